@@ -1,0 +1,51 @@
+// nbit/base/contract.hpp — what happens when a caller breaks a precondition.
+//
+// Every public operation checks its shapes once (a few compares per matrix). When a check fails the hook is told and
+// the operation returns without touching memory. The default hook is none; tests and debug builds install one.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_BASE_CONTRACT_HPP
+#define NBIT_BASE_CONTRACT_HPP
+
+#include <atomic>
+
+#include <nbit/base/config.hpp>
+
+namespace nbit {
+
+/// A broken precondition: the sentence that should have held, and where it was checked.
+struct contract_violation {
+  const char* expected;
+  const char* file;
+  int line;
+};
+
+/// Called for every broken precondition; may log, count, throw or stop, as the program likes.
+using contract_hook = void (*)(const contract_violation&);
+
+namespace contract_detail {
+inline std::atomic<contract_hook> hook{nullptr};
+}  // namespace contract_detail
+
+/// Installs a hook (nullptr removes it) and returns the one before.
+NBIT_INLINE contract_hook set_contract_hook(contract_hook hook) noexcept {
+  return contract_detail::hook.exchange(hook, std::memory_order_acq_rel);
+}
+
+namespace contract_detail {
+NBIT_INLINE void violated(const char* expected, const char* file, int line) {
+  if (const contract_hook told = hook.load(std::memory_order_acquire)) told({expected, file, line});
+}
+}  // namespace contract_detail
+
+}  // namespace nbit
+
+/// NBIT_EXPECTS(condition, "sentence"[, value]): if the condition fails, tells the hook and returns value (or nothing).
+#define NBIT_EXPECTS(condition, expected, ...)                                                                         \
+  do {                                                                                                                 \
+    if (!(condition)) [[unlikely]] {                                                                                   \
+      ::nbit::contract_detail::violated(expected, __FILE__, __LINE__);                                                 \
+      return __VA_ARGS__;                                                                                              \
+    }                                                                                                                  \
+  } while (false)
+
+#endif
