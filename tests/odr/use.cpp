@@ -13,8 +13,7 @@ namespace {
 struct digest {
   std::uint64_t value = 1469598103934665603u;
   void add(const void* p, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i)
-      value = (value ^ static_cast<const unsigned char*>(p)[i]) * 1099511628211u;
+    for (std::size_t i = 0; i < n; ++i) value = (value ^ static_cast<const unsigned char*>(p)[i]) * 1099511628211u;
   }
   template <class T>
   void add(const T& x) {

@@ -69,9 +69,9 @@ class temporary_folder {
 }  // namespace nbit_test
 
 /// Skips the rest of the case, by name and aloud, unless `relative` is in the data folder; else names its path `var`.
-#define NBIT_NEEDS_DATA(var, relative)                                                                          \
-  const auto var##_found_ = ::nbit_test::data_path(relative);                                                   \
-  if (!var##_found_) SKIP("data folder has no " << (relative) << " (set NBIT_DATA to the data folder to run)"); \
+#define NBIT_NEEDS_DATA(var, relative)                                                                                 \
+  const auto var##_found_ = ::nbit_test::data_path(relative);                                                          \
+  if (!var##_found_) SKIP("data folder has no " << (relative) << " (set NBIT_DATA to the data folder to run)");        \
   const std::filesystem::path& var = *var##_found_
 
 #endif

@@ -75,7 +75,8 @@ class json {
     std::size_t at = 0;
 
     void space() {
-      while (at < source.size() && (source[at] == ' ' || source[at] == '\t' || source[at] == '\n' || source[at] == '\r'))
+      while (at < source.size() &&
+             (source[at] == ' ' || source[at] == '\t' || source[at] == '\n' || source[at] == '\r'))
         ++at;
     }
     bool take(char c) {
@@ -136,7 +137,8 @@ class json {
       if (at < source.size() && source[at] == '-') ++at;
       if (!word("Infinity") && !(first == at && word("NaN"))) {
         const std::size_t start = at;
-        while (at < source.size() && std::string_view("0123456789+-.eE").find(source[at]) != std::string_view::npos) ++at;
+        while (at < source.size() && std::string_view("0123456789+-.eE").find(source[at]) != std::string_view::npos)
+          ++at;
         if (at == start || source[start] < '0' || source[start] > '9') return false;
       }
       out.type = kind::number;
@@ -191,7 +193,8 @@ class json {
       } else if (code < 0x10000) {
         put(0xE0 | (code >> 12)), put(0x80 | ((code >> 6) & 63)), put(0x80 | (code & 63));
       } else {
-        put(0xF0 | (code >> 18)), put(0x80 | ((code >> 12) & 63)), put(0x80 | ((code >> 6) & 63)), put(0x80 | (code & 63));
+        put(0xF0 | (code >> 18)), put(0x80 | ((code >> 12) & 63)), put(0x80 | ((code >> 6) & 63)),
+            put(0x80 | (code & 63));
       }
       return true;
     }

@@ -22,9 +22,9 @@ namespace nbit_test {
 
 /// One tensor of a safetensors file.
 struct st_tensor {
-  std::string dtype;                // "F32", "F16", "BF16", "I32", "U8", ...
-  std::vector<std::size_t> shape;   // outermost first
-  std::span<const std::byte> bytes; // inside the file's buffer
+  std::string dtype;                 // "F32", "F16", "BF16", "I32", "U8", ...
+  std::vector<std::size_t> shape;    // outermost first
+  std::span<const std::byte> bytes;  // inside the file's buffer
 
   /// Copies the bytes out as numbers of T (the file gives no alignment).
   template <class T>
@@ -47,10 +47,12 @@ class st_file {
     st_file file;
     file.bytes_ = std::move(*bytes);
     std::uint64_t length = 0;
-    for (int i = 7; i >= 0; --i) length = length << 8 | std::to_integer<std::uint64_t>(file.bytes_[static_cast<std::size_t>(i)]);
+    for (int i = 7; i >= 0; --i)
+      length = length << 8 | std::to_integer<std::uint64_t>(file.bytes_[static_cast<std::size_t>(i)]);
     if (length > file.bytes_.size() - 8) return std::nullopt;
     const std::span<const std::byte> data = std::span<const std::byte>(file.bytes_).subspan(8 + length);
-    const auto header = json::parse({reinterpret_cast<const char*>(file.bytes_.data()) + 8, static_cast<std::size_t>(length)});
+    const auto header =
+        json::parse({reinterpret_cast<const char*>(file.bytes_.data()) + 8, static_cast<std::size_t>(length)});
     if (!header) return std::nullopt;
     for (const auto& [name, entry] : header->members) {
       if (name == "__metadata__") {

@@ -1,0 +1,98 @@
+#!/bin/sh
+# The one test command:  sh tests/run.sh            everything
+#                        sh tests/run.sh --only gcc  one part, or several: --only gcc,clang
+#                        sh tests/run.sh --list      the parts
+#
+# Installs what is missing (Debian 12, Debian 13, Ubuntu 24.04), builds with g++ and with clang, runs every test under both,
+# again under AddressSanitizer and UndefinedBehaviorSanitizer, and once against the single header.
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 2
+. tests/support/packages.sh
+
+parts="format gcc clang asan single-header no-exceptions scalar-only tsan"
+chosen=$parts
+while [ $# -gt 0 ]; do
+  case $1 in
+    --only) [ $# -ge 2 ] || stop "--only needs parts: $parts"; chosen=$(printf '%s' "$2" | tr ',' ' '); shift 2 ;;
+    --only=*) chosen=$(printf '%s' "${1#--only=}" | tr ',' ' '); shift ;;
+    --list) say "$parts"; exit 0 ;;
+    *) stop "unknown option $1; allowed: --only PART[,PART...], --list; parts: $parts" ;;
+  esac
+done
+for part in $chosen; do
+  case " $parts " in *" $part "*) ;; *) stop "unknown part '$part'; allowed: $parts" ;; esac
+done
+
+need_packages g++ clang cmake ninja-build python3 python3-venv git pkg-config
+need_catch2
+
+jobs=$(nproc 2>/dev/null || echo 2)
+launcher=""
+command -v ccache >/dev/null 2>&1 && launcher=-DCMAKE_CXX_COMPILER_LAUNCHER=ccache
+report=build/report.txt
+mkdir -p build
+: >"$report"
+failed=""
+
+# record PART SECONDS GOOD SUMMARY
+record() {
+  printf '%-14s %5s s  %s\n' "$1" "$2" "$4" >>"$report"
+  [ "$3" = yes ] || failed="$failed $1"
+}
+
+# preset PART PRESET TARGET TESTS [configure options]: configures, builds a target and runs the tests whose names match.
+preset() {
+  part=$1 preset=$2 target=$3 tests=$4
+  shift 4
+  say "" "==== $part: preset $preset ===="
+  start=$(date +%s)
+  generator=""
+  [ -f "build/$preset/CMakeCache.txt" ] || generator="-G Ninja"
+  # shellcheck disable=SC2086
+  if ! cmake --preset "$preset" $generator $launcher "$@" >build/configure.log 2>&1; then
+    cat build/configure.log
+    record "$part" $(($(date +%s) - start)) no "configure failed"
+    return
+  fi
+  if ! cmake --build --preset "$preset" -j "$jobs" --target "$target"; then
+    record "$part" $(($(date +%s) - start)) no "build failed"
+    return
+  fi
+  log=build/$preset/Testing/Temporary/LastTest.log
+  rm -f "$log"
+  good=yes
+  ctest --preset "$preset" -j "$jobs" -R "$tests" --no-tests=error >build/ctest.log 2>&1 || good=no
+  cat build/ctest.log
+  # What every test says about itself: cases, assertions, skips with their reasons.
+  [ -f "$log" ] && grep -hE '^(count: |skipped: )|explicitly skipped|SKIPPED:|data folder has no' "$log" | sort | uniq -c |
+    sed 's/^ *1 /  /; s/^ *\([0-9]\{1,\}\) \(.*\)/  \2  (\1 times)/'
+  record "$part" $(($(date +%s) - start)) "$good" "$(grep -E 'tests passed' build/ctest.log)"
+}
+
+for part in $chosen; do
+  case $part in
+    format)
+      say "" "==== format ===="
+      start=$(date +%s) good=yes
+      sh tests/format.sh >build/format.log 2>&1 || good=no
+      cat build/format.log
+      record format $(($(date +%s) - start)) $good "$(tail -1 build/format.log)"
+      ;;
+    gcc) preset gcc dev all . -DNBIT_INTEROP=ON ;;
+    clang) preset clang clang all . -DNBIT_TREE_CHECKS=ON ;;
+    asan) preset asan asan all . ;;
+    single-header) preset single-header single-header all . ;;
+    no-exceptions) preset no-exceptions no-exceptions all . ;;
+    scalar-only) preset scalar-only scalar-only nbit_tests_kernel '^kernel$' ;;
+    tsan) preset tsan tsan nbit_tests_parallel '^parallel$' ;;
+  esac
+done
+
+say "" "==== summary ===="
+cat "$report"
+if [ -n "$failed" ]; then
+  say "FAILED:$failed"
+  exit 1
+fi
+say "All parts passed: $(printf '%s' "$chosen" | wc -w | tr -d ' ')"
