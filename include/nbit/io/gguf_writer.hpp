@@ -1,0 +1,292 @@
+// nbit/io/gguf_writer.hpp — writes GGUF version 3: set keys, declare tensors, then stream their bytes in that order.
+//
+// The header holds every offset, so all tensors are declared before the first byte is written; after that no byte is
+// visited twice and only one tensor need be in memory. Keys copied from another file are written byte for byte as they
+// were, understood or not. Into an atomic_file the result appears complete or not at all.
+// Ref: docs/files.md#gguf.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_IO_GGUF_WRITER_HPP
+#define NBIT_IO_GGUF_WRITER_HPP
+
+#include <algorithm>  // sort
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <nbit/base/config.hpp>
+#include <nbit/base/result.hpp>
+#include <nbit/io/byte_cursor.hpp>
+#include <nbit/io/byte_sink.hpp>
+#include <nbit/io/ggml_type.hpp>
+#include <nbit/io/gguf_file.hpp>
+#include <nbit/io/gguf_value.hpp>
+
+namespace nbit::gguf {
+
+inline namespace NBIT_TAG {
+
+/// A tensor that a writer will take: as in tensor_info, with the offset counted from the start of the data.
+struct declared_tensor {
+  std::string name;
+  std::vector<std::uint64_t> ne;
+  ggml_type_info type;
+  std::uint64_t bytes = 0;
+  std::uint64_t offset = 0;
+};
+
+namespace detail {
+template <class T>
+void append_le(std::vector<std::byte>& to, T v) {
+  std::byte raw[sizeof(T)];
+  store_le(v, raw);
+  to.insert(to.end(), raw, raw + sizeof(T));
+}
+inline void append_text(std::vector<std::byte>& to, std::string_view text) {
+  append_le(to, static_cast<std::uint64_t>(text.size()));
+  const std::span<const std::byte> bytes = nbit::as_bytes(text);
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
+template <readable T>
+void append_value(std::vector<std::byte>& to, T v) {
+  if constexpr (std::is_same_v<T, std::string_view>) append_text(to, v);
+  else append_le(to, v);
+}
+}  // namespace detail
+
+/// Takes the tensors' bytes in the declared order and pads them. Made by writer::begin; both writer and sink outlive it.
+template <byte_sink Sink>
+class tensor_stream {
+ public:
+  tensor_stream(std::span<const declared_tensor> tensors, std::uint64_t alignment, Sink& to) noexcept
+      : tensors_(tensors), alignment_(alignment), to_(&to) {}
+
+  /// The tensor whose bytes come next, or nullptr when all are there.
+  [[nodiscard]] const declared_tensor* next() const noexcept {
+    return at_ < tensors_.size() ? &tensors_[at_] : nullptr;
+  }
+
+  /// Writes the next tensor whole.  Errors: invalid_option when another tensor is next, shape, and those of the sink.
+  result<void> write(std::string_view name, std::span<const std::byte> bytes) {
+    if (next() == nullptr || done_ != 0 || next()->name != name)
+      return make_error(errc::invalid_option, "this tensor is not the next one of the file", "tensors in the order declared")
+          .about(name);
+    if (bytes.size() != next()->bytes)
+      return make_error(errc::shape, "a tensor's bytes are more or fewer than its declared shape and type take")
+          .about(name)
+          .with(static_cast<std::int64_t>(bytes.size()));
+    return pour(bytes);
+  }
+
+  /// Writes a piece of the next tensor, or of several; pieces may end anywhere.
+  /// Errors: shape when the file has all its bytes already, and those of the sink.
+  result<void> append(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      if (next() == nullptr)
+        return make_error(errc::shape, "more bytes than the declared tensors take").with(static_cast<std::int64_t>(bytes.size()));
+      const std::uint64_t room = next()->bytes - done_;
+      const std::size_t n = bytes.size() < room ? bytes.size() : static_cast<std::size_t>(room);
+      if (result<void> done = pour(bytes.first(n)); !done) return done;
+      bytes = bytes.subspan(n);
+    }
+    return {};
+  }
+
+  /// Says that all is written.  Errors: missing, naming the first tensor whose bytes did not come.
+  result<void> finish() {
+    while (next() != nullptr && next()->bytes == 0)
+      if (result<void> done = pour({}); !done) return done;
+    if (next() != nullptr) return make_error(errc::missing, "a declared tensor was not written").about(next()->name);
+    return {};
+  }
+
+ private:
+  result<void> pour(std::span<const std::byte> bytes) {
+    if (result<void> done = to_->write(bytes); !done) return done;
+    done_ += bytes.size();
+    if (done_ != next()->bytes) return {};
+    static constexpr std::byte zeros[4096] = {};
+    for (std::uint64_t left = (alignment_ - done_ % alignment_) % alignment_; left != 0;) {
+      const std::uint64_t n = left < sizeof(zeros) ? left : sizeof(zeros);
+      if (result<void> done = to_->write({zeros, static_cast<std::size_t>(n)}); !done) return done;
+      left -= n;
+    }
+    done_ = 0;
+    ++at_;
+    return {};
+  }
+
+  std::span<const declared_tensor> tensors_;
+  std::uint64_t alignment_;
+  Sink* to_;
+  std::size_t at_ = 0;
+  std::uint64_t done_ = 0;  // bytes of the next tensor already written
+};
+
+/// Collects what a GGUF file will say, then writes its header.
+class writer {
+ public:
+  /// Sets a key to a number, bool or string, stored as exactly T's type; an existing key keeps its place.
+  /// Errors: invalid_option for an empty name, or an alignment that is no u32 power of two.
+  template <readable T>
+  result<void> set(std::string_view name, T v) {
+    std::vector<std::byte> raw;
+    detail::append_value(raw, v);
+    return put(name, type_of<T>(), raw);
+  }
+  result<void> set(std::string_view name, std::string_view v) {
+    std::vector<std::byte> raw;
+    detail::append_text(raw, v);
+    return put(name, value_type::string, raw);
+  }
+  /// Sets a key to a value read from a file, byte for byte.
+  result<void> set(std::string_view name, const value& v) {
+    return put(name, v.type(), {v.raw().begin(), v.raw().end()});
+  }
+  /// Sets a key to an array.
+  template <readable T>
+  result<void> set_array(std::string_view name, std::span<const T> elements) {
+    std::vector<std::byte> raw;
+    detail::append_le(raw, static_cast<std::uint32_t>(type_of<T>()));
+    detail::append_le(raw, static_cast<std::uint64_t>(elements.size()));
+    for (const T& e : elements) detail::append_value(raw, e);
+    return put(name, value_type::array, raw);
+  }
+
+  /// Takes over all keys of a file, in its order.  Errors: invalid_option unless this comes before any set().
+  result<void> copy_keys(const file& from) {
+    if (!keys_.empty())
+      return make_error(errc::invalid_option, "keys are copied after others were set", "copy_keys before set")
+          .with(static_cast<std::int64_t>(keys_.size()));
+    for (const key& k : from.keys())  // unique and checked by the reader: no search
+      keys_.push_back({std::string(k.name), k.value.type(), {k.value.raw().begin(), k.value.raw().end()}});
+    alignment_ = from.alignment();
+    return {};
+  }
+
+  /// Removes a key; true if it was there.
+  bool erase(std::string_view name) {
+    for (std::size_t i = 0; i < keys_.size(); ++i)
+      if (keys_[i].name == name) {
+        keys_.erase(keys_.begin() + static_cast<std::ptrdiff_t>(i));
+        if (name == "general.alignment") alignment_ = limits::default_alignment;
+        return true;
+      }
+    return false;
+  }
+
+  /// Announces the next tensor. ne is in GGUF's order: row length first.
+  /// Errors: invalid_option (name, dimensions), shape when rows are not whole blocks, overflow. Duplicates show in begin().
+  result<void> declare(std::string_view name, std::span<const std::uint64_t> ne, ggml_type type) {
+    declared_tensor t{std::string(name), {ne.begin(), ne.end()}, {}, 0, 0};
+    const result<ggml_type_info> known = ggml_type_of(static_cast<std::uint32_t>(type));
+    if (!known) return known.error().about(name);
+    t.type = *known;
+    if (name.size() > limits::name_bytes)
+      return make_error(errc::invalid_option, "a tensor's name is too long", "at most 63 bytes").about(name).with(
+          static_cast<std::int64_t>(name.size()));
+    if (ne.size() > limits::dimensions)
+      return make_error(errc::invalid_option, "a tensor has too many dimensions", "0 to 4").about(name).with(
+          static_cast<std::int64_t>(ne.size()));
+    const std::uint64_t cols = ne.empty() ? 1 : ne[0];
+    std::uint64_t rows = 1;
+    for (std::size_t d = 1; d < ne.size(); ++d)
+      if (!checked_mul(rows, ne[d], rows)) return too_large(name);
+    if (cols % t.type.block != 0)
+      return make_error(errc::shape, "a tensor's rows are not whole blocks of its type").about(name).with(
+          static_cast<std::int64_t>(cols));
+    if (!ggml_bytes(t.type, cols, rows, t.bytes)) return too_large(name);
+    tensors_.push_back(std::move(t));
+    return {};
+  }
+
+  /// All tensors declared so far.
+  [[nodiscard]] std::span<const declared_tensor> tensors() const noexcept { return tensors_; }
+  /// Between tensors: the key general.alignment, or 32.
+  [[nodiscard]] std::uint64_t alignment() const noexcept { return alignment_; }
+
+  /// Lays out the tensors and writes the header; the stream takes the rest.
+  /// Errors: duplicate (a key copied or a tensor declared twice), overflow, and those of the sink.
+  template <byte_sink Sink>
+  [[nodiscard]] result<tensor_stream<Sink>> begin(Sink& to) {
+    if (result<void> done = place(); !done) return done.error();
+    std::vector<std::byte> h;
+    for (const char c : {'G', 'G', 'U', 'F'}) h.push_back(static_cast<std::byte>(c));
+    detail::append_le(h, std::uint32_t{3});
+    detail::append_le(h, static_cast<std::uint64_t>(tensors_.size()));
+    detail::append_le(h, static_cast<std::uint64_t>(keys_.size()));
+    for (const stored_key& k : keys_) {
+      detail::append_text(h, k.name);
+      detail::append_le(h, static_cast<std::uint32_t>(k.type));
+      h.insert(h.end(), k.raw.begin(), k.raw.end());
+    }
+    for (const declared_tensor& t : tensors_) {
+      detail::append_text(h, t.name);
+      detail::append_le(h, static_cast<std::uint32_t>(t.ne.size()));
+      for (const std::uint64_t n : t.ne) detail::append_le(h, n);
+      detail::append_le(h, static_cast<std::uint32_t>(t.type.type));
+      detail::append_le(h, t.offset);
+    }
+    h.resize(h.size() + static_cast<std::size_t>((alignment_ - h.size() % alignment_) % alignment_));
+    if (result<void> done = to.write(h); !done) return done.error();
+    return tensor_stream<Sink>(tensors_, alignment_, to);
+  }
+
+ private:
+  struct stored_key {
+    std::string name;
+    value_type type = value_type::u8;
+    std::vector<std::byte> raw;
+  };
+
+  static error too_large(std::string_view name) {
+    return make_error(errc::overflow, "a tensor's size does not fit 64 bits").about(name);
+  }
+
+  result<void> put(std::string_view name, value_type type, std::vector<std::byte> raw) {
+    if (name.empty()) return make_error(errc::invalid_option, "a key's name is empty", "at least one byte");
+    if (name == "general.alignment") {
+      const std::uint64_t n = type == value_type::u32 ? load_le<std::uint32_t>(raw.data()) : 0;
+      if (n == 0 || (n & (n - 1)) != 0)
+        return make_error(errc::invalid_option, "alignment", "a power of two stored as u32").about(name).with(
+            static_cast<std::int64_t>(n));
+      alignment_ = n;
+    }
+    for (stored_key& k : keys_)
+      if (k.name == name) {
+        k.type = type;
+        k.raw = std::move(raw);
+        return {};
+      }
+    keys_.push_back({std::string(name), type, std::move(raw)});
+    return {};
+  }
+
+  result<void> place() {
+    std::vector<std::string_view> names;
+    for (const declared_tensor& t : tensors_) names.push_back(t.name);
+    std::sort(names.begin(), names.end());
+    for (std::size_t i = 1; i < names.size(); ++i)
+      if (names[i] == names[i - 1])
+        return make_error(errc::duplicate, "a tensor is declared twice", "each name once").about(names[i]);
+    std::uint64_t at = 0;
+    for (declared_tensor& t : tensors_) {
+      t.offset = at;
+      if (!checked_add(at, t.bytes, at) || !checked_align(at, alignment_, at)) return too_large(t.name);
+    }
+    return {};
+  }
+
+  std::vector<stored_key> keys_;
+  std::vector<declared_tensor> tensors_;
+  std::uint64_t alignment_ = limits::default_alignment;
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit::gguf
+
+#endif
