@@ -1,0 +1,65 @@
+// nbit/format/ggml_block.hpp — what ggml's block formats share: nearest codes, short groups, and the row's mean square.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_FORMAT_GGML_BLOCK_HPP
+#define NBIT_FORMAT_GGML_BLOCK_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <nbit/base/config.hpp>
+#include <nbit/base/numeric.hpp>
+
+#include <nbit/base/exact_begin.inl>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+/// Mean of the squares of a row, summed in order in float: what self_encoding formats take as row_mean_square.
+inline float row_mean_square(std::span<const float> row) {
+  NBIT_EXACT
+  float sum = 0.0f;
+  for (const float v : row) sum += v * v;
+  return row.empty() ? 0.0f : sum / static_cast<float>(row.size());
+}
+
+namespace ggml_block {
+
+/// The level nearest to v on the grid scale * level + offset, held in [low, high]; any scale: 0 answers level 0.
+NBIT_INLINE int nearest_level(float v, float scale, float offset, int low, int high) {
+  return scale != 0.0f ? round_clamped((v - offset) / scale, low, high) : 0;
+}
+
+/// Encodes one group, whole or short: a short one is continued with zeros that nothing weighs.
+template <class F>
+void encode_group(std::span<const float> w, std::span<const float> importance, float mean_square,
+                  typename F::params& p, std::span<std::uint8_t> codes) {
+  constexpr std::size_t n = static_cast<std::size_t>(F::group);
+  const bool weighed = importance.size() >= w.size() && !importance.empty();
+  if (w.size() >= n && codes.size() >= n) {
+    F::encode_block(w.data(), weighed ? importance.data() : nullptr, mean_square, p, codes.data());
+    return;
+  }
+  float x[n] = {}, q[n] = {};
+  std::uint8_t c[n];
+  for (std::size_t i = 0; i < w.size() && i < n; ++i) x[i] = w[i], q[i] = weighed ? importance[i] : 0.0f;
+  F::encode_block(x, weighed ? q : nullptr, mean_square, p, c);
+  for (std::size_t i = 0; i < codes.size() && i < n; ++i) codes[i] = c[i];
+}
+
+/// The parameters that the reference encoder picks for a group; the group stands for its row.
+template <class F>
+typename F::params fit_group(std::span<const float> w, std::span<const float> importance) {
+  typename F::params p{};
+  std::uint8_t codes[F::group];
+  encode_group<F>(w, importance, row_mean_square(w), p, codes);
+  return p;
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#include <nbit/base/exact_end.inl>
+
+#endif

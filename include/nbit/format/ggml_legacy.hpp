@@ -1,0 +1,274 @@
+// nbit/format/ggml_legacy.hpp — Q4_0, Q4_1, Q5_0, Q5_1: 32 weights, one or two f16 numbers, 4 or 5 bits a code.
+//
+//   Q4_0  d | 16 bytes of nibbles               w = d * (q - 8)          18 bytes
+//   Q4_1  d | m | 16 bytes                      w = d * q + m            20 bytes
+//   Q5_0  d | 32 high bits | 16 bytes           w = d * (q - 16)         22 bytes
+//   Q5_1  d | m | 32 high bits | 16 bytes       w = d * q + m            24 bytes
+// Byte j of the nibbles holds the low 4 bits of code j (low nibble) and of code j + 16; high bit j belongs to code j.
+// The reference picks codes with the scale before it is rounded to f16. Ref: ggml (MIT); docs/formats.md.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_FORMAT_GGML_LEGACY_HPP
+#define NBIT_FORMAT_GGML_LEGACY_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <nbit/base/bits.hpp>
+#include <nbit/base/config.hpp>
+#include <nbit/base/float16.hpp>
+#include <nbit/base/numeric.hpp>
+#include <nbit/format/concepts.hpp>
+#include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_search.hpp>
+
+#include <nbit/base/exact_begin.inl>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+/// v truncated to an integer and kept to 8 bits, as a conversion to int8 does there; out of range and NaN give 0.
+NBIT_INLINE int truncated(float v) {
+  return nbit::abs(v) < 2147483648.0f ? static_cast<std::int8_t>(static_cast<int>(v) & 0xff) : 0;
+}
+
+/// Grid d * (code - Half): d from the signed value of largest magnitude, or a weighted search around it.
+template <int Half, class Params>
+void encode_centred(const float* x, const float* importance, float mean_square, Params& p, std::uint8_t* codes) {
+  NBIT_EXACT
+  if (importance != nullptr) {
+    float weight[32];
+    importance_weights<32>(x, importance, mean_square, weight);
+    p.d = f16::from(signed_search<32, Half>(x, weight, codes));
+    return;
+  }
+  const float d = largest_signed<32>(x) / static_cast<float>(-Half);
+  const float inverse = d != 0.0f ? 1.0f / d : 0.0f;
+  p.d = f16::from(d);
+  for (int i = 0; i < 32; ++i) {
+    const int code = truncated(x[i] * inverse + (static_cast<float>(Half) + 0.5f));
+    codes[i] = static_cast<std::uint8_t>(code < 2 * Half ? code : 2 * Half - 1);
+  }
+}
+
+/// Grid d * code + m: the range of the group, or a weighted search inside it with m held at or below 0.
+template <int High, class Params>
+void encode_ranged(const float* x, const float* importance, float mean_square, Params& p, std::uint8_t* codes) {
+  NBIT_EXACT
+  if (importance != nullptr) {
+    float weight[32];
+    importance_weights<32>(x, importance, mean_square, weight);
+    const lowered_grid grid = lowered_search<32, High, 37, false>(x, weight, codes, -0.9f, 0.05f);
+    p.d = f16::from(grid.scale);
+    p.m = f16::from(-grid.lowered);
+    return;
+  }
+  float low = x[0], top = x[0];
+  for (int i = 1; i < 32; ++i) {
+    if (x[i] < low) low = x[i];
+    if (x[i] > top) top = x[i];
+  }
+  const float d = (top - low) / static_cast<float>(High);
+  const float inverse = d != 0.0f ? 1.0f / d : 0.0f;
+  p.d = f16::from(d);
+  p.m = f16::from(low);
+  for (int i = 0; i < 32; ++i) {
+    const int code = truncated((x[i] - low) * inverse + 0.5f);
+    codes[i] = static_cast<std::uint8_t>(code < High ? code : High);
+  }
+}
+
+inline void load_split_nibbles(const std::byte* from, std::uint8_t* codes) {
+  for (int j = 0; j < 16; ++j) {
+    const unsigned b = std::to_integer<unsigned>(from[j]);
+    codes[j] = static_cast<std::uint8_t>(b & 15u);
+    codes[j + 16] = static_cast<std::uint8_t>(b >> 4);
+  }
+}
+
+inline void store_split_nibbles(std::byte* to, const std::uint8_t* codes) {
+  for (int j = 0; j < 16; ++j) to[j] = static_cast<std::byte>((codes[j] & 15u) | (codes[j + 16] & 15u) << 4);
+}
+
+inline void load_fifth_bits(const std::byte* from, std::uint8_t* codes) {
+  const std::uint32_t high = load_u32(from);
+  load_split_nibbles(from + 4, codes);
+  for (int j = 0; j < 32; ++j) codes[j] = static_cast<std::uint8_t>(codes[j] | (high >> j & 1u) << 4);
+}
+
+inline void store_fifth_bits(std::byte* to, const std::uint8_t* codes) {
+  std::uint32_t high = 0;
+  for (int j = 0; j < 32; ++j) high |= (codes[j] >> 4 & 1u) << j;
+  store_u32(to, high);
+  store_split_nibbles(to + 4, codes);
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's Q4_0: 4.5 bits a weight, symmetric.
+struct q4_0 {
+  static constexpr int bits = 4, group = 32, run = 32, ggml_type = 2;
+  static constexpr std::size_t block_bytes = 18;
+  static constexpr bool symmetric = true;
+  static constexpr const char* name = "Q4_0";
+  struct params {
+    f16 d;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q4_0>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -8, 7) + 8;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) { return static_cast<float>(c - 8) * static_cast<float>(p.d); }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q4_0>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p, std::uint8_t* c) {
+    ggml_block::encode_centred<8>(x, q, row_mean_square, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_split_nibbles(from + 2, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    store_f16(to, p.d);
+    ggml_block::store_split_nibbles(to + 2, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c - 8; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+/// ggml's Q4_1: 5 bits a weight, scale and smallest value.
+struct q4_1 {
+  static constexpr int bits = 4, group = 32, run = 32, ggml_type = 3;
+  static constexpr std::size_t block_bytes = 20;
+  static constexpr bool symmetric = false;
+  static constexpr const char* name = "Q4_1";
+  struct params {
+    f16 d, m;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q4_1>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), static_cast<float>(p.m), 0, 15);
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    NBIT_EXACT
+    return static_cast<float>(c) * static_cast<float>(p.d) + static_cast<float>(p.m);
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q4_1>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p, std::uint8_t* c) {
+    ggml_block::encode_ranged<15>(x, q, row_mean_square, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_split_nibbles(from + 4, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    store_f16(to, p.d);
+    store_f16(to + 2, p.m);
+    ggml_block::store_split_nibbles(to + 4, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params& p, int) { return static_cast<float>(p.m); }
+};
+
+/// ggml's Q5_0: 5.5 bits a weight, symmetric.
+struct q5_0 {
+  static constexpr int bits = 5, group = 32, run = 32, ggml_type = 6;
+  static constexpr std::size_t block_bytes = 22;
+  static constexpr bool symmetric = true;
+  static constexpr const char* name = "Q5_0";
+  struct params {
+    f16 d;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q5_0>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -16, 15) + 16;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) { return static_cast<float>(c - 16) * static_cast<float>(p.d); }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q5_0>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p, std::uint8_t* c) {
+    ggml_block::encode_centred<16>(x, q, row_mean_square, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_fifth_bits(from + 2, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    store_f16(to, p.d);
+    ggml_block::store_fifth_bits(to + 2, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c - 16; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+/// ggml's Q5_1: 6 bits a weight, scale and smallest value.
+struct q5_1 {
+  static constexpr int bits = 5, group = 32, run = 32, ggml_type = 7;
+  static constexpr std::size_t block_bytes = 24;
+  static constexpr bool symmetric = false;
+  static constexpr const char* name = "Q5_1";
+  struct params {
+    f16 d, m;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q5_1>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), static_cast<float>(p.m), 0, 31);
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    NBIT_EXACT
+    return static_cast<float>(c) * static_cast<float>(p.d) + static_cast<float>(p.m);
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q5_1>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p, std::uint8_t* c) {
+    ggml_block::encode_ranged<31>(x, q, row_mean_square, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_fifth_bits(from + 4, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    store_f16(to, p.d);
+    store_f16(to + 2, p.m);
+    ggml_block::store_fifth_bits(to + 4, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params& p, int) { return static_cast<float>(p.m); }
+};
+
+}  // namespace nbit
+
+#include <nbit/base/exact_end.inl>
+
+#endif

@@ -1,0 +1,246 @@
+// nbit/format/ggml_q4_k.hpp — Q4_K and Q5_K: 256 weights in 8 runs of 32, each with a 6-bit scale and a 6-bit minimum.
+//
+//   Q4_K  f16 d | f16 dmin | 12 bytes: 8 scales, 8 minima | 128 bytes of nibbles                   144 bytes
+//   Q5_K  f16 d | f16 dmin | 12 bytes                     | 32 bytes of fifth bits | 128 bytes     176 bytes
+//   w = (d * scale) * q - (dmin * min)
+// Runs 0-3 keep scale and minimum in the low 6 bits of bytes j and j + 4; runs 4-7 keep their low nibbles in byte j + 4 and
+// their upper 2 bits above the fields of run j - 4. Nibbles: 32 bytes for each 64 codes, low nibble = the first 32 of them.
+// Fifth bits: bit k of byte j belongs to code 32 k + j. Ref: ggml (MIT); docs/formats.md.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_FORMAT_GGML_Q4_K_HPP
+#define NBIT_FORMAT_GGML_Q4_K_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <nbit/base/bits.hpp>
+#include <nbit/base/config.hpp>
+#include <nbit/base/float16.hpp>
+#include <nbit/base/numeric.hpp>
+#include <nbit/format/concepts.hpp>
+#include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_search.hpp>
+
+#include <nbit/base/exact_begin.inl>
+
+namespace nbit {
+
+/// What Q4_K and Q5_K store for 256 weights besides the codes.
+struct k_scales_and_minima {
+  f16 d, dmin;
+  std::uint8_t packed[12];
+
+  /// The 6-bit scale and minimum of run s.  Needs: 0 <= s < 8.
+  NBIT_INLINE constexpr int scale_of(int s) const {
+    return s < 4 ? packed[s] & 63 : (packed[s + 4] & 15) | (packed[s - 4] >> 6) << 4;
+  }
+  NBIT_INLINE constexpr int minimum_of(int s) const {
+    return s < 4 ? packed[s + 4] & 63 : packed[s + 4] >> 4 | (packed[s] >> 6) << 4;
+  }
+  NBIT_INLINE float step(int s) const { return static_cast<float>(d) * static_cast<float>(scale_of(s)); }
+  NBIT_INLINE float lowered(int s) const { return static_cast<float>(dmin) * static_cast<float>(minimum_of(s)); }
+};
+
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+inline void pack_scales_and_minima(const std::uint8_t* scales, const std::uint8_t* minima, std::uint8_t* packed) {
+  for (int s = 0; s < 4; ++s) {
+    packed[s] = static_cast<std::uint8_t>((scales[s] & 63) | (scales[s + 4] >> 4 & 3) << 6);
+    packed[s + 4] = static_cast<std::uint8_t>((minima[s] & 63) | (minima[s + 4] >> 4 & 3) << 6);
+    packed[s + 8] = static_cast<std::uint8_t>((scales[s + 4] & 15) | (minima[s + 4] & 15) << 4);
+  }
+}
+
+/// Scales or minima of 8 runs as 0 .. 63 times a step; returns the step, not yet rounded to f16.
+inline float six_bits_by_maximum(const float* x, std::uint8_t* codes) {
+  NBIT_EXACT
+  float top = 0.0f;
+  for (int s = 0; s < 8; ++s) top = x[s] > top ? x[s] : top;
+  const float inverse = top > 0.0f ? 63.0f / top : 0.0f;
+  for (int s = 0; s < 8; ++s) {
+    const int low_byte = round_even(inverse * x[s]) & 255;
+    codes[s] = static_cast<std::uint8_t>(low_byte < 63 ? low_byte : 63);
+  }
+  return top / 63.0f;
+}
+
+/// Codes of 8 runs of 32 under the stored parameters; a run whose scale is 0 keeps the codes it has.
+template <int High>
+void recode_lowered(const float* x, const k_scales_and_minima& p, std::uint8_t* codes) {
+  NBIT_EXACT
+  for (int s = 0; s < 8; ++s) {
+    const float d = p.step(s), lowered = p.lowered(s);
+    if (d == 0.0f) continue;
+    for (int i = 32 * s; i < 32 * s + 32; ++i)
+      codes[i] = static_cast<std::uint8_t>(held(round_even((x[i] + lowered) / d), 0, High));
+  }
+}
+
+/// Q4_K for High = 15, Q5_K for High = 31.
+template <int High>
+void encode_scales_and_minima(const float* x, const float* importance, k_scales_and_minima& p, std::uint8_t* codes) {
+  NBIT_EXACT
+  constexpr int steps = High == 15 ? 21 : 16;
+  constexpr float first = High == 15 ? -1.0f : -0.5f;
+  float weight[32], sums[8], scales[8], minima[8];
+  std::uint8_t six_scales[8], six_minima[8];
+  const float variance = importance != nullptr ? 2.0f * sum_of_squares<256>(x) / 256.0f : 0.0f;
+  for (int s = 0; s < 8; ++s) {
+    const float* run = x + 32 * s;
+    lowered_grid grid;
+    if (importance != nullptr) {
+      importance_weights<32>(run, importance + 32 * s, variance, weight);
+      sums[s] = sum_of<32>(weight);
+      grid = lowered_search<32, High, 37, false>(run, weight, codes + 32 * s, -0.9f, 0.05f);
+    } else {
+      const float root_mean = __builtin_sqrtf(sum_of_squares<32>(run) / 32.0f);
+      for (int i = 0; i < 32; ++i) weight[i] = root_mean + nbit::abs(run[i]);
+      grid = lowered_search<32, High, steps, false>(run, weight, codes + 32 * s, first, 0.1f);
+    }
+    scales[s] = grid.scale, minima[s] = grid.lowered;
+  }
+  if (importance != nullptr) {
+    p.d = f16::from(positive_search<8, 63>(scales, sums, six_scales));
+    p.dmin = f16::from(positive_search<8, 63>(minima, sums, six_minima));
+  } else {
+    p.d = f16::from(six_bits_by_maximum(scales, six_scales));
+    p.dmin = f16::from(six_bits_by_maximum(minima, six_minima));
+  }
+  pack_scales_and_minima(six_scales, six_minima, p.packed);
+  recode_lowered<High>(x, p, codes);
+}
+
+inline k_scales_and_minima load_scales_and_minima(const std::byte* from) {
+  k_scales_and_minima p;
+  p.d = load_f16(from), p.dmin = load_f16(from + 2);
+  for (int i = 0; i < 12; ++i) p.packed[i] = std::to_integer<std::uint8_t>(from[4 + i]);
+  return p;
+}
+inline void store_scales_and_minima(std::byte* to, const k_scales_and_minima& p) {
+  store_f16(to, p.d), store_f16(to + 2, p.dmin);
+  for (int i = 0; i < 12; ++i) to[4 + i] = static_cast<std::byte>(p.packed[i]);
+}
+
+/// 256 codes' low nibbles: byte j of 32 holds codes j and j + 32 of each 64.
+inline void load_nibbles_by_64(const std::byte* from, std::uint8_t* codes) {
+  for (int k = 0; k < 4; ++k) {
+    for (int j = 0; j < 32; ++j) {
+      const unsigned b = std::to_integer<unsigned>(from[32 * k + j]);
+      codes[64 * k + j] = static_cast<std::uint8_t>(b & 15u);
+      codes[64 * k + 32 + j] = static_cast<std::uint8_t>(b >> 4);
+    }
+  }
+}
+inline void store_nibbles_by_64(std::byte* to, const std::uint8_t* codes) {
+  for (int k = 0; k < 4; ++k) {
+    for (int j = 0; j < 32; ++j)
+      to[32 * k + j] = static_cast<std::byte>((codes[64 * k + j] & 15u) | (codes[64 * k + 32 + j] & 15u) << 4);
+  }
+}
+/// Bit k of byte j is bit `Bit` of code 32 k + j.
+template <int Bit>
+void load_bit_plane(const std::byte* from, std::uint8_t* codes) {
+  for (int k = 0; k < 8; ++k) {
+    for (int j = 0; j < 32; ++j)
+      codes[32 * k + j] = static_cast<std::uint8_t>(codes[32 * k + j] | (std::to_integer<unsigned>(from[j]) >> k & 1u) << Bit);
+  }
+}
+template <int Bit>
+void store_bit_plane(std::byte* to, const std::uint8_t* codes) {
+  for (int j = 0; j < 32; ++j) {
+    unsigned b = 0;
+    for (int k = 0; k < 8; ++k) b |= (static_cast<unsigned>(codes[32 * k + j]) >> Bit & 1u) << k;
+    to[j] = static_cast<std::byte>(b);
+  }
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's Q4_K: 4.5 bits a weight.
+struct q4_k {
+  static constexpr int bits = 4, group = 256, run = 32, ggml_type = 12;
+  static constexpr std::size_t block_bytes = 144;
+  static constexpr bool symmetric = false;
+  static constexpr const char* name = "Q4_K";
+  using params = k_scales_and_minima;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q4_k>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int i) {
+    return ggml_block::nearest_level(v, p.step(i >> 5), -p.lowered(i >> 5), 0, 15);
+  }
+  NBIT_INLINE static float value(int c, const params& p, int i) {
+    NBIT_EXACT
+    return p.step(i >> 5) * static_cast<float>(c) - p.lowered(i >> 5);
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q4_k>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_scales_and_minima<15>(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_scales_and_minima(from); }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_nibbles_by_64(from + 16, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    ggml_block::store_scales_and_minima(to, p);
+    ggml_block::store_nibbles_by_64(to + 16, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c; }
+  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
+  NBIT_INLINE static float offset(const params& p, int s) { return -p.lowered(s); }
+};
+
+/// ggml's Q5_K: 5.5 bits a weight.
+struct q5_k {
+  static constexpr int bits = 5, group = 256, run = 32, ggml_type = 13;
+  static constexpr std::size_t block_bytes = 176;
+  static constexpr bool symmetric = false;
+  static constexpr const char* name = "Q5_K";
+  using params = k_scales_and_minima;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q5_k>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int i) {
+    return ggml_block::nearest_level(v, p.step(i >> 5), -p.lowered(i >> 5), 0, 31);
+  }
+  NBIT_INLINE static float value(int c, const params& p, int i) {
+    NBIT_EXACT
+    return p.step(i >> 5) * static_cast<float>(c) - p.lowered(i >> 5);
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q5_k>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_scales_and_minima<31>(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_scales_and_minima(from); }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_nibbles_by_64(from + 48, codes);
+    ggml_block::load_bit_plane<4>(from + 16, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    ggml_block::store_scales_and_minima(to, p);
+    ggml_block::store_bit_plane<4>(to + 16, codes);
+    ggml_block::store_nibbles_by_64(to + 48, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c; }
+  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
+  NBIT_INLINE static float offset(const params& p, int s) { return -p.lowered(s); }
+};
+
+}  // namespace nbit
+
+#include <nbit/base/exact_end.inl>
+
+#endif

@@ -1,0 +1,142 @@
+// nbit/format/ggml_q6_k.hpp — Q6_K: 256 weights in 16 runs of 16, each with an 8-bit signed scale.
+//
+//   128 bytes: low nibbles | 64 bytes: upper 2 bits | 16 int8 scales | f16 d                       210 bytes
+//   w = (d * scale) * (q - 32)
+// Each half of 128 codes: byte l of its 64 nibble bytes holds code l (low nibble) and l + 64 (high nibble), l < 64; byte
+// l of its 32 upper-bit bytes holds codes l, l + 32, l + 64, l + 96 at bits 0, 2, 4, 6. Ref: ggml (MIT); docs/formats.md.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_FORMAT_GGML_Q6_K_HPP
+#define NBIT_FORMAT_GGML_Q6_K_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <nbit/base/bits.hpp>
+#include <nbit/base/config.hpp>
+#include <nbit/base/float16.hpp>
+#include <nbit/base/numeric.hpp>
+#include <nbit/format/concepts.hpp>
+#include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_search.hpp>
+
+#include <nbit/base/exact_begin.inl>
+
+namespace nbit {
+
+/// What Q6_K stores for 256 weights besides the codes.
+struct q6_k_params {
+  std::int8_t scales[16];
+  f16 d;
+
+  NBIT_INLINE float step(int s) const { return static_cast<float>(d) * static_cast<float>(scales[s]); }
+};
+
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+inline void encode_q6_k(const float* x, const float* importance, q6_k_params& p, std::uint8_t* codes) {
+  NBIT_EXACT
+  float scales[16];
+  for (int s = 0; s < 16; ++s) {
+    const float* weight = importance != nullptr ? importance + 16 * s : nullptr;
+    scales[s] = signed_search<16, 32>(x + 16 * s, weight, codes + 16 * s);
+  }
+  const float largest = largest_signed<16>(scales);
+  if (nbit::abs(largest) < negligible) {
+    p = q6_k_params{};
+    for (int i = 0; i < 256; ++i) codes[i] = 0;
+    return;
+  }
+  const float inverse = -128.0f / largest;
+  p.d = f16::from(1.0f / inverse);
+  for (int s = 0; s < 16; ++s) {
+    const int l = round_even(inverse * scales[s]);
+    p.scales[s] = static_cast<std::int8_t>(l < 127 ? l : 127);
+  }
+  for (int s = 0; s < 16; ++s) {
+    const float d = p.step(s);
+    if (d == 0.0f) continue;
+    for (int i = 16 * s; i < 16 * s + 16; ++i)
+      codes[i] = static_cast<std::uint8_t>(held(round_even(x[i] / d), -32, 31) + 32);
+  }
+}
+
+inline q6_k_params load_q6_k_params(const std::byte* from) {
+  q6_k_params p;
+  for (int s = 0; s < 16; ++s) p.scales[s] = static_cast<std::int8_t>(std::to_integer<std::uint8_t>(from[192 + s]));
+  p.d = load_f16(from + 208);
+  return p;
+}
+
+inline void load_q6_k_codes(const std::byte* from, std::uint8_t* codes) {
+  for (int half = 0; half < 2; ++half) {
+    const std::byte *low = from + 64 * half, *high = from + 128 + 32 * half;
+    std::uint8_t* c = codes + 128 * half;
+    for (int l = 0; l < 32; ++l) {
+      const unsigned a = std::to_integer<unsigned>(low[l]), b = std::to_integer<unsigned>(low[l + 32]);
+      const unsigned h = std::to_integer<unsigned>(high[l]);
+      c[l] = static_cast<std::uint8_t>((a & 15u) | (h & 3u) << 4);
+      c[l + 32] = static_cast<std::uint8_t>((b & 15u) | (h >> 2 & 3u) << 4);
+      c[l + 64] = static_cast<std::uint8_t>(a >> 4 | (h >> 4 & 3u) << 4);
+      c[l + 96] = static_cast<std::uint8_t>(b >> 4 | h >> 6 << 4);
+    }
+  }
+}
+
+inline void store_q6_k(std::byte* to, const q6_k_params& p, const std::uint8_t* codes) {
+  for (int half = 0; half < 2; ++half) {
+    std::byte *low = to + 64 * half, *high = to + 128 + 32 * half;
+    const std::uint8_t* c = codes + 128 * half;
+    for (int l = 0; l < 32; ++l) {
+      low[l] = static_cast<std::byte>((c[l] & 15u) | (c[l + 64] & 15u) << 4);
+      low[l + 32] = static_cast<std::byte>((c[l + 32] & 15u) | (c[l + 96] & 15u) << 4);
+      high[l] = static_cast<std::byte>((c[l] >> 4 & 3u) | (c[l + 32] >> 4 & 3u) << 2 | (c[l + 64] >> 4 & 3u) << 4 |
+                                       (c[l + 96] >> 4 & 3u) << 6);
+    }
+  }
+  for (int s = 0; s < 16; ++s) to[192 + s] = static_cast<std::byte>(p.scales[s]);
+  store_f16(to + 208, p.d);
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's Q6_K: 6.5625 bits a weight, symmetric.
+struct q6_k {
+  static constexpr int bits = 6, group = 256, run = 16, ggml_type = 14;
+  static constexpr std::size_t block_bytes = 210;
+  static constexpr bool symmetric = true;
+  static constexpr const char* name = "Q6_K";
+  using params = q6_k_params;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q6_k>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int i) {
+    return ggml_block::nearest_level(v, p.step(i >> 4), 0.0f, -32, 31) + 32;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int i) { return p.step(i >> 4) * static_cast<float>(c - 32); }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q6_k>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_q6_k(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_q6_k_params(from); }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) { ggml_block::load_q6_k_codes(from, codes); }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    ggml_block::store_q6_k(to, p, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c - 32; }
+  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+}  // namespace nbit
+
+#include <nbit/base/exact_end.inl>
+
+#endif
