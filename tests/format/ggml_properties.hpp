@@ -30,7 +30,7 @@ void check_round_trip(random& rng) {
     F::load_codes(block.data(), codes);
     for (const std::uint8_t c : codes) REQUIRE(static_cast<int>(c) < 1 << F::bits);
     F::store(again.data(), p, codes);
-    if constexpr (F::block_bytes != 292) REQUIRE(block == again);  // Q8_K also stores sums that follow from the codes
+    if constexpr (F::ggml_type != 15) REQUIRE(block == again);  // Q8_K also stores sums that follow from the codes
     for (std::uint8_t& c : codes) c = static_cast<std::uint8_t>(rng.below(std::uint64_t{1} << F::bits));
     F::store(again.data(), p, codes);
     F::load_codes(again.data(), read);

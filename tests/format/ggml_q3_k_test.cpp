@@ -1,0 +1,18 @@
+// tests/format/ggml_q3_k_test.cpp — Q3_K against reference bytes, and its own properties.
+// SPDX-License-Identifier: MIT
+#include <nbit/format/ggml_q3_k.hpp>
+
+#include "format/ggml_golden.hpp"
+#include "format/ggml_properties.hpp"
+
+TEST_CASE("Q3_K encodes and decodes as the reference does, to the bit") {
+  nbit_test::compare_with_committed<nbit::q3_k>("Q3_K");
+}
+
+TEST_CASE("Q3_K agrees with all reference cases of the data folder") {
+  NBIT_COMPARE_WITH_DATA_FOLDER(nbit::q3_k, "Q3_K");
+}
+
+TEST_CASE("Q3_K keeps the promises of a block format") {
+  nbit_test::check_block_format<nbit::q3_k>();
+}
