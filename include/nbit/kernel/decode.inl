@@ -1,0 +1,109 @@
+// nbit/kernel/decode.inl — the generic row_decoder; included by kernel/decode.hpp once per target.
+// SPDX-License-Identifier: MIT
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct row_decoder<NBIT_ARCH, matrix_view<const float>> {
+  static void floats(const matrix_view<const float>& w, std::size_t r, std::size_t c, std::size_t n, float* out) {
+    std::memcpy(out, w.data + r * w.stride + c, n * sizeof(float));
+  }
+};
+
+template <>
+struct row_decoder<NBIT_ARCH, matrix_view<const f16>> {
+  static void floats(const matrix_view<const f16>& w, std::size_t r, std::size_t c, std::size_t n, float* out) {
+    const f16* const from = w.data + r * w.stride + c;
+    std::size_t i = 0;
+    for (; i + lane_count <= n; i += lane_count) lanes<NBIT_ARCH>::store(out + i, lanes<NBIT_ARCH>::load_f16(from + i));
+    for (; i < n; ++i) out[i] = float(from[i]);
+  }
+};
+
+template <>
+struct row_decoder<NBIT_ARCH, matrix_view<const bf16>> {
+  static void floats(const matrix_view<const bf16>& w, std::size_t r, std::size_t c, std::size_t n, float* out) {
+    const bf16* const from = w.data + r * w.stride + c;
+    for (std::size_t i = 0; i < n; ++i) out[i] = float(from[i]);
+  }
+};
+
+template <class F, class L>
+struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
+  using weights = packed_view<F, L>;
+  using code = code_t<F>;
+  static constexpr bool blocked = std::is_same_v<L, blocks>;
+  static constexpr std::size_t chunk = detail::chunk_of<weights>, step = std::size_t(step_of<F>);
+
+  static void floats(const weights& w, std::size_t r, std::size_t c, std::size_t n, float* out) {
+    code codes[chunk / step];
+    if constexpr (!blocked) {
+      unpack_row<L, F::bits>(w.words, w.padded(), r, c / step, (n + step - 1) / step, codes);
+      if (w.group_index != nullptr) {
+        if constexpr (step == 1) {
+          for (std::size_t i = 0; i < n; ++i) out[i] = F::value(codes[i], w.group_params(r, w.group_index[c + i]), 0);
+        }
+        return;
+      }
+    }
+    const std::size_t length = group_length<F>(w.cols);
+    for (std::size_t i = 0; i < n;) {
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      if constexpr (blocked) {
+        const typename F::params p = F::load_params(w.block(r, g));
+        F::load_codes(w.block(r, g), codes);
+        values(codes, p, 0, m, out + i);
+      } else {
+        values(codes + i / step, w.group_params(r, g), at, m, out + i);
+      }
+      i += m;
+    }
+  }
+
+  static void levels(const weights& w, std::size_t r, std::size_t c, std::size_t n, std::int8_t* level, float* scale,
+                     float* offset)
+    requires(detail::has_integer_runs<F>)
+  {
+    code codes[chunk];
+    if constexpr (!blocked) unpack_row<L, F::bits>(w.words, w.padded(), r, c, n, codes);
+    const std::size_t length = group_length<F>(w.cols), run = detail::run_length<F>(w.cols);
+    for (std::size_t i = 0; i < n;) {
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      if constexpr (blocked) F::load_codes(w.block(r, g), codes + i);
+      const typename F::params p = params_of(w, r, g);
+      for (std::size_t j = 0; j < m; ++j) level[i + j] = static_cast<std::int8_t>(F::level(codes[i + j]));
+      for (std::size_t j = 0; j < m; j += 16) {
+        scale[(i + j) / 16] = F::scale(p, static_cast<int>((at + j) / run));
+        offset[(i + j) / 16] = F::offset(p, static_cast<int>((at + j) / run));
+      }
+      i += m;
+    }
+    for (std::size_t i = n; i % 64 != 0; ++i) level[i] = 0;
+    for (std::size_t b = (n + 15) / 16; b % 4 != 0; ++b) scale[b] = 0.0f, offset[b] = 0.0f;
+  }
+
+ private:
+  NBIT_INLINE static typename F::params params_of(const weights& w, std::size_t r, std::size_t g) {
+    if constexpr (blocked) return F::load_params(w.block(r, g));
+    else return w.group_params(r, g);
+  }
+
+  static void values(const code* codes, const typename F::params& p, std::size_t at, std::size_t n, float* out) {
+    if constexpr (step == 1) {
+      for (std::size_t i = 0; i < n; ++i) out[i] = F::value(codes[i], p, static_cast<int>(at + i));
+    } else {
+      for (std::size_t i = 0; i < n; i += step) {
+        if (i + step <= n) {
+          F::value(static_cast<int>(codes[i / step]), p, static_cast<int>(at + i), std::span<float>(out + i, step));
+        } else {  // the row ends inside a lattice point
+          float whole[step];
+          F::value(static_cast<int>(codes[i / step]), p, static_cast<int>(at + i), std::span<float>(whole, step));
+          for (std::size_t j = 0; i + j < n; ++j) out[i + j] = whole[j];
+        }
+      }
+    }
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit

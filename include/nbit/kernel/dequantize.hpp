@@ -1,0 +1,50 @@
+// nbit/kernel/dequantize.hpp — a packed matrix, or a piece of a row, back to floats.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_KERNEL_DEQUANTIZE_HPP
+#define NBIT_KERNEL_DEQUANTIZE_HPP
+
+#include <cstddef>
+#include <span>
+
+#include <nbit/arch/cpu.hpp>
+#include <nbit/base/config.hpp>
+#include <nbit/base/contract.hpp>
+#include <nbit/base/matrix_view.hpp>
+#include <nbit/kernel/decode.hpp>
+#include <nbit/kernel/weights.hpp>
+#include <nbit/parallel/executor.hpp>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+/// Writes row r of the weights as floats (an embedding lookup).  Needs: out.size() == w.cols, r < w.rows.
+template <class Arch, weight_matrix W>
+inline void dequantize_row(Arch, const W& matrix, std::size_t r, std::span<float> out) noexcept {
+  const weights_t<W> w = matrix;
+  NBIT_EXPECTS(r < w.rows, "dequantize_row: r must be below the number of rows");
+  NBIT_EXPECTS(out.size() == w.cols, "dequantize_row: out must have as many elements as the weights have columns");
+  constexpr std::size_t chunk = detail::chunk_of<weights_t<W>>;
+  for (std::size_t c = 0; c < w.cols; c += chunk)
+    row_decoder<Arch, weights_t<W>>::floats(w, r, c, w.cols - c < chunk ? w.cols - c : chunk, out.data() + c);
+}
+template <weight_matrix W>
+inline void dequantize_row(const W& matrix, std::size_t r, std::span<float> out) noexcept {
+  arch::dispatch([&](auto tag) { dequantize_row(tag, matrix, r, out); });
+}
+
+/// Writes all weights as floats.  Needs: out has the shape of w.  Cost: one pass; no allocation.
+template <class Arch, weight_matrix W, executor E = serial>
+  requires(requires { Arch::level; })
+inline void dequantize(Arch tag, const W& w, matrix_view<float> out, E&& ex = {}) noexcept {
+  NBIT_EXPECTS(out.rows == w.rows && out.cols == w.cols, "dequantize: out must have the shape of the weights");
+  ex(w.rows, [&](std::size_t r) { dequantize_row(tag, w, r, out.row(r)); });
+}
+template <weight_matrix W, executor E = serial>
+inline void dequantize(const W& w, matrix_view<float> out, E&& ex = {}) noexcept {
+  arch::dispatch([&](auto tag) { dequantize(tag, w, out, ex); });
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif

@@ -1,0 +1,86 @@
+// nbit/kernel/gemm.hpp — Y = X W^T: a row of X is one token, a row of W one output.
+//
+// With f32 activations every output is one chain of fused multiply-adds over rising columns: the same bits on every
+// instruction set, for every tiling and thread count. With int8 activations every output equals gemv's.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_KERNEL_GEMM_HPP
+#define NBIT_KERNEL_GEMM_HPP
+
+#include <cstddef>
+#include <utility>
+
+#include <nbit/arch/cpu.hpp>
+#include <nbit/arch/simd.hpp>
+#include <nbit/base/config.hpp>
+#include <nbit/base/contract.hpp>
+#include <nbit/base/matrix_view.hpp>
+#include <nbit/kernel/activations.hpp>
+#include <nbit/kernel/decode.hpp>
+#include <nbit/kernel/gemv.hpp>
+#include <nbit/kernel/weights.hpp>
+#include <nbit/parallel/executor.hpp>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+/// block(w, first, count, x, y): outputs first ... first + count - 1 of all tokens in x. Specialise it for one
+/// (Arch, Weights) to replace the generic kernel; callers do not change.
+template <class Arch, class Weights>
+struct gemm_kernel;
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#define NBIT_STAMP <nbit/kernel/gemm.inl>
+#include <nbit/arch/stamp.inl>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace detail {
+// One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape alone.
+inline constexpr std::size_t gemm_outputs = 32, gemm_tokens = 512;
+}  // namespace detail
+
+/// Writes Y = X W^T.  Needs: x.cols == w.cols, y.rows == x.rows, y.cols == w.rows.  Cost: no allocation.
+template <class Arch, weight_matrix W, executor E = serial>
+  requires(requires { Arch::level; })
+inline void gemm(Arch, const W& matrix, matrix_view<const float> x, matrix_view<float> y, E&& ex = {}) noexcept {
+  const weights_t<W> w = matrix;
+  NBIT_EXPECTS(x.cols == w.cols, "gemm: x must have as many columns as the weights");
+  NBIT_EXPECTS(y.rows == x.rows && y.cols == w.rows, "gemm: y must be tokens x outputs (x.rows x w.rows)");
+  const std::size_t across = (w.rows + detail::gemm_outputs - 1) / detail::gemm_outputs;
+  const std::size_t down = (x.rows + detail::gemm_tokens - 1) / detail::gemm_tokens;
+  ex(across * down, [&](std::size_t i) {
+    const std::size_t n = i % across * detail::gemm_outputs, m = i / across * detail::gemm_tokens;
+    const std::size_t outputs = w.rows - n < detail::gemm_outputs ? w.rows - n : detail::gemm_outputs;
+    const std::size_t tokens = x.rows - m < detail::gemm_tokens ? x.rows - m : detail::gemm_tokens;
+    gemm_kernel<Arch, weights_t<W>>::block(w, n, outputs, x.row_range(m, tokens), y.row_range(m, tokens));
+  });
+}
+template <weight_matrix W, executor E = serial>
+inline void gemm(const W& w, matrix_view<const float> x, matrix_view<float> y, E&& ex = {}) noexcept {
+  arch::dispatch([&](auto tag) { gemm(tag, w, x, y, ex); });
+}
+
+/// Writes Y = X W^T for int8 activations.  Needs: as above.
+template <class Arch, weight_matrix W, int Group, executor E = serial>
+  requires(requires { Arch::level; })
+inline void gemm(Arch, const W& matrix, int8_activations<Group> x, matrix_view<float> y, E&& ex = {}) noexcept {
+  const weights_t<W> w = matrix;
+  NBIT_EXPECTS(x.cols == w.cols, "gemm: x must have as many columns as the weights");
+  NBIT_EXPECTS(y.rows == x.rows && y.cols == w.rows, "gemm: y must be tokens x outputs (x.rows x w.rows)");
+  ex((w.rows + detail::gemm_outputs - 1) / detail::gemm_outputs, [&](std::size_t i) {
+    const std::size_t n = i * detail::gemm_outputs;
+    const std::size_t outputs = w.rows - n < detail::gemm_outputs ? w.rows - n : detail::gemm_outputs;
+    gemm_kernel<Arch, weights_t<W>>::block(w, n, outputs, x, y);
+  });
+}
+template <weight_matrix W, int Group, executor E = serial>
+inline void gemm(const W& w, int8_activations<Group> x, matrix_view<float> y, E&& ex = {}) noexcept {
+  arch::dispatch([&](auto tag) { gemm(tag, w, x, y, ex); });
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif

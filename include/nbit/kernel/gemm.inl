@@ -1,0 +1,110 @@
+// nbit/kernel/gemm.inl — the generic gemm; included by kernel/gemm.hpp once per target.
+//
+// Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs over
+// rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
+//   AVX-512  12 x 2 vectors = 24 of 32 zmm      AVX2  6 x 1 (two ymm each) = 12 of 16 ymm
+// SPDX-License-Identifier: MIT
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <class Weights>
+struct gemm_kernel<NBIT_ARCH, Weights> {
+  using vec = lanes<NBIT_ARCH>;
+#if NBIT_TARGET == 2
+  static constexpr std::size_t vectors = 2, tile_tokens = 12;
+#elif NBIT_TARGET == 1
+  static constexpr std::size_t vectors = 1, tile_tokens = 6;
+#else
+  static constexpr std::size_t vectors = 1, tile_tokens = 4;
+#endif
+  static constexpr std::size_t width = vectors * lane_count, chunk = detail::chunk_of<Weights>;
+
+  static void block(const Weights& w, std::size_t first, std::size_t count, matrix_view<const float> x,
+                    matrix_view<float> y) noexcept {
+    if (w.cols == 0) {
+      for (std::size_t m = 0; m < y.rows; ++m)
+        for (std::size_t n = 0; n < count; ++n) y(m, first + n) = 0.0f;
+    }
+    for (std::size_t n = 0; n < count; n += width) {
+      const std::size_t outputs = count - n < width ? count - n : width;
+      for (std::size_t c = 0; c < w.cols; c += chunk) {
+        const std::size_t depth = w.cols - c < chunk ? w.cols - c : chunk;
+        alignas(64) float panel[chunk * width];
+        fill(w, first + n, outputs, c, depth, panel);
+        std::size_t m = 0;
+        for (; m + tile_tokens <= x.rows; m += tile_tokens)
+          tile<tile_tokens>(panel, depth, &x(m, c), x.stride, &y(m, first + n), y.stride, outputs, c == 0);
+        for (; m < x.rows; ++m) tile<1>(panel, depth, &x(m, c), x.stride, &y(m, first + n), y.stride, outputs, c == 0);
+      }
+    }
+  }
+
+  template <int Group>
+  static void block(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                    matrix_view<float> y) noexcept {
+    for (std::size_t n = first; n < first + count; ++n)
+      for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_kernel<NBIT_ARCH, Weights>::int8_row(w, n, x, m);
+  }
+
+ private:
+  static void fill(const Weights& w, std::size_t first, std::size_t outputs, std::size_t c, std::size_t depth,
+                   float* panel) noexcept {
+    for (std::size_t n = 0; n < width; ++n) {
+      alignas(64) float row[chunk];
+      if (n < outputs) row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
+      else std::memset(row, 0, depth * sizeof(float));
+      for (std::size_t k = 0; k < depth; ++k) panel[k * width + n] = row[k];
+    }
+  }
+
+  NBIT_INLINE static typename vec::type load_part(const float* p, std::size_t n) {
+    if (n >= lane_count) return vec::load(p);
+    float whole[lane_count] = {};
+    for (std::size_t i = 0; i < n; ++i) whole[i] = p[i];
+    return vec::load(whole);
+  }
+  NBIT_INLINE static void store_part(float* p, std::size_t n, typename vec::type v) {
+    if (n >= lane_count) return vec::store(p, v);
+    float whole[lane_count];
+    vec::store(whole, v);
+    for (std::size_t i = 0; i < n; ++i) p[i] = whole[i];
+  }
+
+  template <std::size_t Tokens>
+  static void tile(const float* panel, std::size_t depth, const float* x, std::size_t x_stride, float* y,
+                   std::size_t y_stride, std::size_t outputs, bool fresh) noexcept {
+    typename vec::type sum[Tokens][vectors];
+    for (std::size_t t = 0; t < Tokens; ++t)
+      for (std::size_t v = 0; v < vectors; ++v) {
+        const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
+        sum[t][v] = fresh ? vec::zero() : load_part(y + t * y_stride + v * lane_count, left);
+      }
+    for (std::size_t k = 0; k < depth; ++k) step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
+    for (std::size_t t = 0; t < Tokens; ++t)
+      for (std::size_t v = 0; v < vectors; ++v) {
+        const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
+        if (left != 0) store_part(y + t * y_stride + v * lane_count, left, sum[t][v]);
+      }
+  }
+
+  // One column: unrolled by index sequences, so that the sums stay in registers at -O2 on both compilers.
+  template <std::size_t Tokens, std::size_t... T>
+  NBIT_INLINE static void step(const float* w, const float* x, std::size_t x_stride,
+                               typename vec::type (&sum)[Tokens][vectors], std::index_sequence<T...>) {
+    if constexpr (vectors == 2) {
+      const auto w0 = vec::load(w), w1 = vec::load(w + lane_count);
+      (pair(vec::broadcast(x[T * x_stride]), w0, w1, sum[T]), ...);
+    } else {
+      const auto w0 = vec::load(w);
+      ((sum[T][0] = vec::fma(vec::broadcast(x[T * x_stride]), w0, sum[T][0])), ...);
+    }
+  }
+  NBIT_INLINE static void pair(typename vec::type x, typename vec::type w0, typename vec::type w1,
+                               typename vec::type (&sum)[vectors]) {
+    sum[0] = vec::fma(x, w0, sum[0]);
+    if constexpr (vectors == 2) sum[1] = vec::fma(x, w1, sum[1]);
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit

@@ -1,0 +1,160 @@
+// nbit/kernel/quantize.hpp — round to nearest: a float matrix to packed codes in any format and layout.
+//
+// The codes are the format's own: its reference encoder where it has one (ggml types give ggml's bytes), fit and code
+// otherwise. importance is one weight per column (an importance matrix row), or empty.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_KERNEL_QUANTIZE_HPP
+#define NBIT_KERNEL_QUANTIZE_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include <nbit/arch/cpu.hpp>
+#include <nbit/arch/simd.hpp>
+#include <nbit/base/buffer.hpp>
+#include <nbit/base/config.hpp>
+#include <nbit/base/matrix_view.hpp>
+#include <nbit/base/result.hpp>
+#include <nbit/format/concepts.hpp>
+#include <nbit/layout/pack.hpp>
+#include <nbit/parallel/executor.hpp>
+#include <nbit/tensor/encode.hpp>
+#include <nbit/tensor/packed_matrix.hpp>
+#include <nbit/tensor/packed_view.hpp>
+#include <nbit/tensor/repack.hpp>
+
+namespace nbit {
+
+/// What to do with rows that a format's blocks cannot hold.
+enum class ragged_rows : std::uint8_t {
+  refuse,  // errc::shape
+  pad,     // the last block is filled with zero weights
+};
+
+/// Options of quantize.
+struct quantize_options {
+  std::span<const float> importance{};          // cols weights >= 0, or empty
+  ragged_rows ragged = ragged_rows::refuse;
+};
+
+inline namespace NBIT_TAG {
+
+/// row(w, importance, out, r, row, codes): encodes and packs row r; `row` is w's, padded to whole blocks. Specialise it
+/// for one (Arch, Format, Layout) to replace the generic kernel; the codes must stay the same.
+template <class Arch, class Format, class Layout>
+struct quantize_kernel;
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#define NBIT_STAMP <nbit/kernel/quantize.inl>
+#include <nbit/arch/stamp.inl>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace detail {
+
+/// Refuses what no format can hold, naming the place.
+template <weight_format F>
+inline result<void> check_quantize(matrix_view<const float> w, const quantize_options& options) {
+  if (!options.importance.empty() && options.importance.size() != w.cols)
+    return make_error(errc::shape, "importance must have one weight for each column", "as many as the matrix has columns")
+        .with(static_cast<std::int64_t>(options.importance.size()));
+  for (std::size_t c = 0; c < options.importance.size(); ++c)
+    if (!is_finite(options.importance[c]) || options.importance[c] < 0.0f)
+      return make_error(errc::not_finite, "importance is negative, NaN or infinite", "finite numbers, zero or more")
+          .at(0, static_cast<std::int64_t>(c));
+  if (!fits_format<F>(w.cols) && options.ragged == ragged_rows::refuse) return shape_error<F>(w.cols);
+  return all_finite(w);
+}
+
+/// Weights in a row when its last block is filled up.
+template <weight_format F>
+NBIT_INLINE constexpr std::size_t padded_cols(std::size_t cols) {
+  if constexpr (block_format<F> && F::group > 0) return groups_per_row<F>(cols) * std::size_t(F::group);
+  else return codes_per_row<F>(cols) * std::size_t(step_of<F>);
+}
+
+}  // namespace detail
+
+/// Scratch bytes that quantize_rows needs: one padded row, its importance, and its codes.
+template <weight_format F>
+NBIT_INLINE constexpr std::size_t quantize_scratch_bytes(std::size_t cols) {
+  const std::size_t padded = detail::padded_cols<F>(cols);
+  return padded * 2 * sizeof(float) + codes_per_row<F>(padded) * sizeof(code_t<F>);
+}
+
+/// Quantizes rows [first, first + count) into `out`, whose words must be zero; the form without allocation.
+/// Needs: out has the shape of w, scratch of quantize_scratch_bytes<F>(w.cols), aligned to 4.  Errors: shape, not_finite.
+/// One group per tensor: fill out.params[0] first (F::fit over all weights).
+template <class Arch, weight_format F, class L>
+inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<F, L, std::byte> out, std::size_t first,
+                                  std::size_t count, std::span<std::byte> scratch, const quantize_options& options = {}) {
+  const error misuse = make_error(errc::shape, "quantize_rows: shapes or scratch do not fit");
+  NBIT_EXPECTS(out.rows == w.rows && out.cols == w.cols, "quantize_rows: out must have the shape of w", misuse);
+  NBIT_EXPECTS(first <= w.rows && count <= w.rows - first, "quantize_rows: rows must lie inside w", misuse);
+  NBIT_EXPECTS((scratch.size() >= quantize_scratch_bytes<F>(w.cols)), "quantize_rows: scratch is too small", misuse);
+  if (auto checked = detail::check_quantize<F>(w.row_range(first, count), options); !checked) {
+    error e = checked.error();
+    if (e.row >= 0) e.row += static_cast<std::int64_t>(first);
+    return e;
+  }
+  const std::size_t padded = detail::padded_cols<F>(w.cols);
+  float* const row = reinterpret_cast<float*>(scratch.data());
+  float* const weight = row + padded;
+  code_t<F>* const codes = reinterpret_cast<code_t<F>*>(weight + padded);
+  for (std::size_t c = 0; c < padded; ++c) row[c] = 0.0f, weight[c] = 0.0f;
+  for (std::size_t c = 0; c < options.importance.size(); ++c) weight[c] = options.importance[c];
+  const std::span<const float> importance(weight, options.importance.empty() ? 0 : padded);
+  for (std::size_t r = first; r < first + count; ++r) {
+    for (std::size_t c = 0; c < w.cols; ++c) row[c] = w(r, c);
+    quantize_kernel<Arch, F, L>::row(std::span<const float>(row, padded), importance, out, r, codes);
+  }
+  return {};
+}
+
+#if !defined(NBIT_NO_HEAP)
+
+/// Quantizes a matrix by rounding to nearest.  Errors: shape (rows the format cannot hold), not_finite (names the row and
+/// column), out_of_memory.  Cost: one pass; rows are split among the executor's threads, the codes do not depend on it.
+template <weight_format F, class L = default_layout<F>, class Arch, executor E = serial>
+  requires(requires { Arch::level; })
+inline result<packed_matrix<F, L>> quantize(Arch tag, matrix_view<const float> w, const quantize_options& options = {},
+                                            E&& ex = {}) {
+  if (auto checked = detail::check_quantize<F>(w, options); !checked) return checked.error();
+  auto packed = packed_matrix<F, L>::make(w.shape());
+  if (!packed) return packed.error();
+  const packed_span<F, L> out = packed->span();
+  if constexpr (F::group == per_tensor) {
+    if (!w.empty()) {
+      auto fitted = detail::fit_tensor<F>(w, options.importance);
+      if (!fitted) return fitted.error();
+      out.params[0] = *fitted;
+    }
+  }
+  // Rows of one piece share words in layouts that put several rows into a word, so pieces are whole tiles of rows.
+  constexpr std::size_t piece = 64;
+  const std::size_t pieces = (w.rows + piece - 1) / piece, bytes = (quantize_scratch_bytes<F>(w.cols) + 63) / 64 * 64;
+  auto scratch = buffer<std::byte>::make(pieces * bytes);
+  if (!scratch) return scratch.error();
+  ex(pieces, [&](std::size_t i) {
+    const std::size_t first = i * piece, count = w.rows - first < piece ? w.rows - first : piece;
+    // checked above: nothing is left that could fail
+    (void)quantize_rows(tag, w, out, first, count, std::span<std::byte>(scratch->data() + i * bytes, bytes), options);
+  });
+  return packed;
+}
+template <weight_format F, class L = default_layout<F>, executor E = serial>
+inline result<packed_matrix<F, L>> quantize(matrix_view<const float> w, const quantize_options& options = {}, E&& ex = {}) {
+  return arch::dispatch([&](auto tag) { return quantize<F, L>(tag, w, options, ex); });
+}
+
+#endif  // NBIT_NO_HEAP
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif

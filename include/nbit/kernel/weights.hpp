@@ -1,0 +1,72 @@
+// nbit/kernel/weights.hpp — what matrix kernels accept as weights: packed views, and plain f32, f16 or bf16 matrices.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_KERNEL_WEIGHTS_HPP
+#define NBIT_KERNEL_WEIGHTS_HPP
+
+#include <cstddef>
+#include <numeric>
+#include <type_traits>
+
+#include <nbit/base/config.hpp>
+#include <nbit/base/float16.hpp>
+#include <nbit/base/matrix_view.hpp>
+#include <nbit/format/concepts.hpp>
+#include <nbit/tensor/packed_view.hpp>
+
+namespace nbit {
+namespace detail {
+
+/// The constant view that kernels are stamped on.
+template <class W>
+struct weights_of {};
+template <class F, class L, class B>
+struct weights_of<packed_view<F, L, B>> {
+  using type = packed_view<F, L>;
+};
+template <class T>
+  requires(std::is_same_v<T, float> || std::is_same_v<T, f16> || std::is_same_v<T, bf16>)
+struct weights_of<matrix_view<T>> {
+  using type = matrix_view<const T>;
+};
+template <class T>
+  requires(std::is_same_v<T, float> || std::is_same_v<T, f16> || std::is_same_v<T, bf16>)
+struct weights_of<matrix_view<const T>> {
+  using type = matrix_view<const T>;
+};
+
+/// Columns that kernels decode at a time: a multiple of 64 (one step of an int8 dot) and of whole blocks.
+template <class W>
+inline constexpr std::size_t chunk_of = 256;
+template <class F>
+inline constexpr std::size_t chunk_of<packed_view<F, blocks>> = [] {
+  constexpr std::size_t unit = std::lcm(std::size_t(F::group), std::size_t{64});
+  return unit >= 256 ? unit : unit * (256 / unit);
+}();
+
+/// Weights that share one scale, in a row of cols weights; what int8 kernels ask an integer_format.
+template <class F>
+NBIT_INLINE constexpr std::size_t run_length(std::size_t cols) {
+  if constexpr (F::run > 0) return std::size_t(F::run);
+  else return group_length<F>(cols);
+}
+
+/// Whether the int8 kernels can work on integers: scales constant over 16 columns at least.
+template <class F>
+inline constexpr bool has_integer_runs = [] {
+  if constexpr (integer_format<F>) return F::run > 0 ? F::run % 16 == 0 : F::group <= 0 || F::group % 16 == 0;
+  else return false;
+}();
+
+}  // namespace detail
+
+/// Anything with rows of weights that a kernel can multiply with: rows = outputs, cols = inputs.
+template <class W>
+concept weight_matrix = requires { typename detail::weights_of<std::remove_cvref_t<W>>::type; };
+
+/// The constant view of a weight_matrix.
+template <weight_matrix W>
+using weights_t = typename detail::weights_of<std::remove_cvref_t<W>>::type;
+
+}  // namespace nbit
+
+#endif

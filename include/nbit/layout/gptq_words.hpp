@@ -1,0 +1,37 @@
+// nbit/layout/gptq_words.hpp — GPTQ checkpoints: 32 consecutive inputs of one output in b words, outputs side by side.
+//
+// qweight is int32 [K * b / 32, N]: word row k*b/32, column n. Matrix here is weights [rows = N, cols = K], so the words of
+// one row lie N words apart. 32 codes form one stream of 32*b bits, low bits first; 3-, 5-, 6- and 7-bit codes straddle.
+// Ref: docs/formats.md, GPTQ checkpoints.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_LAYOUT_GPTQ_WORDS_HPP
+#define NBIT_LAYOUT_GPTQ_WORDS_HPP
+
+#include <cstddef>
+#include <cstdint>
+
+#include <nbit/base/config.hpp>
+#include <nbit/layout/concepts.hpp>
+
+namespace nbit {
+
+/// The word order of qweight in GPTQ checkpoints (v1 and v2).
+struct gptq_words {
+  template <int Bits>
+  struct map {
+    using word = std::uint32_t;
+    static constexpr std::size_t tile_rows = 1, tile_cols = 32;
+    NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
+      const std::size_t p = c % 32 * std::size_t(Bits) + std::size_t(bit);
+      return {(c / 32 * std::size_t(Bits) + p / 32) * padded.rows + r, int(p % 32)};
+    }
+  };
+};
+
+static_assert(is_bijection<gptq_words, 2>() && is_bijection<gptq_words, 3>() && is_bijection<gptq_words, 4>() &&
+              is_bijection<gptq_words, 5>() && is_bijection<gptq_words, 6>() && is_bijection<gptq_words, 7>() &&
+              is_bijection<gptq_words, 8>());
+
+}  // namespace nbit
+
+#endif
