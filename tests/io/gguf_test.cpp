@@ -238,7 +238,7 @@ TEST_CASE("every proper prefix of a GGUF file is refused without a read past its
     }
     for (const auto& t : whole->tensors()) needed = t.offset + t.bytes.size();
     for (std::size_t n = 0; n < needed; ++n) {
-      const nbit_test::exact_copy cut(std::span(read.data).first(n));
+      const nbit_test::exact_copy cut{std::span(read.data).first(n)};
       const auto parsed = nbit::gguf::parse(cut.bytes());
       if (parsed) FAIL("accepted the first " << n << " bytes");
       if (parsed.error().code != nbit::errc::truncated) FAIL(n << " bytes: " << parsed.error().what);

@@ -25,6 +25,7 @@
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf_file.hpp>
 #include <nbit/io/gguf_value.hpp>
+#include <nbit/io/tensor_stream.hpp>
 
 namespace nbit::gguf {
 
@@ -57,75 +58,6 @@ void append_value(std::vector<std::byte>& to, T v) {
   else append_le(to, v);
 }
 }  // namespace detail
-
-/// Takes the tensors' bytes in the declared order and pads them. Made by writer::begin; both writer and sink outlive it.
-template <byte_sink Sink>
-class tensor_stream {
- public:
-  tensor_stream(std::span<const declared_tensor> tensors, std::uint64_t alignment, Sink& to) noexcept
-      : tensors_(tensors), alignment_(alignment), to_(&to) {}
-
-  /// The tensor whose bytes come next, or nullptr when all are there.
-  [[nodiscard]] const declared_tensor* next() const noexcept {
-    return at_ < tensors_.size() ? &tensors_[at_] : nullptr;
-  }
-
-  /// Writes the next tensor whole.  Errors: invalid_option when another tensor is next, shape, and those of the sink.
-  result<void> write(std::string_view name, std::span<const std::byte> bytes) {
-    if (next() == nullptr || done_ != 0 || next()->name != name)
-      return make_error(errc::invalid_option, "this tensor is not the next one of the file", "tensors in the order declared")
-          .about(name);
-    if (bytes.size() != next()->bytes)
-      return make_error(errc::shape, "a tensor's bytes are more or fewer than its declared shape and type take")
-          .about(name)
-          .with(static_cast<std::int64_t>(bytes.size()));
-    return pour(bytes);
-  }
-
-  /// Writes a piece of the next tensor, or of several; pieces may end anywhere.
-  /// Errors: shape when the file has all its bytes already, and those of the sink.
-  result<void> append(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      if (next() == nullptr)
-        return make_error(errc::shape, "more bytes than the declared tensors take").with(static_cast<std::int64_t>(bytes.size()));
-      const std::uint64_t room = next()->bytes - done_;
-      const std::size_t n = bytes.size() < room ? bytes.size() : static_cast<std::size_t>(room);
-      if (result<void> done = pour(bytes.first(n)); !done) return done;
-      bytes = bytes.subspan(n);
-    }
-    return {};
-  }
-
-  /// Says that all is written.  Errors: missing, naming the first tensor whose bytes did not come.
-  result<void> finish() {
-    while (next() != nullptr && next()->bytes == 0)
-      if (result<void> done = pour({}); !done) return done;
-    if (next() != nullptr) return make_error(errc::missing, "a declared tensor was not written").about(next()->name);
-    return {};
-  }
-
- private:
-  result<void> pour(std::span<const std::byte> bytes) {
-    if (result<void> done = to_->write(bytes); !done) return done;
-    done_ += bytes.size();
-    if (done_ != next()->bytes) return {};
-    static constexpr std::byte zeros[4096] = {};
-    for (std::uint64_t left = (alignment_ - done_ % alignment_) % alignment_; left != 0;) {
-      const std::uint64_t n = left < sizeof(zeros) ? left : sizeof(zeros);
-      if (result<void> done = to_->write({zeros, static_cast<std::size_t>(n)}); !done) return done;
-      left -= n;
-    }
-    done_ = 0;
-    ++at_;
-    return {};
-  }
-
-  std::span<const declared_tensor> tensors_;
-  std::uint64_t alignment_;
-  Sink* to_;
-  std::size_t at_ = 0;
-  std::uint64_t done_ = 0;  // bytes of the next tensor already written
-};
 
 /// Collects what a GGUF file will say, then writes its header.
 class writer {
@@ -212,7 +144,7 @@ class writer {
   /// Lays out the tensors and writes the header; the stream takes the rest.
   /// Errors: duplicate (a key copied or a tensor declared twice), overflow, and those of the sink.
   template <byte_sink Sink>
-  [[nodiscard]] result<tensor_stream<Sink>> begin(Sink& to) {
+  [[nodiscard]] result<tensor_stream<declared_tensor, Sink>> begin(Sink& to) {
     if (result<void> done = place(); !done) return done.error();
     std::vector<std::byte> h;
     for (const char c : {'G', 'G', 'U', 'F'}) h.push_back(static_cast<std::byte>(c));
@@ -233,7 +165,7 @@ class writer {
     }
     h.resize(h.size() + static_cast<std::size_t>((alignment_ - h.size() % alignment_) % alignment_));
     if (result<void> done = to.write(h); !done) return done.error();
-    return tensor_stream<Sink>(tensors_, alignment_, to);
+    return tensor_stream<declared_tensor, Sink>(tensors_, alignment_, to);
   }
 
  private:
