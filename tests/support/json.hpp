@@ -30,6 +30,14 @@ class json {
   std::vector<json> items;                            // of an array
   std::vector<std::pair<std::string, json>> members;  // of an object, in file order
 
+  // Defined after the class: clang 14 with libstdc++ 12 asks for them while std::pair<std::string, json> is half made.
+  json();
+  json(const json&);
+  json(json&&) noexcept;
+  json& operator=(const json&);
+  json& operator=(json&&) noexcept;
+  ~json();
+
   bool is_null() const { return type == kind::null; }
   bool is_string() const { return type == kind::string; }
   bool is_number() const { return type == kind::number; }
@@ -200,6 +208,13 @@ class json {
     }
   };
 };
+
+inline json::json() = default;
+inline json::json(const json&) = default;
+inline json::json(json&&) noexcept = default;
+inline json& json::operator=(const json&) = default;
+inline json& json::operator=(json&&) noexcept = default;
+inline json::~json() = default;
 
 }  // namespace nbit_test
 
