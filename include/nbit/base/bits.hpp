@@ -5,6 +5,7 @@
 #ifndef NBIT_BASE_BITS_HPP
 #define NBIT_BASE_BITS_HPP
 
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -24,32 +25,30 @@ namespace bits_detail {
 NBIT_INLINE std::uint16_t native(std::uint16_t v) { return NBIT_BIG_ENDIAN ? __builtin_bswap16(v) : v; }
 NBIT_INLINE std::uint32_t native(std::uint32_t v) { return NBIT_BIG_ENDIAN ? __builtin_bswap32(v) : v; }
 NBIT_INLINE std::uint64_t native(std::uint64_t v) { return NBIT_BIG_ENDIAN ? __builtin_bswap64(v) : v; }
-}  // namespace bits_detail
-
-/// A little-endian integer from any address.  Needs: sizeof(T) readable bytes.
 template <class T>
-  requires std::same_as<T, std::uint16_t> || std::same_as<T, std::uint32_t> || std::same_as<T, std::uint64_t>
-NBIT_INLINE T load_le(const std::byte* from) {
+NBIT_INLINE T load(const std::byte* from) {
   T v;
   __builtin_memcpy(&v, from, sizeof(T));
-  return bits_detail::native(v);
+  return native(v);
 }
-NBIT_INLINE std::uint16_t load_u16(const std::byte* from) { return load_le<std::uint16_t>(from); }
-NBIT_INLINE std::uint32_t load_u32(const std::byte* from) { return load_le<std::uint32_t>(from); }
-NBIT_INLINE std::uint64_t load_u64(const std::byte* from) { return load_le<std::uint64_t>(from); }
+template <class T>
+NBIT_INLINE void store(std::byte* to, T v) {
+  v = native(v);
+  __builtin_memcpy(to, &v, sizeof(T));
+}
+}  // namespace bits_detail
+
+/// Little-endian numbers from any address.  Needs: as many readable bytes as the number has.
+NBIT_INLINE std::uint16_t load_u16(const std::byte* from) { return bits_detail::load<std::uint16_t>(from); }
+NBIT_INLINE std::uint32_t load_u32(const std::byte* from) { return bits_detail::load<std::uint32_t>(from); }
+NBIT_INLINE std::uint64_t load_u64(const std::byte* from) { return bits_detail::load<std::uint64_t>(from); }
 NBIT_INLINE f16 load_f16(const std::byte* from) { return f16::from_bits(load_u16(from)); }
 NBIT_INLINE float load_f32(const std::byte* from) { return std::bit_cast<float>(load_u32(from)); }
 
-/// Writes a little-endian integer to any address.  Needs: sizeof(T) writable bytes.
-template <class T>
-  requires std::same_as<T, std::uint16_t> || std::same_as<T, std::uint32_t> || std::same_as<T, std::uint64_t>
-NBIT_INLINE void store_le(std::byte* to, T v) {
-  v = bits_detail::native(v);
-  __builtin_memcpy(to, &v, sizeof(T));
-}
-NBIT_INLINE void store_u16(std::byte* to, std::uint16_t v) { store_le(to, v); }
-NBIT_INLINE void store_u32(std::byte* to, std::uint32_t v) { store_le(to, v); }
-NBIT_INLINE void store_u64(std::byte* to, std::uint64_t v) { store_le(to, v); }
+/// Little-endian numbers to any address.  Needs: as many writable bytes as the number has.
+NBIT_INLINE void store_u16(std::byte* to, std::uint16_t v) { bits_detail::store(to, v); }
+NBIT_INLINE void store_u32(std::byte* to, std::uint32_t v) { bits_detail::store(to, v); }
+NBIT_INLINE void store_u64(std::byte* to, std::uint64_t v) { bits_detail::store(to, v); }
 NBIT_INLINE void store_f16(std::byte* to, f16 v) { store_u16(to, v.bits); }
 NBIT_INLINE void store_f32(std::byte* to, float v) { store_u32(to, std::bit_cast<std::uint32_t>(v)); }
 

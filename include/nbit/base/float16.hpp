@@ -16,15 +16,11 @@ namespace nbit {
 
 /// IEEE binary16: 1 sign, 5 exponent, 10 fraction bits. Conversion from float rounds half to even; NaN stays NaN.
 struct f16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits;  // no initialiser: implicit constructors of whatever holds one stay trivial, so they are no symbols
 
   static constexpr float max = 65504.0f;
 
-  NBIT_INLINE static constexpr f16 from_bits(std::uint16_t b) {
-    f16 h;
-    h.bits = b;
-    return h;
-  }
+  NBIT_INLINE static constexpr f16 from_bits(std::uint16_t b) { return f16{b}; }
   NBIT_INLINE static constexpr f16 from(float v) {
     const std::uint32_t u = std::bit_cast<std::uint32_t>(v);
     const std::uint32_t sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
@@ -61,15 +57,11 @@ struct f16 {
 
 /// bfloat16: the upper half of a float. Conversion from float rounds half to even; NaN stays NaN.
 struct bf16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits;
 
   static constexpr float max = 0x1.fep127f;
 
-  NBIT_INLINE static constexpr bf16 from_bits(std::uint16_t b) {
-    bf16 h;
-    h.bits = b;
-    return h;
-  }
+  NBIT_INLINE static constexpr bf16 from_bits(std::uint16_t b) { return bf16{b}; }
   NBIT_INLINE static constexpr bf16 from(float v) {
     const std::uint32_t u = std::bit_cast<std::uint32_t>(v);
     if ((u & 0x7fffffffu) > 0x7f800000u) return from_bits(static_cast<std::uint16_t>((u >> 16) | 0x40u));

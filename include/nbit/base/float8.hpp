@@ -44,15 +44,11 @@ NBIT_INLINE constexpr float small_float_value(std::uint32_t code) {
 
 /// e4m3fn: the 8-bit float of weights and scales. Values beyond 448, infinities too, become +-448: a scale must stay finite.
 struct f8_e4m3 {
-  std::uint8_t bits = 0;
+  std::uint8_t bits;
 
   static constexpr float max = 448.0f;
 
-  NBIT_INLINE static constexpr f8_e4m3 from_bits(std::uint8_t b) {
-    f8_e4m3 f;
-    f.bits = b;
-    return f;
-  }
+  NBIT_INLINE static constexpr f8_e4m3 from_bits(std::uint8_t b) { return f8_e4m3{b}; }
   NBIT_INLINE static constexpr f8_e4m3 from(float v) {
     const std::uint32_t u = std::bit_cast<std::uint32_t>(v), sign = u >> 24 & 0x80u;
     if ((u & 0x7fffffffu) > 0x7f800000u) return from_bits(static_cast<std::uint8_t>(sign | 0x7fu));
@@ -69,15 +65,11 @@ struct f8_e4m3 {
 
 /// e5m2: the 8-bit float with f16's range. Values that round beyond 57344 become infinities.
 struct f8_e5m2 {
-  std::uint8_t bits = 0;
+  std::uint8_t bits;
 
   static constexpr float max = 57344.0f;
 
-  NBIT_INLINE static constexpr f8_e5m2 from_bits(std::uint8_t b) {
-    f8_e5m2 f;
-    f.bits = b;
-    return f;
-  }
+  NBIT_INLINE static constexpr f8_e5m2 from_bits(std::uint8_t b) { return f8_e5m2{b}; }
   NBIT_INLINE static constexpr f8_e5m2 from(float v) {
     const std::uint32_t u = std::bit_cast<std::uint32_t>(v), sign = u >> 24 & 0x80u;
     if ((u & 0x7fffffffu) > 0x7f800000u) return from_bits(static_cast<std::uint8_t>(sign | 0x7eu));
@@ -96,15 +88,11 @@ struct f8_e5m2 {
 
 /// e2m1: the 4-bit float of MXFP4 and NVFP4, in the low half of a byte. NaN becomes 0; large values become +-6.
 struct f4_e2m1 {
-  std::uint8_t bits = 0;
+  std::uint8_t bits;
 
   static constexpr float max = 6.0f;
 
-  NBIT_INLINE static constexpr f4_e2m1 from_bits(std::uint8_t b) {
-    f4_e2m1 f;
-    f.bits = static_cast<std::uint8_t>(b & 15u);
-    return f;
-  }
+  NBIT_INLINE static constexpr f4_e2m1 from_bits(std::uint8_t b) { return f4_e2m1{static_cast<std::uint8_t>(b & 15u)}; }
   NBIT_INLINE static constexpr f4_e2m1 from(float v) {
     const std::uint32_t u = std::bit_cast<std::uint32_t>(v), sign = u >> 28 & 8u;
     if ((u & 0x7fffffffu) > 0x7f800000u) return from_bits(0);
@@ -120,13 +108,9 @@ struct f4_e2m1 {
 
 /// e8m0: a shared power-of-two scale. Zero and negative values become the least power, 2^-127; infinities and NaN 0xff.
 struct e8m0 {
-  std::uint8_t bits = 127;
+  std::uint8_t bits;
 
-  NBIT_INLINE static constexpr e8m0 from_bits(std::uint8_t b) {
-    e8m0 f;
-    f.bits = b;
-    return f;
-  }
+  NBIT_INLINE static constexpr e8m0 from_bits(std::uint8_t b) { return e8m0{b}; }
   /// The nearest power of two; halfway (1.5 * 2^e) goes to the even exponent field.
   NBIT_INLINE static constexpr e8m0 from(float v) {
     const std::uint32_t u = std::bit_cast<std::uint32_t>(v);
