@@ -213,6 +213,18 @@ inline void gram_mean_square(const gram_sums& g, std::span<float> out) {
   });
 }
 
+/// The mean of the usable entries of the mean Gram matrix's diagonal; 0 when there is none.
+inline double gram_mean_diagonal(const gram_sums& g) {
+  double sum = 0;
+  std::size_t live = 0;
+  gram_each_tile(g, true, [&](std::size_t i, std::size_t, const double* sums, const float*) {
+    for (std::size_t a = 0; a < gram_sums::tile; ++a)
+      if (const double v = sums[a * gram_sums::tile + a]; i * gram_sums::tile + a < g.cols && v > 0 && v < 1e300)
+        sum += v, ++live;
+  });
+  return live == 0 ? 0.0 : sum / static_cast<double>(live) / static_cast<double>(g.tokens);
+}
+
 /// Writes the mean Gram matrix in the order place: column c goes to row and column place[c]. Off-diagonal entries are
 /// multiplied by 1 - shrinkage, all of them by scale.
 inline void gram_write(const gram_sums& g, std::span<const std::uint32_t> place, double shrinkage, double scale,
@@ -361,6 +373,11 @@ class hessian {
   /// How much of the off-diagonal part is noise, 0 to 1: S' = (1 - r) S + r diag(S). 1 before the first token.
   [[nodiscard]] NBIT_INLINE double shrinkage() const {
     return sums_.tiles.empty() ? 1.0 : detail::gram_shrinkage(sums_);
+  }
+
+  /// The mean of the mean squares of the columns that are ever used; 0 before the first token.
+  [[nodiscard]] NBIT_INLINE double mean_diagonal() const {
+    return sums_.tiles.empty() ? 0.0 : detail::gram_mean_diagonal(sums_);
   }
 
   /// Writes the mean Gram matrix times scale; column c at place[c] (empty: at c), off-diagonal entries times 1 - shrinkage.

@@ -1,0 +1,379 @@
+// nbit/solver/gptq_panel.hpp — the column loop of GPTQ for 32 rows: fit, round with error feedback, descend.
+//
+// Rows know nothing of each other, so a panel of rows is a task. Inside it everything is transposed (the 32 numbers of a
+// column side by side). Feedback from far columns comes 32 columns at a time as a matrix product, from near ones column
+// by column. Blocking changes the speed and the last bits of sums, never which algorithm it is.
+// Ref: Frantar et al. 2023; the factor's form: Chee et al. 2023.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_SOLVER_GPTQ_PANEL_HPP
+#define NBIT_SOLVER_GPTQ_PANEL_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <nbit/base/buffer.hpp>
+#include <nbit/base/config.hpp>
+#include <nbit/base/matrix_view.hpp>
+#include <nbit/base/numeric.hpp>
+#include <nbit/base/result.hpp>
+#include <nbit/format/concepts.hpp>
+#include <nbit/solver/factor.hpp>
+#include <nbit/solver/product.hpp>
+#include <nbit/solver/quadratic.hpp>
+#include <nbit/solver/search.hpp>
+#include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/tensor/encode.hpp>
+
+#include <nbit/base/exact_begin.inl>
+
+namespace nbit {
+
+/// In which order columns are rounded. The stored order is the natural one always, unless groups are fitted on the way
+/// in activation order.
+enum class column_order : std::uint8_t {
+  natural,
+  activation,   // largest diag(H) first
+  group_aware,  // groups by their largest diag(H), columns likewise inside each: contiguous groups in solving order
+};
+
+/// When a group's parameters are fitted.
+enum class group_fit : std::uint8_t {
+  upfront,    // on the original weights, before anything is rounded
+  refreshed,  // when its first column is reached, on the weights with all feedback so far
+  published,  // the same, without the feedback of the current 128 columns, as the first implementation has it
+};
+
+/// How a group's parameters are found.
+enum class grid_search : std::uint8_t {
+  min_max,   // the format's own fit, every weight alike
+  squared,   // search for the least squared error
+  weighted,  // search for the least squared error weighted by diag(H)
+};
+
+namespace detail {
+/// What every panel of one solve reads, and the rows' losses it writes. "By position": in solving order.
+template <weight_format F>
+struct gptq_job {
+  const metric* m = nullptr;
+  matrix_view<const float> w;
+  coded_matrix<F>* out = nullptr;
+  std::span<const std::uint32_t> order, place;  // column at a position; position of a column
+  std::span<const std::uint32_t> group_at;      // group by position
+  std::span<const float> importance;            // by column; empty: all alike
+  group_fit groups = group_fit::upfront;
+  search_options search;
+  int passes = 0;
+  double* rounded = nullptr;  // by row: loss of plain rounding with the same parameters
+  double* solved = nullptr;   // by row: loss of what was stored
+  double* energy = nullptr;   // by row: loss of storing zeros
+};
+}  // namespace detail
+
+inline namespace NBIT_TAG {
+namespace detail {
+
+/// Parameters of one group, by the format's own encoder or by search.
+template <weight_format F>
+inline typename F::params fit_group(std::span<const float> w, std::span<const float> importance, float mean_square,
+                                    const search_options& search, float* scratch, code_t<F>* codes) {
+  if constexpr (encodes_itself<F>) {
+    typename F::params p{};
+    F::encode(w, importance, mean_square, p, std::span<std::uint8_t>(codes, w.size() / std::size_t(step_of<F>)));
+    return p;
+  } else {
+    return search_group<F>(w, importance, search, scratch);
+  }
+}
+
+/// Position of a column inside its group, as the format counts.
+template <weight_format F>
+NBIT_INLINE int place_in_group(std::size_t column) {
+  if constexpr (F::group > 0) return static_cast<int>(column % std::size_t(F::group));
+  else return static_cast<int>(column);
+}
+
+/// The state of one panel.
+template <weight_format F>
+struct gptq_panel {
+  const gptq_job<F>* job;
+  std::size_t first_row, rows;
+  float* w;      // [position][row]
+  float* e;      // w - value, [position][row]
+  float* extra;  // as large as w: compensated weights of a group, then errors of plain rounding
+  float sums[panel_columns * panel_rows];
+};
+
+template <weight_format F>
+inline void fit_panel(gptq_panel<F>& p) {
+  if constexpr (F::group != per_tensor) {
+    const gptq_job<F>& job = *p.job;
+    const std::size_t cols = job.w.cols, length = group_length<F>(cols);
+    for (std::size_t r = 0; r < p.rows; ++r) {
+      const std::span<const float> row = job.w.row(p.first_row + r);
+      float mean_square = 0.0f;
+      if constexpr (encodes_itself<F>) mean_square = row_mean_square(row);
+      for (std::size_t first = 0, g = 0; first < cols; first += length, ++g) {
+        const std::size_t n = cols - first < length ? cols - first : length;
+        const std::span<const float> importance = job.importance.empty() ? job.importance : job.importance.subspan(first, n);
+        job.out->params[job.out->params_index(p.first_row + r, g)] =
+            fit_group<F>(row.subspan(first, n), importance, mean_square, job.search, p.e,
+                         job.out->row_codes(p.first_row + r) + first / std::size_t(step_of<F>));
+      }
+    }
+  }
+}
+
+/// Fits the group that begins at position `first` on the weights as the feedback of earlier columns left them.
+template <weight_format F>
+inline void refit_group(gptq_panel<F>& p, std::size_t first) {
+  NBIT_EXACT
+  const gptq_job<F>& job = *p.job;
+  const metric& m = *job.m;
+  const std::size_t cols = job.w.cols, group = job.group_at[first];
+  std::size_t last = first;
+  while (last < cols && job.group_at[last] == group) ++last;
+  const std::size_t known = job.groups == group_fit::published ? first / 128 * 128 : first;
+  // Moving the free columns to where they undo the known errors best is y U = x, U the free columns' part of S + I.
+  const std::size_t n = last - known;
+  float* const y = p.extra;
+  for (std::size_t k = 0; k < n * panel_rows; ++k) y[k] = 0.0f;
+  add_product(y, panel_rows, m.s.data() + known, m.stride, p.e, panel_rows, n, panel_rows, known);
+  for (std::size_t k = 0; k < n; ++k)
+    for (std::size_t i = 0; i < k; ++i) {
+      const float u = m.s[(known + i) * m.stride + known + k];
+      for (std::size_t r = 0; r < panel_rows; ++r) y[k * panel_rows + r] -= u * y[i * panel_rows + r];
+    }
+  // One row of the group at a time, in stored order; in activation order a group is columns by rank.
+  const std::size_t length = last - first;
+  float* const values = p.extra + n * panel_rows;
+  float* const weights = values + length;
+  float* const scratch = weights + length;
+  code_t<F>* const codes = reinterpret_cast<code_t<F>*>(scratch + length);
+  const bool by_rank = !job.out->group_index.empty();
+  for (std::size_t r = 0; r < p.rows; ++r) {
+    for (std::size_t k = 0; k < length; ++k) {
+      const std::size_t column = job.order[first + k];
+      const std::size_t at = by_rank ? k : static_cast<std::size_t>(place_in_group<F>(column));
+      const float v = p.w[(first + k) * panel_rows + r] + y[(first - known + k) * panel_rows + r];
+      values[at] = is_finite(v) ? v : p.w[(first + k) * panel_rows + r];
+      weights[at] = job.importance.empty() ? 1.0f : job.importance[column];
+    }
+    const std::span<const float> group_weights(weights, job.importance.empty() ? 0 : length);
+    const std::span<const float> group_values(values, length);
+    job.out->params[job.out->params_index(p.first_row + r, group)] =
+        fit_group<F>(group_values, group_weights, row_mean_square(group_values), job.search, scratch, codes);
+  }
+}
+
+/// Rounds the unit of columns at a position to the targets t[k][row] and stores codes and errors.
+template <weight_format F>
+inline void round_unit(gptq_panel<F>& p, std::size_t position, const float* targets) {
+  NBIT_EXACT
+  const gptq_job<F>& job = *p.job;
+  constexpr std::size_t step = std::size_t(step_of<F>);
+  const std::size_t column = job.order[position];
+  const int at = place_in_group<F>(column);
+  const float* const w = p.w + position * panel_rows;
+  float* const e = p.e + position * panel_rows;
+  for (std::size_t r = 0; r < p.rows; ++r) {
+    const typename F::params& params = job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
+    code_t<F>& stored = job.out->row_codes(p.first_row + r)[column / step];
+    if constexpr (lattice_format<F>) {
+      float point[step], value[step];
+      for (std::size_t k = 0; k < step; ++k) {
+        const float t = targets[k * panel_rows + r];
+        point[k] = is_finite(t) ? t : w[k * panel_rows + r];
+      }
+      const int c = static_cast<int>(F::code(std::span<const float>(point), params, at));
+      F::value(c, params, at, std::span<float>(value));
+      stored = static_cast<code_t<F>>(c);
+      for (std::size_t k = 0; k < step; ++k) {
+        const float error = w[k * panel_rows + r] - value[k];
+        e[k * panel_rows + r] = is_finite(error) ? error : 0.0f;
+      }
+    } else {
+      const float t = targets[r];
+      const int c = static_cast<int>(F::code(is_finite(t) ? t : w[r], params, at));
+      const float error = w[r] - F::value(c, params, at);
+      stored = static_cast<code_t<F>>(c);
+      e[r] = is_finite(error) ? error : 0.0f;
+    }
+  }
+}
+
+/// The greedy pass: every column is rounded to its weight plus the feedback of the errors before it.
+template <weight_format F>
+inline void round_panel(gptq_panel<F>& p) {
+  NBIT_EXACT
+  const gptq_job<F>& job = *p.job;
+  const metric& m = *job.m;
+  constexpr std::size_t step = std::size_t(step_of<F>);
+  const std::size_t cols = job.w.cols;
+  for (std::size_t first = 0; first < cols; first += panel_columns) {
+    const std::size_t n = cols - first < panel_columns ? cols - first : panel_columns;
+    for (std::size_t k = 0; k < n * panel_rows; ++k) p.sums[k] = p.w[first * panel_rows + k];
+    add_product(p.sums, panel_rows, m.s.data() + first, m.stride, p.e, panel_rows, n, panel_rows, first);
+    for (std::size_t j = 0; j < n; j += step) {
+      const std::size_t position = first + j;
+      if (job.groups != group_fit::upfront && (position == 0 || job.group_at[position] != job.group_at[position - 1]))
+        refit_group<F>(p, position);
+      for (std::size_t k = j; k < j + step; ++k) {
+        float* const t = p.sums + k * panel_rows;
+        for (std::size_t i = 0; i < j; ++i) {
+          const float u = m.s[(first + i) * m.stride + first + k];
+          const float* const e = p.e + (first + i) * panel_rows;
+          for (std::size_t r = 0; r < panel_rows; ++r) t[r] += u * e[r];
+        }
+      }
+      round_unit<F>(p, position, p.sums + j * panel_rows);
+    }
+  }
+}
+
+/// One pass of cyclic descent: each unit moves to the code that lowers the loss with all others held; false if none moved.
+template <weight_format F>
+inline bool descend_panel(gptq_panel<F>& p) {
+  NBIT_EXACT
+  const gptq_job<F>& job = *p.job;
+  const metric& m = *job.m;
+  constexpr std::size_t step = std::size_t(step_of<F>);
+  const std::size_t cols = job.w.cols;
+  float moved_by[panel_columns * panel_rows];
+  bool moved = false;
+  for (std::size_t first = 0; first < cols; first += panel_columns) {
+    const std::size_t n = cols - first < panel_columns ? cols - first : panel_columns;
+    for (float& v : p.sums) v = 0.0f;
+    for (float& v : moved_by) v = 0.0f;
+    // Half the gradient, e H, as it is when the block begins; moves inside the block are added as they happen.
+    add_product(p.sums, panel_rows, m.h.data() + first, m.stride, p.e, panel_rows, n, panel_rows, cols);
+    for (std::size_t j = 0; j < n; j += step) {
+      for (std::size_t k = j; k < j + step; ++k)
+        for (std::size_t i = 0; i < j; ++i) {
+          const float u = m.h[(first + i) * m.stride + first + k];
+          for (std::size_t r = 0; r < panel_rows; ++r) p.sums[k * panel_rows + r] += u * moved_by[i * panel_rows + r];
+        }
+      const std::size_t position = first + j, column = job.order[position];
+      const int at = place_in_group<F>(column);
+      const float* const h = m.h.data() + position * m.stride + position;
+      for (std::size_t r = 0; r < p.rows; ++r) {
+        const typename F::params& params = job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
+        float target[step], value[step], change[step];
+        bool fine = true;
+        for (std::size_t k = 0; k < step; ++k) {
+          const std::size_t here = (position + k) * panel_rows + r;
+          const float t = p.w[here] - p.e[here] + p.sums[(j + k) * panel_rows + r] / h[k * m.stride + k];
+          fine &= is_finite(t);
+          target[k] = t;
+        }
+        if (!fine) continue;
+        int c = 0;
+        if constexpr (lattice_format<F>) {
+          c = static_cast<int>(F::code(std::span<const float>(target), params, at));
+          F::value(c, params, at, std::span<float>(value));
+        } else {
+          c = static_cast<int>(F::code(target[0], params, at));
+          value[0] = F::value(c, params, at);
+        }
+        code_t<F>& stored = job.out->row_codes(p.first_row + r)[column / step];
+        if (stored == static_cast<code_t<F>>(c)) continue;
+        // The loss changes by 2 change . gradient + change H change^T; move only when that is less than nothing.
+        float gain = 0.0f;
+        for (std::size_t k = 0; k < step; ++k) {
+          const std::size_t here = (position + k) * panel_rows + r;
+          change[k] = p.w[here] - value[k] - p.e[here];
+          gain += 2.0f * change[k] * p.sums[(j + k) * panel_rows + r];
+          for (std::size_t l = 0; l < k; ++l) gain += 2.0f * change[k] * change[l] * h[k * m.stride + l];
+          gain += change[k] * change[k] * h[k * m.stride + k];
+        }
+        if (!(gain < 0.0f)) continue;
+        moved = true;
+        stored = static_cast<code_t<F>>(c);
+        for (std::size_t k = 0; k < step; ++k) {
+          p.e[(position + k) * panel_rows + r] += change[k];
+          moved_by[(j + k) * panel_rows + r] = change[k];
+        }
+      }
+    }
+  }
+  return moved;
+}
+
+/// Measures rows, and goes back to plain rounding for a row where that is better in the same metric.
+template <weight_format F>
+inline void measure_panel(gptq_panel<F>& p) {
+  NBIT_EXACT
+  const gptq_job<F>& job = *p.job;
+  const metric& m = *job.m;
+  constexpr std::size_t step = std::size_t(step_of<F>);
+  const std::size_t cols = job.w.cols;
+  double solved[panel_rows], rounded[panel_rows], energy[panel_rows];
+  quadratic_form(m.h.data(), m.stride, cols, p.e, solved);
+  quadratic_form(m.h.data(), m.stride, cols, p.w, energy);
+  // Errors of plain rounding with the same parameters.
+  float* const error = p.extra;
+  for (std::size_t k = 0; k < cols * panel_rows; ++k) error[k] = 0.0f;
+  for (std::size_t position = 0; position < cols; position += step) {
+    const std::size_t column = job.order[position];
+    const int at = place_in_group<F>(column);
+    for (std::size_t r = 0; r < p.rows; ++r) {
+      const typename F::params& params = job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
+      float point[step], value[step];
+      for (std::size_t k = 0; k < step; ++k) point[k] = p.w[(position + k) * panel_rows + r];
+      code_t<F> c{};
+      round_group<F>(std::span<const float>(point), params, at, &c);
+      value_group<F>(&c, params, at, std::span<float>(value));
+      for (std::size_t k = 0; k < step; ++k) {
+        const float v = point[k] - value[k];
+        error[(position + k) * panel_rows + r] = is_finite(v) ? v : 0.0f;
+      }
+    }
+  }
+  quadratic_form(m.h.data(), m.stride, cols, error, rounded);
+  for (std::size_t r = 0; r < p.rows; ++r) {
+    const std::size_t row = p.first_row + r;
+    if (rounded[r] < solved[r]) {
+      for (std::size_t position = 0; position < cols; position += step) {
+        const std::size_t column = job.order[position];
+        const typename F::params& params = job.out->params[job.out->params_index(row, job.group_at[position])];
+        round_group<F>(job.w.row(row).subspan(column, step), params, place_in_group<F>(column),
+                       job.out->row_codes(row) + column / step);
+      }
+      solved[r] = rounded[r];
+    }
+    job.solved[row] = solved[r], job.rounded[row] = rounded[r], job.energy[row] = energy[r];
+  }
+}
+
+/// Solves rows [32 task, 32 task + 32).  Errors: out_of_memory, overflow.
+template <weight_format F>
+inline result<void> solve_panel(const gptq_job<F>& job, std::size_t task) {
+  static_assert(panel_columns % std::size_t(step_of<F>) == 0, "nbit::gptq: a lattice format's step must divide 32");
+  const std::size_t cells = job.w.cols * panel_rows;
+  // Refitting keeps one row of a group beside the compensated weights: values, weights, scratch, codes.
+  auto memory = buffer<float>::zeros(3 * cells + 4 * job.w.cols);
+  if (!memory) return memory.error();
+  gptq_panel<F> p;
+  p.job = &job;
+  p.first_row = task * panel_rows;
+  p.rows = job.w.rows - p.first_row < panel_rows ? job.w.rows - p.first_row : panel_rows;
+  p.w = memory->data(), p.e = p.w + cells, p.extra = p.e + cells;
+  transpose_panel(job.w, p.first_row, job.place, p.w);
+  if (job.groups == group_fit::upfront) {
+    fit_panel<F>(p);
+    for (std::size_t k = 0; k < job.w.cols; ++k) p.e[k] = 0.0f;  // was the search's scratch
+  }
+  round_panel<F>(p);
+  for (int pass = 0; pass < job.passes; ++pass)
+    if (!descend_panel<F>(p)) break;
+  measure_panel<F>(p);
+  return {};
+}
+
+}  // namespace detail
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#include <nbit/base/exact_end.inl>
+
+#endif
