@@ -1,4 +1,4 @@
-// tests/fuzz/gguf_fuzz.cpp — libFuzzer entry: any bytes as a GGUF file; what is accepted must survive being written again.
+// tests/fuzz/gguf_fuzz.cpp — libFuzzer entry: any bytes as a file; what is accepted is written again and read again.
 //
 // clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/gguf_fuzz.cpp -o gguf_fuzz
 // ./gguf_fuzz corpus/ tests/golden/io/gguf_files/ tests/golden/io/gguf_malformed/

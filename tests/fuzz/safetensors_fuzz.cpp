@@ -1,8 +1,7 @@
-// tests/fuzz/safetensors_fuzz.cpp — libFuzzer entry: any bytes as a safetensors file; what is accepted must survive being
-// written again.
+// tests/fuzz/safetensors_fuzz.cpp — libFuzzer entry: any bytes as a file; what is accepted is written and read again.
 //
-// clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/safetensors_fuzz.cpp -o safetensors_fuzz
-// ./safetensors_fuzz corpus/ tests/golden/io/safetensors_files/ tests/golden/io/safetensors_malformed/
+// clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/safetensors_fuzz.cpp -o st_fuzz
+// ./st_fuzz corpus/ tests/golden/io/safetensors_files/ tests/golden/io/safetensors_malformed/
 // SPDX-License-Identifier: MIT
 #include <cstddef>
 #include <cstdint>

@@ -1,8 +1,8 @@
 // tests/io/gguf_test.cpp — GGUF files: verdicts and contents of peers' files, damage of every kind, and our own files.
 // SPDX-License-Identifier: MIT
 #include <array>
-#include <cmath>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -72,7 +72,8 @@ std::optional<json> load_expected(const std::filesystem::path& path) {
   auto read = nbit_test::read_file(path);
   if (!read) return std::nullopt;
   std::string text(reinterpret_cast<const char*>(read->data()), read->size());
-  for (std::size_t at = 0; (at = text.find(": Infinity", at)) != std::string::npos;) text.replace(at, 10, ": \"Infinity\"");
+  for (std::size_t at = 0; (at = text.find(": Infinity", at)) != std::string::npos;)
+    text.replace(at, 10, ": \"Infinity\"");
   return json::parse(text);
 }
 
@@ -85,7 +86,8 @@ std::uint64_t touch(const nbit::gguf::file& f) {
     for (const value e : k.value.elements()) sum += e.raw().size() + e.size();
   }
   for (const auto& t : f.tensors()) {
-    if (!t.bytes.empty()) sum += static_cast<std::uint64_t>(t.bytes.front()) + static_cast<std::uint64_t>(t.bytes.back());
+    if (!t.bytes.empty())
+      sum += static_cast<std::uint64_t>(t.bytes.front()) + static_cast<std::uint64_t>(t.bytes.back());
     sum += t.elements();
   }
   return sum;
@@ -163,9 +165,10 @@ TEST_CASE("every malformed GGUF file is refused or accepted as expected, with an
   REQUIRE(expected);
   // Where the specification is silent or peers differ, this is our decision.
   const std::map<std::string, bool> ours = {
-      {"key_empty.gguf", false},   {"key_bad_utf8.gguf", true}, {"nested_array.gguf", true}, {"bool_value_2.gguf", true},
-      {"align_u64.gguf", false},   {"ndims_0.gguf", true},      {"dim_zero.gguf", true},     {"off_gap.gguf", false},
-      {"off_order.gguf", false},   {"name_64.gguf", false},     {"name_empty.gguf", true},   {"trailing_bytes.gguf", true}};
+      {"key_empty.gguf", false},   {"key_bad_utf8.gguf", true}, {"nested_array.gguf", true},
+      {"bool_value_2.gguf", true}, {"align_u64.gguf", false},   {"ndims_0.gguf", true},
+      {"dim_zero.gguf", true},     {"off_gap.gguf", false},     {"off_order.gguf", false},
+      {"name_64.gguf", false},     {"name_empty.gguf", true},   {"trailing_bytes.gguf", true}};
   int files = 0, refused = 0;
   for (const auto& [name, want] : expected->members) {
     INFO(name << ": " << want["why"].text);
@@ -225,7 +228,8 @@ TEST_CASE("an error names the tensor, the value found, what is allowed and where
 
 TEST_CASE("every proper prefix of a GGUF file is refused without a read past its end") {
   int prefixes = 0;
-  for (const char* name : {"align64.gguf", "int_and_dims.gguf", "kv_scalars.gguf", "names.gguf", "split-00001-of-00003.gguf"}) {
+  for (const char* name :
+       {"align64.gguf", "int_and_dims.gguf", "kv_scalars.gguf", "names.gguf", "split-00001-of-00003.gguf"}) {
     INFO(name);
     const bytes_of_file read(nbit_test::io_folder("gguf_files") / name);
     const auto whole = nbit::gguf::parse(read.data);
@@ -251,7 +255,8 @@ TEST_CASE("every proper prefix of a GGUF file is refused without a read past its
 TEST_CASE("thousands of damaged GGUF files never lead outside their bytes") {
   nbit_test::random random(2026);
   int changed = 0, accepted = 0;
-  for (const char* name : {"align64.gguf", "int_and_dims.gguf", "kv_scalars.gguf", "kv_nested_array.gguf", "names.gguf"}) {
+  for (const char* name :
+       {"align64.gguf", "int_and_dims.gguf", "kv_scalars.gguf", "kv_nested_array.gguf", "names.gguf"}) {
     const bytes_of_file read(nbit_test::io_folder("gguf_files") / name);
     const std::size_t header = std::min<std::size_t>(read.data.size(), 420);
     for (int round = 0; round < 1200; ++round) {
@@ -259,7 +264,8 @@ TEST_CASE("thousands of damaged GGUF files never lead outside their bytes") {
       const auto edits = 1 + random.below(3);
       for (std::uint64_t e = 0; e < edits; ++e) {
         const auto at = static_cast<std::size_t>(random.below(header));
-        const std::array<std::byte, 4> choices = {static_cast<std::byte>(random.below(256)), std::byte{0}, std::byte{0xff},
+        const std::array<std::byte, 4> choices = {static_cast<std::byte>(random.below(256)), std::byte{0},
+                                                  std::byte{0xff},
                                                   bad[at] ^ static_cast<std::byte>(1u << random.below(8))};
         bad[at] = choices[static_cast<std::size_t>(random.below(4))];
       }
@@ -478,7 +484,8 @@ struct row_counter {};
 inline result<std::uint64_t> tensor_as(std::type_identity<row_counter>, const tensor_info& t) { return t.rows(); }
 }  // namespace nbit::gguf
 
-TEST_CASE("a tensor turns into a format's view by the function found beside the format, and a missing one into its error") {
+TEST_CASE(
+    "a tensor turns into a format's view by the function found beside the format, and a missing one into its error") {
   const auto f = nbit::gguf::open((nbit_test::io_folder("gguf_files") / "int_and_dims.gguf").string());
   REQUIRE(f);
   CHECK(*f->tensor("f32_4d").as<nbit::gguf::row_counter>() == 24);

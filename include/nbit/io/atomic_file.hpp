@@ -1,9 +1,10 @@
 // nbit/io/atomic_file.hpp — a file that appears under its name complete, or not at all.
 //
-// Bytes go to a temporary beside the target; commit() writes out, syncs, renames it over the target and syncs the folder.
-// A crash at any point leaves the old file or the new one. Without commit() the destructor removes the temporary; a program
-// that is killed by a signal can do so itself: temporary_name() is constant from create() on. A target that is a symbolic
-// link is replaced, not followed. POSIX gives these promises; elsewhere the rename is the C library's.
+// Bytes go to a temporary beside the target; commit() writes out, syncs, renames it over the target and syncs the
+// folder. A crash at any point leaves the old file or the new one. Without commit() the destructor removes the
+// temporary; a program that is killed by a signal can do so itself: temporary_name() is constant from create() on. A
+// target that is a symbolic link is replaced, not followed. POSIX gives these promises; elsewhere the rename is the C
+// library's.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_ATOMIC_FILE_HPP
 #define NBIT_IO_ATOMIC_FILE_HPP
@@ -55,7 +56,7 @@ class atomic_file {
     if (!pending) return pending.error();
     made.pending_.swap(*pending);
 #if NBIT_IO_POSIX
-    struct ::stat facts {};
+    struct ::stat facts{};
     if (path.empty() || path.back() == '/' || (::stat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode)))
       return make_error(errc::unsupported, "the output is a folder", "a file's name").about(detail::path_end(path));
 #endif
@@ -187,8 +188,8 @@ class atomic_file {
     fd_ = -1;
     if (::close(fd) != 0) return fail("the output cannot be closed", errno);
     if (std::rename(temporary_.c_str(), path_.c_str()) != 0) return fail("the output cannot be renamed", errno);
-    // The name is in the folder: without this sync a power loss may bring the old file back. Some file systems refuse to
-    // sync a folder; the file itself is complete then.
+    // The name is in the folder: without this sync a power loss may bring the old file back. Some file systems refuse
+    // to sync a folder; the file itself is complete then.
     const std::size_t slash = path_.rfind('/');
     const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
     const int folder_fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,7 +1,7 @@
 // nbit/io/byte_cursor.hpp — reads little-endian numbers out of bytes nobody vouches for.
 //
-// Every read is checked against what is left, so a reader built on it cannot leave its input. Numbers are assembled byte
-// by byte: no alignment is assumed and a big-endian machine reads the same values.
+// Every read is checked against what is left, so a reader built on it cannot leave its input. Numbers are assembled
+// byte by byte: no alignment is assumed and a big-endian machine reads the same values.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_BYTE_CURSOR_HPP
 #define NBIT_IO_BYTE_CURSOR_HPP
@@ -22,10 +22,9 @@ inline namespace NBIT_TAG {
 
 namespace detail {
 template <std::size_t Bytes>
-using unsigned_of =
-    std::conditional_t<Bytes == 1, std::uint8_t,
-                       std::conditional_t<Bytes == 2, std::uint16_t,
-                                          std::conditional_t<Bytes == 4, std::uint32_t, std::uint64_t>>>;
+using unsigned_of = std::conditional_t<
+    Bytes == 1, std::uint8_t,
+    std::conditional_t<Bytes == 2, std::uint16_t, std::conditional_t<Bytes == 4, std::uint32_t, std::uint64_t>>>;
 }  // namespace detail
 
 /// The number of type T that the little-endian bytes at p hold. Reads past: sizeof(T) bytes from p, nothing more.

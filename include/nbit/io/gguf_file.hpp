@@ -1,8 +1,8 @@
 // nbit/io/gguf_file.hpp — a GGUF file that has been checked: its keys, its tensors and where their bytes lie.
 //
-// Only the reader (gguf_reader.hpp) makes one, so whoever holds a gguf::file need not check it again: every view lies in the
-// file, names and keys are unique, sizes fit 64 bits. Unknown keys are kept as they are.
-// Ref: docs/files.md#gguf.
+// Only the reader (gguf_reader.hpp) makes one, so whoever holds a gguf::file need not check it again: every view lies
+// in the file, names and keys are unique, sizes fit 64 bits. Unknown keys are kept as they are.
+// Ref: ggml's docs/gguf.md.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_GGUF_FILE_HPP
 #define NBIT_IO_GGUF_FILE_HPP
@@ -30,7 +30,7 @@ struct limits {
   static constexpr std::uint64_t array_elements = std::uint64_t{1} << 30;
   static constexpr std::size_t name_bytes = 63;  // of a tensor
   static constexpr std::uint32_t dimensions = 4;
-  static constexpr int nesting = 8;              // arrays of arrays; ggml reads none at all
+  static constexpr int nesting = 8;  // arrays of arrays; ggml reads none at all
   static constexpr std::uint64_t default_alignment = 32;
 };
 
@@ -57,8 +57,8 @@ struct tensor_info {
   [[nodiscard]] NBIT_INLINE std::uint64_t elements() const noexcept { return cols() * rows(); }
   [[nodiscard]] NBIT_INLINE std::span<const std::uint64_t> shape() const noexcept { return {ne.data(), n_dims}; }
 
-  /// The bytes as packed weights of a format: whatever tensor_as(std::type_identity<Format>, tensor_info) returns, which
-  /// the header that knows the format declares in this namespace.
+  /// The bytes as packed weights of a format: whatever tensor_as(std::type_identity<Format>, tensor_info) returns,
+  /// which the header that knows the format declares in this namespace.
   template <class Format>
   [[nodiscard]] NBIT_INLINE auto as() const {
     return tensor_as(std::type_identity<Format>{}, *this);
@@ -94,16 +94,18 @@ template <class Entry>
   std::size_t first = 0, last = sorted.size();
   while (first < last) {
     const std::size_t middle = first + (last - first) / 2;
-    if (sorted[middle]->name < name) first = middle + 1;
-    else last = middle;
+    if (sorted[middle]->name < name)
+      first = middle + 1;
+    else
+      last = middle;
   }
   return first < sorted.size() && sorted[first]->name == name ? sorted[first] : nullptr;
 }
 }  // namespace detail
 }  // namespace NBIT_TAG
 
-/// A GGUF file that has been checked: keys, tensors and their bytes. Owns the mapping when open() made it; after parse()
-/// the caller keeps the bytes alive. Views of names and values point into those bytes.
+/// A GGUF file that has been checked: keys, tensors and their bytes. Owns the mapping when open() made it; after
+/// parse() the caller keeps the bytes alive. Views of names and values point into those bytes.
 class file {
  public:
   NBIT_INLINE file() noexcept {}

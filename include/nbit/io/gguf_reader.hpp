@@ -1,11 +1,11 @@
 // nbit/io/gguf_reader.hpp — opens a GGUF file (versions 2 and 3), believes nothing in it and copies no tensor.
 //
 // Bytes   "GGUF" | u32 version | u64 tensor count | u64 key count | keys | tensor infos | zeros to the alignment | data
-//         key: string, u32 value type, value        info: string, u32 dimensions, u64 each, u32 type, u64 offset in data
-// Checked before the caller gets a file: every count against the fewest bytes its entries can take, every product left to
-// right, names and keys unique, the alignment, and that tensors follow one another in the declared order without gap or
-// overlap and end inside the file. Refused: big-endian files, retired and foreign tensor types.
-// Accepted though ggml refuses them: nested arrays, to 8 levels.   Ref: docs/files.md#gguf.
+//         key: string, u32 value type, value     info: string, u32 dimensions, u64 each, u32 type, u64 offset in data
+// Checked before the caller gets a file: every count against the fewest bytes its entries can take, every product left
+// to right, names and keys unique, the alignment, and that tensors follow one another in the declared order without gap
+// or overlap and end inside the file. Refused: big-endian files, retired and foreign tensor types.
+// Accepted though ggml refuses them: nested arrays, to 8 levels.   Ref: ggml's docs/gguf.md.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_GGUF_READER_HPP
 #define NBIT_IO_GGUF_READER_HPP
@@ -39,10 +39,12 @@ struct reader {
 
   explicit reader(std::span<const std::byte> bytes) noexcept : in(bytes) { made.bytes_ = bytes; }
 
-  // The least a key takes: length 8, one byte of name, type 4, value 1. A tensor: length 8, dimensions 4, type 4, offset 8.
+  // The least a key takes: length 8, one byte of name, type 4, value 1. A tensor: length 8, dimensions 4, type 4,
+  // offset 8.
   static constexpr std::uint64_t least_key_bytes = 14, least_tensor_bytes = 24;
 
-  static error bad(errc code, const char* what, const char* allowed, std::uint64_t offset, std::uint64_t found) noexcept {
+  static error bad(errc code, const char* what, const char* allowed, std::uint64_t offset,
+                   std::uint64_t found) noexcept {
     return make_error(code, what, allowed).at(offset).with(static_cast<std::int64_t>(found));
   }
 
@@ -64,7 +66,8 @@ struct reader {
     const result<std::span<const std::byte>> magic = in.take(4, "the file ends inside the magic");
     if (!magic) return magic.error();
     if (as_text(*magic) != "GGUF")
-      return bad(errc::malformed, "this is not a GGUF file", "the letters GGUF", 0, load_le<std::uint32_t>(magic->data()));
+      return bad(errc::malformed, "this is not a GGUF file", "the letters GGUF", 0,
+                 load_le<std::uint32_t>(magic->data()));
     const result<std::uint32_t> version = in.number<std::uint32_t>("the file ends inside the version");
     if (!version) return version.error();
     if ((*version & 0xffffu) == 0 && *version != 0)
@@ -86,7 +89,8 @@ struct reader {
     }
     const std::uint64_t at = in.offset();
     if (depth == limits::nesting)
-      return bad(errc::unsupported, "arrays are nested too deep", "at most 8 levels", at, static_cast<std::uint64_t>(depth) + 1);
+      return bad(errc::unsupported, "arrays are nested too deep", "at most 8 levels", at,
+                 static_cast<std::uint64_t>(depth) + 1);
     const result<std::uint32_t> element = in.number<std::uint32_t>("the file ends inside an array's element type");
     if (!element) return element.error();
     if (*element > 12) return bad(errc::malformed, "array element type is unknown", "0 to 12", at, *element);
@@ -101,7 +105,8 @@ struct reader {
     }
     // The shortest string takes 8 bytes, the shortest array 12: a count beyond that never starts the loop.
     if (*count > in.left() / (each == value_type::string ? 8u : 12u))
-      return bad(errc::truncated, "an array ends after the file", "no more elements than the file has bytes for", at + 4, *count);
+      return bad(errc::truncated, "an array ends after the file", "no more elements than the file has bytes for",
+                 at + 4, *count);
     for (std::uint64_t i = 0; i < *count; ++i)
       if (const result<void> done = skip(each, depth + 1); !done) return done;
     return {};
@@ -118,8 +123,10 @@ struct reader {
     if (*type > 12) return bad(errc::malformed, "value type is unknown", "0 to 12", type_at, *type).about(*name);
     const std::uint64_t first = in.offset();
     if (const result<void> done = skip(static_cast<value_type>(*type), 0); !done) return done.error().about(*name);
-    ::new (static_cast<void*>(to)) key{*name, value(static_cast<value_type>(*type), made.bytes_.subspan(
-                                       static_cast<std::size_t>(first), static_cast<std::size_t>(in.offset() - first)))};
+    ::new (static_cast<void*>(to))
+        key{*name,
+            value(static_cast<value_type>(*type),
+                  made.bytes_.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(in.offset() - first)))};
     return {};
   }
 
@@ -144,7 +151,8 @@ struct reader {
       if (!n) return n.error().about(t.name);
       t.ne[d] = *n;
       if (*n > std::uint64_t{1} << 62)
-        return bad(errc::overflow, "a tensor's dimension is negative or too large", "0 to 2^62", dim_at, *n).about(t.name);
+        return bad(errc::overflow, "a tensor's dimension is negative or too large", "0 to 2^62", dim_at, *n)
+            .about(t.name);
       // A zero must not hide what the other dimensions multiply to: rows() is their product.
       if (!checked_mul(elements, *n == 0 ? 1 : *n, elements) || elements > std::uint64_t{1} << 62)
         return bad(errc::overflow, "a tensor's element count does not fit", "at most 2^62", dim_at, *n).about(t.name);
@@ -156,9 +164,13 @@ struct reader {
     if (!type) return type.error().about(t.name).at(type_at);
     t.type = *type;
     if (t.cols() % t.type.block != 0)
-      return bad(errc::shape, "a tensor's rows are not whole blocks of its type", t.type.block == 256 ? "a multiple of 256"
-                 : t.type.block == 128 ? "a multiple of 128" : t.type.block == 64 ? "a multiple of 64" : "a multiple of 32",
-                 dims_at + 4, t.cols()).about(t.name);
+      return bad(errc::shape, "a tensor's rows are not whole blocks of its type",
+                 t.type.block == 256   ? "a multiple of 256"
+                 : t.type.block == 128 ? "a multiple of 128"
+                 : t.type.block == 64  ? "a multiple of 64"
+                                       : "a multiple of 32",
+                 dims_at + 4, t.cols())
+          .about(t.name);
     std::uint64_t bytes = 0;
     if (!ggml_bytes(t.type, t.cols(), t.rows(), bytes))
       return bad(errc::overflow, "a tensor's bytes do not fit 64 bits", "", dims_at, t.cols()).about(t.name);
@@ -175,7 +187,8 @@ struct reader {
     const std::uint64_t at = made.where(*v);
     if (v->type() != value_type::u32)
       return bad(errc::malformed, "general.alignment has the wrong type", "value type 4 (u32)", at,
-                 static_cast<std::uint64_t>(v->type())).about("general.alignment");
+                 static_cast<std::uint64_t>(v->type()))
+          .about("general.alignment");
     const std::uint64_t n = load_le<std::uint32_t>(v->raw().data());
     if (n == 0 || (n & (n - 1)) != 0)
       return bad(errc::malformed, "alignment", "a power of two", at, n).about("general.alignment");
@@ -196,10 +209,12 @@ struct reader {
       if (t.offset != expected)
         return bad(errc::malformed, "a tensor's offset does not follow the tensor before it",
                    "the end of the tensor before, rounded up to the alignment",
-                   position(t.name) + t.name.size() + 8 + 8 * std::uint64_t{t.n_dims}, t.offset).about(t.name);
+                   position(t.name) + t.name.size() + 8 + 8 * std::uint64_t{t.n_dims}, t.offset)
+            .about(t.name);
       if (!fits || !checked_add(made.data_offset_, t.offset, first) || !checked_add(first, size, end) ||
           (size != 0 && end > all))
-        return bad(errc::truncated, "a tensor's bytes end after the file", "no more bytes than the file has left", first, size)
+        return bad(errc::truncated, "a tensor's bytes end after the file", "no more bytes than the file has left",
+                   first, size)
             .about(t.name);
       if (!checked_align(end - made.data_offset_, made.alignment_, expected))
         return bad(errc::overflow, "the tensors' sizes do not fit 64 bits", "", first, size).about(t.name);
@@ -266,7 +281,8 @@ struct reader {
 }  // namespace detail
 
 /// A checked file over bytes that the caller keeps alive.
-/// Errors: truncated, malformed, overflow, duplicate, unsupported, shape; each with offset, value found and what is allowed.
+/// Errors: truncated, malformed, overflow, duplicate, unsupported, shape; each with offset, value found and what is
+/// allowed.
 /// Cost: proportional to the header; memory below 6 times the header's bytes; no tensor byte is read.
 [[nodiscard]] inline result<file> parse(std::span<const std::byte> bytes) noexcept {
   return detail::reader::parse(bytes, mapped_file());

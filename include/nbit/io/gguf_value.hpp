@@ -3,7 +3,7 @@
 // Bytes   number: little-endian | bool: one byte, non-zero is true | string: u64 length, bytes (no NUL at the end)
 //         array: u32 element type, u64 count, elements; an element that is an array is stored the same way.
 // A value is made by the reader, after every length in it has been checked; nothing here can leave its bytes.
-// Ref: docs/files.md#gguf.
+// Ref: ggml's docs/gguf.md.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_GGUF_VALUE_HPP
 #define NBIT_IO_GGUF_VALUE_HPP
@@ -25,7 +25,18 @@ namespace nbit::gguf {
 
 /// The type of a key's value, by the number that files store.
 enum class value_type : std::uint32_t {
-  u8 = 0, i8 = 1, u16 = 2, i16 = 3, u32 = 4, i32 = 5, f32 = 6, boolean = 7, string = 8, array = 9, u64 = 10, i64 = 11,
+  u8 = 0,
+  i8 = 1,
+  u16 = 2,
+  i16 = 3,
+  u32 = 4,
+  i32 = 5,
+  f32 = 6,
+  boolean = 7,
+  string = 8,
+  array = 9,
+  u64 = 10,
+  i64 = 11,
   f64 = 12,
 };
 
@@ -56,13 +67,22 @@ inline namespace NBIT_TAG {
 /// The stored type of a C++ type, as the writer uses it.
 template <readable T>
 [[nodiscard]] constexpr value_type type_of() noexcept {
-  if constexpr (std::is_same_v<T, std::string_view>) return value_type::string;
-  else if constexpr (std::is_same_v<T, bool>) return value_type::boolean;
-  else if constexpr (std::floating_point<T>) return sizeof(T) == 4 ? value_type::f32 : value_type::f64;
+  if constexpr (std::is_same_v<T, std::string_view>)
+    return value_type::string;
+  else if constexpr (std::is_same_v<T, bool>)
+    return value_type::boolean;
+  else if constexpr (std::floating_point<T>)
+    return sizeof(T) == 4 ? value_type::f32 : value_type::f64;
   else if constexpr (std::is_unsigned_v<T>)
-    return sizeof(T) == 1 ? value_type::u8 : sizeof(T) == 2 ? value_type::u16 : sizeof(T) == 4 ? value_type::u32 : value_type::u64;
+    return sizeof(T) == 1   ? value_type::u8
+           : sizeof(T) == 2 ? value_type::u16
+           : sizeof(T) == 4 ? value_type::u32
+                            : value_type::u64;
   else
-    return sizeof(T) == 1 ? value_type::i8 : sizeof(T) == 2 ? value_type::i16 : sizeof(T) == 4 ? value_type::i32 : value_type::i64;
+    return sizeof(T) == 1   ? value_type::i8
+           : sizeof(T) == 2 ? value_type::i16
+           : sizeof(T) == 4 ? value_type::i32
+                            : value_type::i64;
 }
 
 /// The bytes of the first value in `bytes`, which holds values of type t that have been checked.

@@ -3,7 +3,7 @@
 // The header holds every offset, so all tensors are declared before the first byte is written; after that no byte is
 // visited twice and only one tensor need be in memory. Keys copied from another file are written byte for byte as they
 // were, understood or not. Into an atomic_file the result appears complete or not at all.
-// Ref: docs/files.md#gguf.
+// Ref: ggml's docs/gguf.md.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_GGUF_WRITER_HPP
 #define NBIT_IO_GGUF_WRITER_HPP
@@ -54,8 +54,10 @@ inline void append_text(std::vector<std::byte>& to, std::string_view text) {
 }
 template <readable T>
 void append_value(std::vector<std::byte>& to, T v) {
-  if constexpr (std::is_same_v<T, std::string_view>) append_text(to, v);
-  else append_le(to, v);
+  if constexpr (std::is_same_v<T, std::string_view>)
+    append_text(to, v);
+  else
+    append_le(to, v);
 }
 }  // namespace detail
 
@@ -112,25 +114,29 @@ class writer {
   }
 
   /// Announces the next tensor. ne is in GGUF's order: row length first.
-  /// Errors: invalid_option (name, dimensions), shape when rows are not whole blocks, overflow. Duplicates show in begin().
+  /// Errors: invalid_option (name, dimensions), shape when rows are not whole blocks, overflow. Duplicates show in
+  /// begin().
   result<void> declare(std::string_view name, std::span<const std::uint64_t> ne, ggml_type type) {
     declared_tensor t{std::string(name), {ne.begin(), ne.end()}, {}, 0, 0};
     const result<ggml_type_info> known = ggml_type_of(static_cast<std::uint32_t>(type));
     if (!known) return known.error().about(name);
     t.type = *known;
     if (name.size() > limits::name_bytes)
-      return make_error(errc::invalid_option, "a tensor's name is too long", "at most 63 bytes").about(name).with(
-          static_cast<std::int64_t>(name.size()));
+      return make_error(errc::invalid_option, "a tensor's name is too long", "at most 63 bytes")
+          .about(name)
+          .with(static_cast<std::int64_t>(name.size()));
     if (ne.size() > limits::dimensions)
-      return make_error(errc::invalid_option, "a tensor has too many dimensions", "0 to 4").about(name).with(
-          static_cast<std::int64_t>(ne.size()));
+      return make_error(errc::invalid_option, "a tensor has too many dimensions", "0 to 4")
+          .about(name)
+          .with(static_cast<std::int64_t>(ne.size()));
     const std::uint64_t cols = ne.empty() ? 1 : ne[0];
     std::uint64_t rows = 1;
     for (std::size_t d = 1; d < ne.size(); ++d)
       if (!checked_mul(rows, ne[d], rows)) return too_large(name);
     if (cols % t.type.block != 0)
-      return make_error(errc::shape, "a tensor's rows are not whole blocks of its type").about(name).with(
-          static_cast<std::int64_t>(cols));
+      return make_error(errc::shape, "a tensor's rows are not whole blocks of its type")
+          .about(name)
+          .with(static_cast<std::int64_t>(cols));
     if (!ggml_bytes(t.type, cols, rows, t.bytes)) return too_large(name);
     tensors_.push_back(std::move(t));
     return {};
@@ -184,8 +190,9 @@ class writer {
     if (name == "general.alignment") {
       const std::uint64_t n = type == value_type::u32 ? load_le<std::uint32_t>(raw.data()) : 0;
       if (n == 0 || (n & (n - 1)) != 0)
-        return make_error(errc::invalid_option, "alignment", "a power of two stored as u32").about(name).with(
-            static_cast<std::int64_t>(n));
+        return make_error(errc::invalid_option, "alignment", "a power of two stored as u32")
+            .about(name)
+            .with(static_cast<std::int64_t>(n));
       alignment_ = n;
     }
     for (stored_key& k : keys_)

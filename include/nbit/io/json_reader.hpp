@@ -1,7 +1,7 @@
 // nbit/io/json_reader.hpp — reads JSON (RFC 8259) from text nobody vouches for.
 //
-// Strict: nothing but the grammar, valid UTF-8, no lone surrogates, no name twice in one object, nothing after the value.
-// Bounded: depth, size and the number of values, before memory is taken for them.
+// Strict: nothing but the grammar, valid UTF-8, no lone surrogates, no name twice in one object, nothing after the
+// value. Bounded: depth, size and the number of values, before memory is taken for them.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_JSON_READER_HPP
 #define NBIT_IO_JSON_READER_HPP
@@ -37,8 +37,9 @@ class json_parser {
 
   result<json_value> document() {
     if (text_.size() > limits_.bytes)
-      return make_error(errc::overflow, "JSON text is too long", "the limit given").at(std::uint64_t{0}).with(
-          static_cast<std::int64_t>(text_.size()));
+      return make_error(errc::overflow, "JSON text is too long", "the limit given")
+          .at(std::uint64_t{0})
+          .with(static_cast<std::int64_t>(text_.size()));
     json_value made;
     if (result<void> done = value(made, 0); !done) return done.error();
     space();
@@ -140,8 +141,10 @@ class json_parser {
   result<void> number(json_value& to) {
     const std::size_t first = at_;
     if (peek() == '-') ++at_;
-    if (peek() == '0') ++at_;
-    else if (!digits()) return unexpected("this is no JSON value", "a value");
+    if (peek() == '0')
+      ++at_;
+    else if (!digits())
+      return unexpected("this is no JSON value", "a value");
     if (peek() == '.') {
       ++at_;
       if (!digits()) return unexpected("a JSON number has no digit after its point", "a digit");
@@ -210,7 +213,10 @@ class json_parser {
     code = 0;
     for (int i = 0; i < 4; ++i) {
       const char c = text_[at_++];
-      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) return false;
       code = code << 4 | static_cast<std::uint32_t>(digit);
     }

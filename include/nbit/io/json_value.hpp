@@ -1,7 +1,8 @@
 // nbit/io/json_value.hpp — a JSON value that keeps what it does not understand: key order, unknown keys, digits.
 //
-// Numbers stay text until somebody asks for a type, so that 64-bit integers and long decimals survive a round trip. The type
-// lives inside the flag-tagged namespace because even its destructor loops: units built with different flags have their own.
+// Numbers stay text until somebody asks for a type, so that 64-bit integers and long decimals survive a round trip. The
+// type lives inside the flag-tagged namespace because even its destructor loops: units built with different flags have
+// their own.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_JSON_VALUE_HPP
 #define NBIT_IO_JSON_VALUE_HPP

@@ -16,8 +16,8 @@ namespace nbit {
 
 inline namespace NBIT_TAG {
 
-/// Appends the text as a JSON string, with quotes. Bytes that are not UTF-8 become U+FFFD: file names and keys of damaged
-/// files must not make the output unreadable.
+/// Appends the text as a JSON string, with quotes. Bytes that are not UTF-8 become U+FFFD: file names and keys of
+/// damaged files must not make the output unreadable.
 inline void json_append_string(std::string& to, std::string_view text) {
   static constexpr char hex[] = "0123456789abcdef";
   to += '"';

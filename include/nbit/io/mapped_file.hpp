@@ -108,7 +108,7 @@ inline result<file_bytes> load_file(const std::string& path) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer before fstat can refuse it.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return make_error(errc::io, "the file cannot be opened for reading").about(name).with(errno);
-  struct ::stat facts {};
+  struct ::stat facts{};
   if (::fstat(fd, &facts) != 0) {
     const int reason = errno;
     ::close(fd);

@@ -15,8 +15,28 @@ namespace nbit::safetensors {
 
 /// An element type.
 enum class dtype : std::uint8_t {
-  boolean, f4, f6_e2m3, f6_e3m2, u8, i8, f8_e5m2, f8_e4m3, f8_e8m0, f8_e4m3fnuz, f8_e5m2fnuz,
-  i16, u16, f16, bf16, i32, u32, f32, c64, f64, i64, u64,
+  boolean,
+  f4,
+  f6_e2m3,
+  f6_e3m2,
+  u8,
+  i8,
+  f8_e5m2,
+  f8_e4m3,
+  f8_e8m0,
+  f8_e4m3fnuz,
+  f8_e5m2fnuz,
+  i16,
+  u16,
+  f16,
+  bf16,
+  i32,
+  u32,
+  f32,
+  c64,
+  f64,
+  i64,
+  u64,
 };
 
 /// An element type's name in a file's header, and its size.
@@ -27,14 +47,28 @@ struct dtype_info {
 };
 
 inline constexpr dtype_info dtypes[] = {
-    {dtype::boolean, "BOOL", 8},        {dtype::f4, "F4", 4},           {dtype::f6_e2m3, "F6_E2M3", 6},
-    {dtype::f6_e3m2, "F6_E3M2", 6},     {dtype::u8, "U8", 8},           {dtype::i8, "I8", 8},
-    {dtype::f8_e5m2, "F8_E5M2", 8},     {dtype::f8_e4m3, "F8_E4M3", 8}, {dtype::f8_e8m0, "F8_E8M0", 8},
-    {dtype::f8_e4m3fnuz, "F8_E4M3FNUZ", 8}, {dtype::f8_e5m2fnuz, "F8_E5M2FNUZ", 8},
-    {dtype::i16, "I16", 16},            {dtype::u16, "U16", 16},        {dtype::f16, "F16", 16},
-    {dtype::bf16, "BF16", 16},          {dtype::i32, "I32", 32},        {dtype::u32, "U32", 32},
-    {dtype::f32, "F32", 32},            {dtype::c64, "C64", 64},        {dtype::f64, "F64", 64},
-    {dtype::i64, "I64", 64},            {dtype::u64, "U64", 64},
+    {dtype::boolean, "BOOL", 8},
+    {dtype::f4, "F4", 4},
+    {dtype::f6_e2m3, "F6_E2M3", 6},
+    {dtype::f6_e3m2, "F6_E3M2", 6},
+    {dtype::u8, "U8", 8},
+    {dtype::i8, "I8", 8},
+    {dtype::f8_e5m2, "F8_E5M2", 8},
+    {dtype::f8_e4m3, "F8_E4M3", 8},
+    {dtype::f8_e8m0, "F8_E8M0", 8},
+    {dtype::f8_e4m3fnuz, "F8_E4M3FNUZ", 8},
+    {dtype::f8_e5m2fnuz, "F8_E5M2FNUZ", 8},
+    {dtype::i16, "I16", 16},
+    {dtype::u16, "U16", 16},
+    {dtype::f16, "F16", 16},
+    {dtype::bf16, "BF16", 16},
+    {dtype::i32, "I32", 32},
+    {dtype::u32, "U32", 32},
+    {dtype::f32, "F32", 32},
+    {dtype::c64, "C64", 64},
+    {dtype::f64, "F64", 64},
+    {dtype::i64, "I64", 64},
+    {dtype::u64, "U64", 64},
 };
 
 inline namespace NBIT_TAG {

@@ -1,9 +1,9 @@
 // nbit/io/safetensors_reader.hpp — opens a safetensors file, believes nothing in its header and copies no tensor.
 //
 // Bytes   u64 header length | JSON object: name -> {dtype, shape, data_offsets [begin, end)} | data
-// Checked: the header's JSON; every shape multiplied left to right; begin, end and shape agree; the tensors cover the data
-// exactly, without overlap, hole or rest. "__metadata__" (strings) and unknown members are kept in header().
-// Offsets need no alignment: as files have it, a tensor may begin at any byte.   Ref: docs/files.md#safetensors.
+// Checked: the header's JSON; every shape multiplied left to right; begin, end and shape agree; the tensors cover the
+// data exactly, without overlap, hole or rest. "__metadata__" (strings) and unknown members are kept in header().
+// Offsets need no alignment: a tensor may begin at any byte.   Ref: the format section of safetensors' README.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_SAFETENSORS_READER_HPP
 #define NBIT_IO_SAFETENSORS_READER_HPP
@@ -75,8 +75,10 @@ class file {
     std::size_t first = 0, last = sorted_.size();
     while (first < last) {
       const std::size_t middle = first + (last - first) / 2;
-      if (tensors_[sorted_[middle]].name < name) first = middle + 1;
-      else last = middle;
+      if (tensors_[sorted_[middle]].name < name)
+        first = middle + 1;
+      else
+        last = middle;
     }
     if (first < sorted_.size() && tensors_[sorted_[first]].name == name) return tensors_[sorted_[first]];
     return make_error(errc::missing, "the file lacks this tensor").about(name);
@@ -88,9 +90,9 @@ class file {
   std::span<const std::byte> bytes_;
   mapped_file mapping_;
   std::uint64_t data_offset_ = 0;
-  json_value header_;                 // owns the names that tensors_ views
+  json_value header_;  // owns the names that tensors_ views
   std::vector<tensor_info> tensors_;
-  std::vector<std::size_t> sorted_;   // indexes into tensors_, by name
+  std::vector<std::size_t> sorted_;  // indexes into tensors_, by name
 };
 
 namespace detail {
@@ -115,13 +117,15 @@ class reader {
     const result<std::uint64_t> length = in.number<std::uint64_t>("the file ends inside the header's length");
     if (!length) return length.error();
     if (*length > longest_header)
-      return make_error(errc::overflow, "header length", "at most 100000000 bytes").at(std::uint64_t{0}).with(
-          static_cast<std::int64_t>(*length));
+      return make_error(errc::overflow, "header length", "at most 100000000 bytes")
+          .at(std::uint64_t{0})
+          .with(static_cast<std::int64_t>(*length));
     const auto header = in.take(*length, "the header ends after the file");
     if (!header) return header.error().at(std::uint64_t{0});
     made_.data_offset_ = in.offset();
     if (header->empty() || header->front() != std::byte{'{'})
-      return make_error(errc::malformed, "the header is not a JSON object", "text that begins with {").at(std::uint64_t{8});
+      return make_error(errc::malformed, "the header is not a JSON object", "text that begins with {")
+          .at(std::uint64_t{8});
     result<json_value> parsed = json_parse(as_text(*header), {.bytes = longest_header});
     if (!parsed) return parsed.error().at(8 + parsed.error().offset);
     made_.header_ = std::move(*parsed);
@@ -139,7 +143,8 @@ class reader {
   }
 
   result<void> metadata(const json_value& of) const {
-    if (!of.is(json_kind::object)) return bad(errc::malformed, "the metadata is not an object", "an object of strings", of);
+    if (!of.is(json_kind::object))
+      return bad(errc::malformed, "the metadata is not an object", "an object of strings", of);
     for (const json_value& v : of.items())
       if (!v.is(json_kind::string)) return bad(errc::malformed, "a metadata value is not a string", "a string", v);
     return {};
@@ -156,7 +161,8 @@ class reader {
   result<void> entry(std::string_view name, const json_value& of) {
     if (!of.is(json_kind::object))
       return bad(errc::malformed, "a tensor's entry is not an object", "dtype, shape and data_offsets", of);
-    const auto type = member(of, "dtype", json_kind::string, "a tensor's dtype is missing or no string", "a type's name");
+    const auto type =
+        member(of, "dtype", json_kind::string, "a tensor's dtype is missing or no string", "a type's name");
     if (!type) return type.error();
     const auto shape = member(of, "shape", json_kind::array, "a tensor's shape is missing or no array", "an array");
     if (!shape) return shape.error();
@@ -166,7 +172,8 @@ class reader {
 
     const dtype_info* const known = find_dtype((*type)->text());
     if (known == nullptr)
-      return bad(errc::unsupported, "a tensor's dtype is unknown", "BOOL, U8 to U64, I8 to I64, F4 to F64, BF16 or C64", **type);
+      return bad(errc::unsupported, "a tensor's dtype is unknown", "BOOL, U8 to U64, I8 to I64, F4 to F64, BF16 or C64",
+                 **type);
     tensor_info t;
     t.name = name;
     t.type = known->type;
@@ -177,11 +184,13 @@ class reader {
       if (!n) return bad(n.error().code, "a dimension is not a whole number", "0 to 2^64-1", d);
       // A zero must not hide what the other dimensions multiply to: rows() is a product of some of them.
       if (!checked_mul(elements, *n, elements) || !checked_mul(all, *n == 0 ? 1 : *n, all))
-        return bad(errc::overflow, "a tensor's element count does not fit 64 bits", "", d).with(static_cast<std::int64_t>(*n));
+        return bad(errc::overflow, "a tensor's element count does not fit 64 bits", "", d)
+            .with(static_cast<std::int64_t>(*n));
       t.shape.push_back(*n);
     }
     if (!checked_mul(elements, known->bits, size_bits))
-      return bad(errc::overflow, "a tensor's bytes do not fit 64 bits", "", **shape).with(static_cast<std::int64_t>(elements));
+      return bad(errc::overflow, "a tensor's bytes do not fit 64 bits", "", **shape)
+          .with(static_cast<std::int64_t>(elements));
     if (size_bits % 8 != 0)
       return bad(errc::shape, "a tensor does not end on a whole byte", "a multiple of 8 bits", **shape)
           .with(static_cast<std::int64_t>(size_bits));
@@ -199,10 +208,12 @@ class reader {
     const std::uint64_t size = made_.bytes_.size() - made_.data_offset_;
     if (ends[1] < ends[0] || ends[1] > size)
       return bad(ends[1] < ends[0] ? errc::malformed : errc::truncated, "a tensor's bytes are not inside the file",
-                 "begin <= end <= the data's size", **range).with(static_cast<std::int64_t>(ends[1]));
+                 "begin <= end <= the data's size", **range)
+          .with(static_cast<std::int64_t>(ends[1]));
     if (ends[1] - ends[0] != size_bits / 8)
       return bad(errc::shape, "a tensor's shape and dtype do not take the bytes between its data_offsets",
-                 "end - begin = elements times size", **range).with(static_cast<std::int64_t>(ends[1] - ends[0]));
+                 "end - begin = elements times size", **range)
+          .with(static_cast<std::int64_t>(ends[1] - ends[0]));
     t.offset = made_.data_offset_ + ends[0];
     t.bytes = made_.bytes_.subspan(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(ends[1] - ends[0]));
     made_.tensors_.push_back(std::move(t));
@@ -220,14 +231,18 @@ class reader {
     std::uint64_t at = made_.data_offset_;
     for (const tensor_info* t : order) {
       if (t->offset != at)
-        return make_error(errc::malformed, t->offset < at ? "a tensor's bytes overlap another's" : "a hole before a tensor's bytes",
-                          "tensors that follow one another").at(t->offset).about(t->name)
+        return make_error(errc::malformed,
+                          t->offset < at ? "a tensor's bytes overlap another's" : "a hole before a tensor's bytes",
+                          "tensors that follow one another")
+            .at(t->offset)
+            .about(t->name)
             .with(static_cast<std::int64_t>(t->offset - made_.data_offset_));
       at += t->bytes.size();
     }
     if (at != made_.bytes_.size())
-      return make_error(errc::malformed, "the file goes on after its last tensor", "the end of the file").at(at).with(
-          static_cast<std::int64_t>(made_.bytes_.size() - at));
+      return make_error(errc::malformed, "the file goes on after its last tensor", "the end of the file")
+          .at(at)
+          .with(static_cast<std::int64_t>(made_.bytes_.size() - at));
     return {};
   }
 

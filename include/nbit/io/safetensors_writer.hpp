@@ -1,8 +1,8 @@
 // nbit/io/safetensors_writer.hpp — writes safetensors: declare tensors, then stream their bytes in that order.
 //
-// The header comes first and is padded with spaces so that the data begins at a multiple of 8. Tensors follow one another
-// without padding, as the format demands: declare wide types before narrow ones where sizes are odd, else a reader that
-// wants aligned numbers has to copy. Into an atomic_file the result appears complete or not at all.
+// The header comes first and is padded with spaces so that the data begins at a multiple of 8. Tensors follow one
+// another without padding, as the format demands: declare wide types before narrow ones where sizes are odd, else a
+// reader that wants aligned numbers has to copy. Into an atomic_file the result appears complete or not at all.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_SAFETENSORS_WRITER_HPP
 #define NBIT_IO_SAFETENSORS_WRITER_HPP
@@ -61,8 +61,9 @@ class writer {
       if (!checked_mul(elements, n, elements)) return too_large(name);
     if (!checked_mul(elements, info(type).bits, bits) || !checked_add(size_, bits / 8, end)) return too_large(name);
     if (bits % 8 != 0)
-      return make_error(errc::shape, "a tensor does not end on a whole byte", "a multiple of 8 bits").about(name).with(
-          static_cast<std::int64_t>(bits));
+      return make_error(errc::shape, "a tensor does not end on a whole byte", "a multiple of 8 bits")
+          .about(name)
+          .with(static_cast<std::int64_t>(bits));
     tensors_.push_back({std::string(name), type, {shape.begin(), shape.end()}, bits / 8, size_});
     size_ = end;
     return {};
@@ -96,7 +97,8 @@ class writer {
     std::string text = json_text(header);
     text.append((8 - text.size() % 8) % 8, ' ');
     if (text.size() > longest_header)
-      return make_error(errc::overflow, "header length", "at most 100000000 bytes").with(static_cast<std::int64_t>(text.size()));
+      return make_error(errc::overflow, "header length", "at most 100000000 bytes")
+          .with(static_cast<std::int64_t>(text.size()));
     std::byte length[8];
     store_le(static_cast<std::uint64_t>(text.size()), length);
     if (result<void> done = to.write(length); !done) return done.error();

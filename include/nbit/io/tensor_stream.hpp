@@ -1,4 +1,4 @@
-// nbit/io/tensor_stream.hpp — the second half of writing a file: the declared tensors' bytes, in order, each exactly once.
+// nbit/io/tensor_stream.hpp — takes the declared tensors' bytes in order, each exactly once, and pads them.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_TENSOR_STREAM_HPP
 #define NBIT_IO_TENSOR_STREAM_HPP
@@ -16,8 +16,8 @@ namespace nbit {
 
 inline namespace NBIT_TAG {
 
-/// Takes the bytes of declared tensors in order and pads each with zeros to the alignment. A Declared has name and bytes.
-/// Made by a writer's begin(); the writer, unchanged, and the sink outlive it.
+/// Takes the bytes of declared tensors in order and pads each with zeros to the alignment. A Declared has name and
+/// bytes. Made by a writer's begin(); the writer, unchanged, and the sink outlive it.
 template <class Declared, byte_sink Sink>
 class tensor_stream {
  public:
@@ -25,14 +25,13 @@ class tensor_stream {
       : tensors_(tensors), alignment_(alignment), to_(&to) {}
 
   /// The tensor whose bytes come next, or nullptr when all are there.
-  [[nodiscard]] const Declared* next() const noexcept {
-    return at_ < tensors_.size() ? &tensors_[at_] : nullptr;
-  }
+  [[nodiscard]] const Declared* next() const noexcept { return at_ < tensors_.size() ? &tensors_[at_] : nullptr; }
 
   /// Writes the next tensor whole.  Errors: invalid_option when another tensor is next, shape, and those of the sink.
   result<void> write(std::string_view name, std::span<const std::byte> bytes) {
     if (next() == nullptr || done_ != 0 || next()->name != name)
-      return make_error(errc::invalid_option, "this tensor is not the next one of the file", "tensors in the order declared")
+      return make_error(errc::invalid_option, "this tensor is not the next one of the file",
+                        "tensors in the order declared")
           .about(name);
     if (bytes.size() != next()->bytes)
       return make_error(errc::shape, "a tensor's bytes are more or fewer than its declared shape and type take")
@@ -46,7 +45,8 @@ class tensor_stream {
   result<void> append(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
       if (next() == nullptr)
-        return make_error(errc::shape, "more bytes than the declared tensors take").with(static_cast<std::int64_t>(bytes.size()));
+        return make_error(errc::shape, "more bytes than the declared tensors take")
+            .with(static_cast<std::int64_t>(bytes.size()));
       const std::uint64_t room = next()->bytes - done_;
       const std::size_t n = bytes.size() < room ? bytes.size() : static_cast<std::size_t>(room);
       if (result<void> done = pour(bytes.first(n)); !done) return done;

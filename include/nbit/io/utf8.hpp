@@ -14,8 +14,8 @@ namespace nbit {
 
 inline namespace NBIT_TAG {
 
-/// The bytes of the first character, 1 to 4; 0 when the text is empty or does not begin with well-formed UTF-8 (overlong
-/// forms, surrogates and codes above U+10FFFF are not well-formed).
+/// The bytes of the first character, 1 to 4; 0 when the text is empty or does not begin with well-formed UTF-8
+/// (overlong forms, surrogates and codes above U+10FFFF are not well-formed).
 [[nodiscard]] constexpr std::size_t utf8_length(std::string_view text) noexcept {
   if (text.empty()) return 0;
   const auto byte = [text](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
@@ -39,7 +39,8 @@ inline void utf8_append(std::string& to, std::uint32_t code) {
   if (code < 0x80) return put(code);
   if (code < 0x800) return put(0xc0u | code >> 6), put(0x80u | (code & 0x3fu));
   if (code < 0x10000) return put(0xe0u | code >> 12), put(0x80u | (code >> 6 & 0x3fu)), put(0x80u | (code & 0x3fu));
-  put(0xf0u | code >> 18), put(0x80u | (code >> 12 & 0x3fu)), put(0x80u | (code >> 6 & 0x3fu)), put(0x80u | (code & 0x3fu));
+  put(0xf0u | code >> 18), put(0x80u | (code >> 12 & 0x3fu)), put(0x80u | (code >> 6 & 0x3fu)),
+      put(0x80u | (code & 0x3fu));
 }
 
 }  // namespace NBIT_TAG
