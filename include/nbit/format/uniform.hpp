@@ -26,11 +26,14 @@ struct symmetric_params {
   Scale scale;
 };
 
-/// What a group of an asymmetric format with an integer zero stores.
+/// What a group of an asymmetric format with an integer zero stores. The zero is as wide as the scale: padding bytes would
+/// make equal tensors differ in memory.
 template <class Scale>
 struct integer_zero_params {
+  using zero_t = std::conditional_t<sizeof(Scale) == 4, std::uint32_t,
+                                    std::conditional_t<sizeof(Scale) == 2, std::uint16_t, std::uint8_t>>;
   Scale scale;
-  std::uint8_t zero;
+  zero_t zero;
 };
 
 /// What a group of an asymmetric format with a fractional zero stores.
@@ -81,7 +84,7 @@ inline Params fit_uniform(std::span<const float> w) {
     const float min = g.min < 0.0f ? g.min : 0.0f, max = g.max > 0.0f ? g.max : 0.0f;
     p.scale = store::from((max - min) / static_cast<float>(levels));
     const float s = float(p.scale);
-    p.zero = static_cast<std::uint8_t>(s > 0.0f ? round_clamped(-min / s, 0, levels) : 0);
+    p.zero = static_cast<typename Params::zero_t>(s > 0.0f ? round_clamped(-min / s, 0, levels) : 0);
   } else {
     // A constant group has no range: one step equal to the constant represents it exactly.
     const bool flat = !(g.max > g.min);

@@ -9,9 +9,9 @@ struct activation_kernel<NBIT_ARCH> {
   static void quantize_row(std::span<const float> x, const int8_activations<Group>& out, std::size_t r) noexcept {
     const std::size_t cols = x.size(), stride = out.stride();
     std::int8_t* const codes = out.row_codes(r);
-    std::size_t length = stride;
-    if constexpr (Group != per_row) length = std::size_t(Group);
-    for (std::size_t g = 0, first = 0; first < stride || g == 0; ++g, first += length) {
+    const std::size_t groups = out.groups_for(cols), length = Group == per_row ? stride : std::size_t(Group);
+    for (std::size_t g = 0; g < groups; ++g) {
+      const std::size_t first = g * length;
       const std::size_t n = first >= cols ? 0 : cols - first < length ? cols - first : length;
       out.row_scales(r)[g] = quantize_group(x.data() + first, n, codes + first);
       const std::size_t end = first + length < stride ? first + length : stride;
