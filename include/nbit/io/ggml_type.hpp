@@ -57,10 +57,10 @@ enum class ggml_type : std::uint32_t {
 
 /// What a reader must know of a type to find its bytes: a row is a whole number of blocks.
 struct ggml_type_info {
-  ggml_type type{};
-  const char* name = "";
-  std::uint32_t block = 0;  // weights
-  std::uint32_t block_bytes = 0;
+  ggml_type type;
+  const char* name;
+  std::uint32_t block;  // weights
+  std::uint32_t block_bytes;
 };
 
 inline constexpr ggml_type_info ggml_types[] = {
@@ -156,6 +156,17 @@ inline constexpr refused_ggml_type refused_ggml_types[] = {
           .with(static_cast<std::int64_t>(id));
   return make_error(errc::unsupported, "tensor type is unknown", "a type of ggml in use (0 to 42)")
       .with(static_cast<std::int64_t>(id));
+}
+
+/// What a row's length must be, as text for an error.
+[[nodiscard]] constexpr const char* block_rule(const ggml_type_info& t) noexcept {
+  switch (t.block) {
+    case 256: return "a multiple of 256";
+    case 128: return "a multiple of 128";
+    case 64: return "a multiple of 64";
+    case 32: return "a multiple of 32";
+    default: return "any length";
+  }
 }
 
 /// The bytes that rows x cols weights take in this type; false if cols is not whole blocks or the size does not fit.

@@ -44,11 +44,13 @@ struct key {
 /// Shape: ne[0] is the length of a row (the fastest index); dimensions beyond n_dims are 1.
 struct tensor_info {
   std::string_view name;
-  ggml_type_info type;
+  ggml_type_info type{};
   std::uint32_t n_dims = 0;
   std::array<std::uint64_t, 4> ne{1, 1, 1, 1};
   std::uint64_t offset = 0;  // of the first byte, from the start of the file
   std::span<const std::byte> bytes;
+
+  NBIT_INLINE tensor_info() noexcept {}
 
   /// Weights in a row.
   [[nodiscard]] NBIT_INLINE std::uint64_t cols() const noexcept { return ne[0]; }
@@ -68,7 +70,8 @@ struct tensor_info {
 /// A tensor looked up by name, or the error that says which name the file lacks; as() passes that error on.
 class found_tensor : public result<tensor_info> {
  public:
-  using result<tensor_info>::result;
+  NBIT_INLINE found_tensor(const tensor_info& found) : result<tensor_info>(found) {}
+  NBIT_INLINE found_tensor(const nbit::error& lacking) : result<tensor_info>(lacking) {}
 
   template <class Format>
   [[nodiscard]] NBIT_INLINE auto as() const -> decltype(tensor_as(std::type_identity<Format>{}, tensor_info{})) {

@@ -164,12 +164,8 @@ struct reader {
     if (!type) return type.error().about(t.name).at(type_at);
     t.type = *type;
     if (t.cols() % t.type.block != 0)
-      return bad(errc::shape, "a tensor's rows are not whole blocks of its type",
-                 t.type.block == 256   ? "a multiple of 256"
-                 : t.type.block == 128 ? "a multiple of 128"
-                 : t.type.block == 64  ? "a multiple of 64"
-                                       : "a multiple of 32",
-                 dims_at + 4, t.cols())
+      return bad(errc::shape, "a tensor's rows are not whole blocks of its type", block_rule(t.type), dims_at + 4,
+                 t.cols())
           .about(t.name);
     std::uint64_t bytes = 0;
     if (!ggml_bytes(t.type, t.cols(), t.rows(), bytes))

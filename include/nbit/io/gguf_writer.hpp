@@ -134,7 +134,7 @@ class writer {
     for (std::size_t d = 1; d < ne.size(); ++d)
       if (!checked_mul(rows, ne[d], rows)) return too_large(name);
     if (cols % t.type.block != 0)
-      return make_error(errc::shape, "a tensor's rows are not whole blocks of its type")
+      return make_error(errc::shape, "a tensor's rows are not whole blocks of its type", block_rule(t.type))
           .about(name)
           .with(static_cast<std::int64_t>(cols));
     if (!ggml_bytes(t.type, cols, rows, t.bytes)) return too_large(name);
