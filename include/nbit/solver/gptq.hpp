@@ -32,7 +32,7 @@ namespace nbit {
 
 /// The recipe. The default needs no group index in files and costs nothing at inference.
 struct gptq_options {
-  double damping = 0.01;                         // share of the mean diagonal added to the diagonal; >= 0
+  double damping = 0.05;                         // share of the mean diagonal added to the diagonal; >= 0
   bool shrink = true;                            // take sampling noise out of the correlations first
   column_order order = column_order::activation;
   group_fit groups = group_fit::upfront;
