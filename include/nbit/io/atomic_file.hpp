@@ -55,11 +55,13 @@ class atomic_file {
     result<buffer<std::byte>> pending = buffer<std::byte>::make(std::size_t{1} << 16);
     if (!pending) return pending.error();
     made.pending_.swap(*pending);
+    bool folder = path.empty() || path.back() == '/';
 #if NBIT_IO_POSIX
     struct ::stat facts{};
-    if (path.empty() || path.back() == '/' || (::stat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode)))
-      return make_error(errc::unsupported, "the output is a folder", "a file's name").about(detail::path_end(path));
+    folder = folder || (::stat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode));
 #endif
+    if (folder)
+      return make_error(errc::unsupported, "the output is a folder", "a file's name").about(detail::path_end(path));
     for (int attempt = 0; attempt < 100; ++attempt) {
       made.temporary_ = path + "." + unique() + ".part";
 #if NBIT_IO_POSIX
