@@ -35,7 +35,7 @@ struct awq_options {
   int steps = 20;        // exponents tried: 0/steps ... (steps - 1)/steps; 0: no scaling, 1 to 1000
   bool duo = true;       // s = |x|^r / |w|^(1-r) with relative weight magnitudes; false: s = |x|^r
   bool clip = true;      // then search a limit for the weights of every group
-  int clip_steps = 10;   // limits tried: largest |w| times 1, 1 - 1/20, 1 - 2/20 ...; 1 to 19
+  int clip_steps = 14;   // limits tried: largest |w| times 1, 1 - 1/20, 1 - 2/20 ...; 1 to 19
   bool shrink = true;    // take the sampling noise out of the correlations (hessian::shrinkage)
 };
 
@@ -144,7 +144,7 @@ inline bool score_panel(const awq_job& job, std::size_t task, double* losses) {
   return true;
 }
 
-/// Writes the scaled weights of one panel, each group held to the limit that suits its block of the scaled Gram matrix
+/// Writes the scaled weights of one panel, each group held to the limit that suits its block of the Gram matrix
 /// best, and the panel's loss. limits: how many are tried.
 template <weight_format F>
 inline bool clip_panel(const awq_job& job, std::size_t task, int limits, float* out, double* loss) {
@@ -179,7 +179,7 @@ inline bool clip_panel(const awq_job& job, std::size_t task, int limits, float* 
         encode_group<F>({row, n}, {job.importance + first, n}, mean_square, memory.params[0], memory.codes.data());
         value_group<F>(memory.codes.data(), memory.params[0], 0, {values, n});
         for (std::size_t c = 0; c < n; ++c) {
-          const float e = values[c] - w[c];
+          const float e = (values[c] - w[c]) / job.scales[first + c];
           panel[c * panel_rows + r] = is_finite(e) ? e : 0.0f;
         }
       }
@@ -197,7 +197,7 @@ inline bool clip_panel(const awq_job& job, std::size_t task, int limits, float* 
   for (std::size_t r = 0; r < rows.count; ++r) {
     round_row<F>({stacked + r * cols, cols}, {job.importance, cols}, memory.codes.data(), memory.params.data(), {values, cols});
     for (std::size_t c = 0; c < cols; ++c) {
-      const float e = values[c] - rows.w(rows.first + r, c) * job.scales[c];
+      const float e = values[c] / job.scales[c] - rows.w(rows.first + r, c);
       panel[c * panel_rows + r] = is_finite(e) ? e : 0.0f;
     }
   }
@@ -247,7 +247,8 @@ inline void scale_candidate(std::span<const float> x, std::span<const float> w, 
 /// Scales and clips linears that share one input; F is the format they will be stored in.
 /// Errors: shape (linears or statistics of different widths; a row that F cannot hold), not_finite with row and column
 /// of the first bad weight, invalid_option, out_of_memory.
-/// Cost: rows cols^2 / 2 multiply-adds for each step, rows cols group / 2 for each limit, and as many encodings.
+/// Cost: rows cols^2 / 2 multiply-adds for each step, rows cols group / 2 for each limit at every third step, and as many
+/// encodings.
 template <weight_format F, class Executor = serial>
 result<awq_result> awq(std::span<const matrix_view<const float>> linears, const hessian& h, const awq_options& o = {},
                        Executor&& ex = {}) {
@@ -345,20 +346,33 @@ result<awq_result> awq(std::span<const matrix_view<const float>> linears, const 
     else if (k == 0) out.loss_rounded = out.loss_scaled = total;
     else if (total < out.loss_scaled) out.loss_scaled = total, best = k;
   }
-  if (best != 0) out.exponent = static_cast<float>(best - 1) / static_cast<float>(o.steps);
-  for (std::size_t c = 0; c < cols; ++c) out.scales[c] = job.scales[best * cols + c];
-
-  // From here on inputs are divided by the scales.
-  job.scales = out.scales.data(), job.importance = importance + best * cols;
-  for (std::size_t i = 0; i < cols; ++i)
-    for (std::size_t j = 0; j < cols; ++j) (*gram)[i * stride + j] /= out.scales[i] * out.scales[j];
+  // Clipping likes milder scales than plain rounding does: the choice is made again with it, over every third exponent.
   float* const stacked = out.weights.data();
   const int limits = o.clip ? o.clip_steps : 1;
-  ex(tasks, [&job, loss, failures, stacked, limits](std::size_t task) {
-    failures[task] = clip_panel<F>(job, task, limits, stacked, loss + task) ? 0 : 1;
-  });
+  const auto clip = [&](std::size_t k) {
+    job.scales = grid->data() + k * cols, job.importance = importance + k * cols;
+    ex(tasks, [&job, loss, failures, stacked, limits](std::size_t task) {
+      failures[task] = clip_panel<F>(job, task, limits, stacked, loss + task) ? 0 : 1;
+    });
+    double total = 0;
+    for (std::size_t t = 0; t < tasks; ++t) total += loss[t];
+    return total;
+  };
+  std::size_t last = candidates;
+  const auto reconsider = [&](std::size_t k) {
+    const double total = clip(k);
+    if (last == candidates || total < out.loss) out.loss = total, best = k;
+    last = k;
+  };
+  const std::size_t unclipped = best;
+  if (o.clip)
+    for (std::size_t k = 0; k < candidates; k += 3)
+      if (k != unclipped) reconsider(k);
+  reconsider(unclipped);
+  if (last != best) out.loss = clip(best);
   if (any_failed()) return make_error(errc::out_of_memory, "no memory for a panel of rows");
-  for (std::size_t t = 0; t < tasks; ++t) out.loss += loss[t];
+  if (best != 0) out.exponent = static_cast<float>(best - 1) / static_cast<float>(o.steps);
+  for (std::size_t c = 0; c < cols; ++c) out.scales[c] = (*grid)[best * cols + c];
   return out;
 }
 
