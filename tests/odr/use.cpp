@@ -56,11 +56,61 @@ void use_base(digest& d) {
   d.add(nbit::sum_of(numbers, 4));
 }
 
+template <class F>
+void use_format(digest& d, const std::vector<float>& w, const std::vector<float>& x) {
+  constexpr std::size_t rows = 7, cols = 256;
+  const auto q = nbit::quantize<F>({w.data(), rows, cols});
+  if (!q) return;
+  d.add(q->bytes.data(), nbit::packed_code_bytes<F>({rows, cols}));
+  std::vector<float> values(rows * cols), y(rows), z(2 * rows);
+  nbit::arch::for_each_runnable([&](auto tag) {
+    nbit::dequantize(tag, q->view(), {values.data(), rows, cols});
+    nbit::gemv(tag, q->view(), std::span<const float>(x.data(), cols), std::span<float>(y));
+    nbit::gemm(tag, q->view(), {x.data(), 2, cols}, {z.data(), 2, rows});
+    // every instruction set gives the same bits: adding one of them, or all, must not change the comparison of two units
+    if constexpr (decltype(tag)::level == 0) {
+      d.add(values.data(), values.size() * sizeof(float));
+      d.add(y.data(), y.size() * sizeof(float));
+      d.add(z.data(), z.size() * sizeof(float));
+    }
+  });
+  auto act = nbit::int8_activation_matrix<32>::make({2, cols});
+  if (!act) return;
+  nbit::quantize_activations(nbit::matrix_view<const float>(x.data(), 2, cols), act->view());
+  nbit::gemm(q->view(), act->view(), {z.data(), 2, rows});
+  d.add(z.data(), z.size() * sizeof(float));
+}
+
+template <class F>
+void use_solver(digest& d, const std::vector<float>& w, const std::vector<float>& x) {
+  constexpr std::size_t rows = 7, cols = 256;
+  nbit::hessian h(cols);
+  if (!h.add({x.data(), x.size() / cols, cols})) return;
+  const auto g = nbit::gptq<F>({w.data(), rows, cols}, h);
+  d.add(g.has_value());
+  if (!g) return;
+  d.add(g->codes.codes.data(), g->codes.codes.size() * sizeof(nbit::code_t<F>));
+  d.add(g->report.loss);
+}
+
+void use_kernels(digest& d) {
+  const std::vector<float> w = weights(7 * 256), x = weights(40 * 256);
+  use_format<nbit::w4g128>(d, w, x);
+  use_format<nbit::w3g64a>(d, w, x);
+  use_format<nbit::nf4>(d, w, x);
+  use_format<nbit::q4_k>(d, w, x);
+  use_format<nbit::q6_k>(d, w, x);
+  use_format<nbit::q4_0>(d, w, x);
+  use_solver<nbit::w3g64a>(d, w, x);
+  use_solver<nbit::q3_k>(d, w, x);
+}
+
 }  // namespace
 
 std::uint64_t NBIT_USE();
 std::uint64_t NBIT_USE() {
   digest d;
   use_base(d);
+  use_kernels(d);
   return d.value;
 }
