@@ -1,0 +1,2 @@
+# These tests are about examples/engine.
+target_include_directories(${test_target} PRIVATE ${PROJECT_SOURCE_DIR}/examples/engine)
