@@ -91,15 +91,8 @@ def check_file(root, name):
     if here and here not in MAY_SEE:
         bad(1, f"folder {here} is in no layer; allowed: {', '.join(sorted(f for f in MAY_SEE if f))}")
         return problems, looked
-    tagged = False
     for number, line in enumerate(without_comments(text).split("\n"), 1):
         raw = lines[number - 1]
-        if re.match(r"(inline )?namespace (nbit::)?(inline )?NBIT_TAG\b", line):
-            tagged = True
-        if re.match(r"}.*// .*namespace.*NBIT_TAG", raw):
-            tagged = False
-        if re.match(r"namespace (nbit::)?detail\b", line) and not tagged and name != "nbit/base/config.hpp":
-            bad(number, "namespace detail outside NBIT_TAG: move it inside, or call it after the file, e.g. scale_detail")
         if QUOTED.match(raw):
             bad(number, 'include of the library with "": write <nbit/...>')
         if match := INCLUDE.match(raw):
@@ -165,7 +158,6 @@ def self_test(root):
         ("base/planted.hpp", "// " + "x" * 130, "columns"),
         ("base/planted.hpp", "\n" * 520, "lines, more than"),
         ("nowhere/planted.hpp", "", "is in no layer"),
-        ("base/planted.hpp", "namespace nbit {\nnamespace detail {\n}\n}", "namespace detail outside"),
         ("base/planted.hpp", None, "include guard"),
     ]
     missed = 0

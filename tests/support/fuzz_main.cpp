@@ -1,7 +1,8 @@
-// tests/support/fuzz_main.cpp — runs a fuzz entry without a fuzzer: every seed file, then seeds with damage from a fixed stream.
+// tests/support/fuzz_main.cpp — runs a fuzz entry without a fuzzer: every seed file, then seeds with damage from a
+// fixed stream.
 //
-// fuzz_main RUNS FILE_OR_FOLDER...  The entry traps or a sanitizer stops the program when something is wrong; a long hunt
-// uses libFuzzer instead (see the first lines of tests/fuzz/*_fuzz.cpp).
+// fuzz_main RUNS FILE_OR_FOLDER...  The entry traps or a sanitizer stops the program when something is wrong; a long
+// hunt uses libFuzzer instead (see the first lines of tests/fuzz/*_fuzz.cpp).
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cstddef>
@@ -25,7 +26,8 @@ void run(const std::vector<std::byte>& bytes) {
   LLVMFuzzerTestOneInput(copy.data(), copy.size());
 }
 
-// One to four edits: a byte changed, a 64-bit count made huge, the file cut, a piece repeated. Headers are hit most often.
+// One to four edits: a byte changed, a 64-bit count made huge, the file cut, a piece repeated. Headers are hit most
+// often.
 void damage(std::vector<std::byte>& bytes, nbit_test::random& r) {
   for (std::uint64_t edits = 1 + r.below(4); edits > 0 && !bytes.empty(); --edits) {
     const std::uint64_t reach = r.below(2) == 0 ? std::min<std::uint64_t>(bytes.size(), 512) : bytes.size();

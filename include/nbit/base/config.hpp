@@ -126,7 +126,7 @@
 #endif
 
 namespace nbit {
-// Internals live in nbit::detail, which is tagged too; declared here so that there is never a second one outside.
+// Declared here first, so that nbit::detail means one namespace wherever a block of it stands; two would be ambiguous.
 inline namespace NBIT_TAG {
 namespace detail {}
 }  // namespace NBIT_TAG

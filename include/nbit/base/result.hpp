@@ -38,9 +38,9 @@ struct error {
   static constexpr std::uint64_t nowhere = ~std::uint64_t{0};
 
   errc code = errc::malformed;
-  const char* what = "";            // static text: what is wrong, e.g. "tensor type is unknown"
-  const char* allowed = "";         // static text: what would have been right, e.g. "0 to 42"
-  std::int64_t found = 0;           // the value found; meaningful when has_found
+  const char* what = "";     // static text: what is wrong, e.g. "tensor type is unknown"
+  const char* allowed = "";  // static text: what would have been right, e.g. "0 to 42"
+  std::int64_t found = 0;    // the value found; meaningful when has_found
   bool has_found = false;
   std::uint64_t offset = nowhere;   // byte offset in the file
   std::int64_t row = -1, col = -1;  // position in a matrix

@@ -1,0 +1,101 @@
+// nbit/nbit.hpp — the whole library, but what has to be asked for by name: threads, cuda/ and adapters/.
+//
+// Written by tests/layers/check.py --umbrella.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_NBIT_HPP
+#define NBIT_NBIT_HPP
+
+#include <nbit/version.hpp>
+
+#include <nbit/base/bits.hpp>
+#include <nbit/base/buffer.hpp>
+#include <nbit/base/config.hpp>
+#include <nbit/base/contract.hpp>
+#include <nbit/base/float16.hpp>
+#include <nbit/base/float8.hpp>
+#include <nbit/base/matrix_view.hpp>
+#include <nbit/base/numeric.hpp>
+#include <nbit/base/random.hpp>
+#include <nbit/base/result.hpp>
+#include <nbit/base/workspace.hpp>
+
+#include <nbit/format/codebook.hpp>
+#include <nbit/format/concepts.hpp>
+#include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_legacy.hpp>
+#include <nbit/format/ggml_q2_k.hpp>
+#include <nbit/format/ggml_q3_k.hpp>
+#include <nbit/format/ggml_q4_k.hpp>
+#include <nbit/format/ggml_q6_k.hpp>
+#include <nbit/format/ggml_q8.hpp>
+#include <nbit/format/ggml_search.hpp>
+#include <nbit/format/presets.hpp>
+#include <nbit/format/scale.hpp>
+#include <nbit/format/scheme.hpp>
+#include <nbit/format/uniform.hpp>
+
+#include <nbit/layout/awq_interleave.hpp>
+#include <nbit/layout/concepts.hpp>
+#include <nbit/layout/gptq_words.hpp>
+#include <nbit/layout/linear.hpp>
+#include <nbit/layout/pack.hpp>
+#include <nbit/layout/split.hpp>
+#include <nbit/layout/tiled.hpp>
+
+#include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/tensor/encode.hpp>
+#include <nbit/tensor/packed_matrix.hpp>
+#include <nbit/tensor/packed_view.hpp>
+#include <nbit/tensor/repack.hpp>
+
+#include <nbit/arch/cpu.hpp>
+#include <nbit/arch/simd.hpp>
+#include <nbit/arch/tags.hpp>
+
+#include <nbit/parallel/executor.hpp>
+
+#include <nbit/kernel/activations.hpp>
+#include <nbit/kernel/decode.hpp>
+#include <nbit/kernel/dequantize.hpp>
+#include <nbit/kernel/gemm.hpp>
+#include <nbit/kernel/gemv.hpp>
+#include <nbit/kernel/quantize.hpp>
+#include <nbit/kernel/weights.hpp>
+
+#include <nbit/solver/awq.hpp>
+#include <nbit/solver/calibration.hpp>
+#include <nbit/solver/factor.hpp>
+#include <nbit/solver/fold.hpp>
+#include <nbit/solver/gptq.hpp>
+#include <nbit/solver/gptq_panel.hpp>
+#include <nbit/solver/product.hpp>
+#include <nbit/solver/quadratic.hpp>
+#include <nbit/solver/rtn.hpp>
+#include <nbit/solver/search.hpp>
+
+#include <nbit/io/atomic_file.hpp>
+#include <nbit/io/byte_cursor.hpp>
+#include <nbit/io/byte_sink.hpp>
+#include <nbit/io/ggml_type.hpp>
+#include <nbit/io/gguf.hpp>
+#include <nbit/io/gguf_file.hpp>
+#include <nbit/io/gguf_reader.hpp>
+#include <nbit/io/gguf_tensor.hpp>
+#include <nbit/io/gguf_value.hpp>
+#include <nbit/io/gguf_writer.hpp>
+#include <nbit/io/gptq_checkpoint.hpp>
+#include <nbit/io/json.hpp>
+#include <nbit/io/json_reader.hpp>
+#include <nbit/io/json_value.hpp>
+#include <nbit/io/json_writer.hpp>
+#include <nbit/io/mapped_file.hpp>
+#include <nbit/io/safetensors.hpp>
+#include <nbit/io/safetensors_dtype.hpp>
+#include <nbit/io/safetensors_reader.hpp>
+#include <nbit/io/safetensors_writer.hpp>
+#include <nbit/io/tensor_stream.hpp>
+#include <nbit/io/utf8.hpp>
+
+#include <nbit/eval/distortion.hpp>
+
+#endif
