@@ -12,10 +12,13 @@
 
 #include "support/random.hpp"
 
-static_assert(nbit::low_mask<std::uint8_t>(0) == 0 && nbit::low_mask<std::uint8_t>(3) == 7 && nbit::low_mask<std::uint8_t>(8) == 255);
-static_assert(nbit::low_mask<std::uint32_t>(32) == 0xffffffffu && nbit::low_mask<std::uint64_t>(64) == ~std::uint64_t{0});
+static_assert(nbit::low_mask<std::uint8_t>(0) == 0 && nbit::low_mask<std::uint8_t>(3) == 7 &&
+              nbit::low_mask<std::uint8_t>(8) == 255);
+static_assert(nbit::low_mask<std::uint32_t>(32) == 0xffffffffu &&
+              nbit::low_mask<std::uint64_t>(64) == ~std::uint64_t{0});
 static_assert(nbit::ceil_div(0u, 5u) == 0 && nbit::ceil_div(10u, 5u) == 2 && nbit::ceil_div(11u, 5u) == 3);
-static_assert(nbit::ceil_div(0xffffffffu, 2u) == 0x80000000u && nbit::round_up(65u, 64u) == 128 && nbit::round_up(64u, 64u) == 64);
+static_assert(nbit::ceil_div(0xffffffffu, 2u) == 0x80000000u && nbit::round_up(65u, 64u) == 128 &&
+              nbit::round_up(64u, 64u) == 64);
 
 TEST_CASE("Numbers are stored lowest byte first and loaded from any address") {
   std::array<std::byte, 16> memory{};

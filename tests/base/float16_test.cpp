@@ -1,4 +1,4 @@
-// tests/base/float16_test.cpp — f16 and bf16: every code, and floats sampled over the whole range against double arithmetic.
+// tests/base/float16_test.cpp — f16 and bf16: every code, and sampled floats against double arithmetic.
 // SPDX-License-Identifier: MIT
 #include <nbit/base/float16.hpp>
 
@@ -22,7 +22,8 @@ namespace {
 // The value of a 16-bit code from its fields, in double.
 double value_of(std::uint32_t code, int fraction, int bias) {
   const std::uint32_t magnitude = code & 0x7fffu, field = magnitude >> fraction;
-  const double significand = static_cast<double>(magnitude & ((1u << fraction) - 1u)) + (field != 0 ? std::ldexp(1.0, fraction) : 0.0);
+  const double significand =
+      static_cast<double>(magnitude & ((1u << fraction) - 1u)) + (field != 0 ? std::ldexp(1.0, fraction) : 0.0);
   const double v = std::ldexp(significand, (field != 0 ? static_cast<int>(field) : 1) - bias - fraction);
   return code & 0x8000u ? -v : v;
 }
@@ -43,7 +44,8 @@ void check_all_codes(int fraction, int bias) {
       ++infinite;
       wrong += !(std::isinf(v) && std::signbit(v) == (code >> 15 != 0)) || back != code;
     } else {
-      wrong += static_cast<double>(v) != value_of(code, fraction, bias) || std::signbit(v) != (code >> 15 != 0) || back != code;
+      wrong += static_cast<double>(v) != value_of(code, fraction, bias) || std::signbit(v) != (code >> 15 != 0) ||
+               back != code;
     }
   }
   CHECK(wrong == 0);
@@ -82,7 +84,8 @@ TEST_CASE("All 65,536 codes of f16 and of bf16 become the right float and come b
 
 TEST_CASE("Floats sampled over the whole range round to f16 and bf16 half to even") {
   const std::uint64_t n = check_sampled<nbit::f16>(binary16, 0x7c00) + check_sampled<nbit::bf16>(brain16, 0x7f80);
-  std::printf("f16 and bf16: %llu conversions from float compared with double arithmetic\n", static_cast<unsigned long long>(n));
+  std::printf("f16 and bf16: %llu conversions from float compared with double arithmetic\n",
+              static_cast<unsigned long long>(n));
   CHECK(n > 8'000'000);
 }
 

@@ -40,7 +40,8 @@ std::uint64_t check_sampled(const small_float& f, Beyond beyond, OfNan of_nan) {
 
 double field_value(std::uint32_t magnitude, int fraction, int bias) {
   const std::uint32_t field = magnitude >> fraction;
-  const double significand = static_cast<double>(magnitude & ((1u << fraction) - 1u)) + (field != 0 ? std::ldexp(1.0, fraction) : 0.0);
+  const double significand =
+      static_cast<double>(magnitude & ((1u << fraction) - 1u)) + (field != 0 ? std::ldexp(1.0, fraction) : 0.0);
   return std::ldexp(significand, (field != 0 ? static_cast<int>(field) : 1) - bias - fraction);
 }
 
@@ -97,12 +98,15 @@ TEST_CASE("Every code of e4m3, e5m2, e2m1 and e8m0 means what its fields say and
 TEST_CASE("Floats sampled over the whole range round to e4m3, e5m2 and e2m1 half to even, and saturate or overflow") {
   const double inf = std::numeric_limits<double>::infinity();
   std::uint64_t n = check_sampled<nbit::f8_e4m3>(
-      e4m3, [](float v) { return v < 0 ? -448.0 : 448.0; }, [](nbit::f8_e4m3 c) { return std::isnan(static_cast<float>(c)); });
+      e4m3, [](float v) { return v < 0 ? -448.0 : 448.0; },
+      [](nbit::f8_e4m3 c) { return std::isnan(static_cast<float>(c)); });
   n += check_sampled<nbit::f8_e5m2>(
-      e5m2, [inf](float v) { return v < 0 ? -inf : inf; }, [](nbit::f8_e5m2 c) { return std::isnan(static_cast<float>(c)); });
+      e5m2, [inf](float v) { return v < 0 ? -inf : inf; },
+      [](nbit::f8_e5m2 c) { return std::isnan(static_cast<float>(c)); });
   n += check_sampled<nbit::f4_e2m1>(
       e2m1, [](float v) { return v < 0 ? -6.0 : 6.0; }, [](nbit::f4_e2m1 c) { return c.bits == 0; });
-  std::printf("small floats: %llu conversions from float compared with double arithmetic\n", static_cast<unsigned long long>(n));
+  std::printf("small floats: %llu conversions from float compared with double arithmetic\n",
+              static_cast<unsigned long long>(n));
   CHECK(n > 12'000'000);
 }
 

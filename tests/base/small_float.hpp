@@ -1,4 +1,4 @@
-// tests/base/small_float.hpp — rounding to a small float in double arithmetic: an oracle that shares nothing with the library.
+// tests/base/small_float.hpp — rounding to a small float in double arithmetic, an oracle of its own.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_TESTS_BASE_SMALL_FLOAT_HPP
 #define NBIT_TESTS_BASE_SMALL_FLOAT_HPP
@@ -15,8 +15,8 @@ struct small_float {
   double largest;
 };
 
-inline constexpr small_float binary16{10, -14, 65504.0}, brain16{7, -126, 0x1.fep127}, e4m3{3, -6, 448.0}, e5m2{2, -14, 57344.0},
-    e2m1{1, 0, 6.0};
+inline constexpr small_float binary16{10, -14, 65504.0}, brain16{7, -126, 0x1.fep127}, e4m3{3, -6, 448.0},
+    e5m2{2, -14, 57344.0}, e2m1{1, 0, 6.0};
 
 /// v rounded half to even to the format's grid, as if its exponent had no upper end.
 inline double rounded_to(const small_float& f, double v) {

@@ -9,20 +9,22 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-static_assert(nbit::workspace_bytes<float>(0) == 0 && nbit::workspace_bytes<float>(1) == 64 && nbit::workspace_bytes<float>(16) == 64 &&
-              nbit::workspace_bytes<float>(17) == 128);
+static_assert(nbit::workspace_bytes<float>(0) == 0 && nbit::workspace_bytes<float>(1) == 64 &&
+              nbit::workspace_bytes<float>(16) == 64 && nbit::workspace_bytes<float>(17) == 128);
 static_assert(nbit::workspace_bytes<double>(static_cast<std::size_t>(-1) / 4) == static_cast<std::size_t>(-1));
 static_assert(nbit::workspace_bytes_unaligned(128) == 191);
 
 TEST_CASE("A workspace of the computed size holds every piece, aligned and apart") {
-  constexpr std::size_t need = nbit::workspace_bytes<float>(5) + nbit::workspace_bytes<std::uint8_t>(3) + nbit::workspace_bytes<double>(9);
+  constexpr std::size_t need =
+      nbit::workspace_bytes<float>(5) + nbit::workspace_bytes<std::uint8_t>(3) + nbit::workspace_bytes<double>(9);
   alignas(nbit::workspace::alignment) std::byte memory[need];
   nbit::workspace scratch{std::span<std::byte>(memory)};
   const std::span<float> a = scratch.take<float>(5);
   const std::span<std::uint8_t> b = scratch.take<std::uint8_t>(3);
   const std::span<double> c = scratch.take<double>(9);
   REQUIRE((a.size() == 5 && b.size() == 3 && c.size() == 9));
-  for (const void* p : {static_cast<const void*>(a.data()), static_cast<const void*>(b.data()), static_cast<const void*>(c.data())})
+  for (const void* p :
+       {static_cast<const void*>(a.data()), static_cast<const void*>(b.data()), static_cast<const void*>(c.data())})
     CHECK(reinterpret_cast<std::uintptr_t>(p) % nbit::workspace::alignment == 0);
   CHECK(reinterpret_cast<std::byte*>(b.data()) >= reinterpret_cast<std::byte*>(a.data() + 5));
   CHECK(reinterpret_cast<std::byte*>(c.data()) >= reinterpret_cast<std::byte*>(b.data() + 3));

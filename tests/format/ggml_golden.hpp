@@ -108,15 +108,16 @@ golden_count compare_with_golden(const std::filesystem::path& folder, const std:
     const std::size_t cols = in.shape.back();
     const std::vector<float> importance = (*inputs)["imatrix." + std::to_string(cols)].template as<float>();
     const std::vector<float> w = in.template as<float>();
-    CHECK(blocks_that_differ(encoded<F>(w, cols, weighed ? importance : std::vector<float>{}), tensor.bytes, F::block_bytes) == 0);
+    CHECK(blocks_that_differ(encoded<F>(w, cols, weighed ? importance : std::vector<float>{}), tensor.bytes,
+                             F::block_bytes) == 0);
     ++(weighed ? count.weighed : count.encoded);
     if (!weighed && ignored.find("," + source + ",") != std::string::npos) {
       CHECK(blocks_that_differ(encoded<F>(w, cols, importance), tensor.bytes, F::block_bytes) == 0);
       ++count.weighed;
     }
   }
-  std::printf("%s (%s): %d cases encoded, %d encoded with importance, %d decoded, all compared bit by bit\n", file.c_str(),
-              folder.filename().string().c_str(), count.encoded, count.weighed, count.decoded);
+  std::printf("%s (%s): %d cases encoded, %d encoded with importance, %d decoded, all compared bit by bit\n",
+              file.c_str(), folder.filename().string().c_str(), count.encoded, count.weighed, count.decoded);
   return count;
 }
 
@@ -129,10 +130,10 @@ void compare_with_committed(const std::string& file) {
 }  // namespace nbit_test
 
 /// All cases of the data folder; skips by name when it is not there.
-#define NBIT_COMPARE_WITH_DATA_FOLDER(format, file)                         \
-  do {                                                                      \
-    NBIT_NEEDS_DATA(full, "ggml_golden");                                   \
-    CHECK(nbit_test::compare_with_golden<format>(full, file).encoded >= 20); \
+#define NBIT_COMPARE_WITH_DATA_FOLDER(format, file)                                                                    \
+  do {                                                                                                                 \
+    NBIT_NEEDS_DATA(full, "ggml_golden");                                                                              \
+    CHECK(nbit_test::compare_with_golden<format>(full, file).encoded >= 20);                                           \
   } while (false)
 
 #endif

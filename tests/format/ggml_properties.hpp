@@ -1,4 +1,4 @@
-// tests/format/ggml_properties.hpp — what every block format of ggml's must do, checked on random and on hostile groups.
+// tests/format/ggml_properties.hpp — what every block format must do, on random and on hostile groups.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_TESTS_FORMAT_GGML_PROPERTIES_HPP
 #define NBIT_TESTS_FORMAT_GGML_PROPERTIES_HPP
@@ -72,7 +72,8 @@ void check_fitted_group(const std::vector<float>& w, const std::vector<float>& i
       const int s = at / F::run;
       REQUIRE(F::level(c) >= -128);
       REQUIRE(F::level(c) <= 127);
-      const double scaled = static_cast<double>(F::scale(fitted, s)) * F::level(c), off = static_cast<double>(F::offset(fitted, s));
+      const double scaled = static_cast<double>(F::scale(fitted, s)) * F::level(c),
+                   off = static_cast<double>(F::offset(fitted, s));
       REQUIRE(std::fabs(scaled + off - static_cast<double>(v)) <= 1.2e-7 * (std::fabs(scaled) + std::fabs(off)));
       if (F::symmetric) REQUIRE(F::offset(fitted, s) == 0.0f);
     }

@@ -13,6 +13,4 @@ TEST_CASE("Q3_K agrees with all reference cases of the data folder") {
   NBIT_COMPARE_WITH_DATA_FOLDER(nbit::q3_k, "Q3_K");
 }
 
-TEST_CASE("Q3_K keeps the promises of a block format") {
-  nbit_test::check_block_format<nbit::q3_k>();
-}
+TEST_CASE("Q3_K keeps the promises of a block format") { nbit_test::check_block_format<nbit::q3_k>(); }

@@ -13,6 +13,4 @@ TEST_CASE("Q6_K agrees with all reference cases of the data folder") {
   NBIT_COMPARE_WITH_DATA_FOLDER(nbit::q6_k, "Q6_K");
 }
 
-TEST_CASE("Q6_K keeps the promises of a block format") {
-  nbit_test::check_block_format<nbit::q6_k>();
-}
+TEST_CASE("Q6_K keeps the promises of a block format") { nbit_test::check_block_format<nbit::q6_k>(); }

@@ -70,7 +70,8 @@ NBIT_INLINE constexpr void deposit_bits(std::uint32_t* words, std::size_t first,
   const std::uint64_t field = (static_cast<std::uint64_t>(v) << shift) & mask;
   words[word] = (words[word] & ~static_cast<std::uint32_t>(mask)) | static_cast<std::uint32_t>(field);
   if (shift + n > 32)
-    words[word + 1] = (words[word + 1] & ~static_cast<std::uint32_t>(mask >> 32)) | static_cast<std::uint32_t>(field >> 32);
+    words[word + 1] =
+        (words[word + 1] & ~static_cast<std::uint32_t>(mask >> 32)) | static_cast<std::uint32_t>(field >> 32);
 }
 
 /// a / b, rounded up; never overflows.  Needs: b > 0.

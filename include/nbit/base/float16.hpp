@@ -1,7 +1,8 @@
 // nbit/base/float16.hpp — f16 (IEEE binary16) and bf16 as 16-bit structs with exact conversions.
 //
 // Compilers disagree about _Float16 and __bf16 (missing in clang 14, slow library calls on baseline x86), so these are
-// plain bits and integer arithmetic: constexpr, the same everywhere, and vectorised by the ISA regions where it matters.
+// plain bits and integer arithmetic: constexpr, the same everywhere, and vectorised by the ISA regions where it
+// matters.
 // Ref: IEEE 754-2019 section 3.6.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_BASE_FLOAT16_HPP
@@ -16,7 +17,8 @@ namespace nbit {
 
 /// IEEE binary16: 1 sign, 5 exponent, 10 fraction bits. Conversion from float rounds half to even; NaN stays NaN.
 struct f16 {
-  std::uint16_t bits;  // no initialiser: implicit constructors of whatever holds one stay trivial, so they are no symbols
+  std::uint16_t
+      bits;  // no initialiser: implicit constructors of whatever holds one stay trivial, so they are no symbols
 
   static constexpr float max = 65504.0f;
 
@@ -33,7 +35,8 @@ struct f16 {
       // normal: rebias the exponent by 112, add just under half of the last kept bit plus that bit: half to even
       h = (a - 0x38000000u + 0xfffu + ((a >> 13) & 1u)) >> 13;
     } else {
-      // subnormal: adding 0.5 aligns the fraction so that the unit in the last place is 2^-24; the FPU rounds half to even
+      // subnormal: adding 0.5 aligns the fraction so that the unit in the last place is 2^-24; the FPU rounds
+      // half to even
       h = std::bit_cast<std::uint32_t>(std::bit_cast<float>(a) + 0.5f) - 0x3f000000u;
     }
     return from_bits(static_cast<std::uint16_t>(sign | h));

@@ -17,7 +17,8 @@
 namespace nbit {
 namespace detail {
 
-/// The magnitude code of a small float with E exponent and M fraction bits nearest to |v|, half to even, unbounded above.
+/// The magnitude code of a small float with E exponent and M fraction bits nearest to |v|, half to even, unbounded
+/// above.
 template <int E, int M>
 NBIT_INLINE constexpr std::uint32_t small_float_code(float v) {
   constexpr int bias = (1 << (E - 1)) - 1;
@@ -42,7 +43,8 @@ NBIT_INLINE constexpr float small_float_value(std::uint32_t code) {
 
 }  // namespace detail
 
-/// e4m3fn: the 8-bit float of weights and scales. Values beyond 448, infinities too, become +-448: a scale must stay finite.
+/// e4m3fn: the 8-bit float of weights and scales. Values beyond 448, infinities too, become +-448: a scale must stay
+/// finite.
 struct f8_e4m3 {
   std::uint8_t bits;
 
@@ -116,7 +118,8 @@ struct e8m0 {
     const std::uint32_t u = std::bit_cast<std::uint32_t>(v);
     if ((u & 0x7fffffffu) >= 0x7f800000u) return from_bits(0xff);
     if (u >> 31 != 0) return from_bits(0);
-    // the value's distance to the next power is read off its fraction; subnormals: 2^-127 up to, but not at, 1.5 * 2^-127
+    // the value's distance to the next power is read off its fraction; subnormals: 2^-127 up to, but not at,
+    // 1.5 * 2^-127
     if (u < 0x800000u) return from_bits(u > 0x600000u ? 1 : 0);
     const std::uint32_t field = u >> 23, fraction = u & 0x7fffffu;
     const bool up = fraction > 0x400000u || (fraction == 0x400000u && field % 2 != 0);
@@ -138,8 +141,9 @@ struct e8m0 {
 };
 
 static_assert(float(f8_e4m3::from(448.0f)) == 448.0f && f8_e4m3::from(0.001953125f).bits == 1 &&
-              float(f8_e5m2::from(57344.0f)) == 57344.0f && f4_e2m1::from(5.0f).bits == 6 && float(f4_e2m1::from_bits(7)) == 6.0f &&
-              e8m0::from(1.5f).bits == 128 && e8m0::from(3.0f).bits == 128 && e8m0::from_ceil(1.0f).bits == 127);
+              float(f8_e5m2::from(57344.0f)) == 57344.0f && f4_e2m1::from(5.0f).bits == 6 &&
+              float(f4_e2m1::from_bits(7)) == 6.0f && e8m0::from(1.5f).bits == 128 && e8m0::from(3.0f).bits == 128 &&
+              e8m0::from_ceil(1.0f).bits == 127);
 
 }  // namespace nbit
 

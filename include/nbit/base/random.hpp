@@ -1,7 +1,8 @@
-// nbit/base/random.hpp — a stream of random numbers that is the same on every machine: xoshiro256** seeded by splitmix64.
+// nbit/base/random.hpp — random numbers that are the same on every machine: xoshiro256** seeded by splitmix64.
 //
-// Rotations, sign flips and test data must be reproducible from one seed, which std::uniform_real_distribution and its kin
-// do not promise. Not for secrets. Ref: Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021.
+// Rotations, sign flips and test data must be reproducible from one seed, which std::uniform_real_distribution and
+// its kin do not promise. Not for secrets. Ref: Blackman and Vigna, "Scrambled linear pseudorandom number
+// generators", 2021.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_BASE_RANDOM_HPP
 #define NBIT_BASE_RANDOM_HPP
@@ -24,7 +25,8 @@ NBIT_INLINE constexpr std::uint64_t splitmix64(std::uint64_t& state) {
 /// A reproducible stream: equal seeds give equal numbers everywhere. A copy goes on from the same place.
 class random_stream {
  public:
-  NBIT_INLINE constexpr explicit random_stream(std::uint64_t seed) : s0_(0), s1_(0), s2_(0), s3_(0), signs_(0), signs_left_(0) {
+  NBIT_INLINE constexpr explicit random_stream(std::uint64_t seed)
+      : s0_(0), s1_(0), s2_(0), s3_(0), signs_(0), signs_left_(0) {
     s0_ = splitmix64(seed), s1_ = splitmix64(seed), s2_ = splitmix64(seed), s3_ = splitmix64(seed);
   }
 

@@ -25,10 +25,12 @@ class workspace {
 
   NBIT_INLINE constexpr explicit workspace(std::span<std::byte> memory) : at_(memory.data()), left_(memory.size()) {}
 
-  /// n elements of T, aligned to 64 bytes, values unspecified; an empty span and an unchanged workspace if they do not fit.
+  /// n elements of T, aligned to 64 bytes, values unspecified; an empty span and an unchanged workspace if they do
+  /// not fit.
   template <class T>
   [[nodiscard]] NBIT_INLINE std::span<T> take(std::size_t n) {
-    static_assert(std::is_trivially_copyable_v<T>, "a workspace holds plain numbers and structs: nothing in it is destroyed");
+    static_assert(std::is_trivially_copyable_v<T>,
+                  "a workspace holds plain numbers and structs: nothing in it is destroyed");
     static_assert(alignof(T) <= alignment, "a workspace aligns its pieces to 64 bytes; this type wants more");
     const std::size_t skip = (alignment - reinterpret_cast<std::uintptr_t>(at_) % alignment) % alignment;
     if (n == 0 || skip > left_ || n > (left_ - skip) / sizeof(T)) return {};
@@ -46,8 +48,8 @@ class workspace {
   std::size_t left_;
 };
 
-/// What take<T>(n) uses at most of memory that starts aligned to workspace::alignment; sums of it are enough for any order.
-/// Answers the largest size_t when the true number does not fit.
+/// What take<T>(n) uses at most of memory that starts aligned to workspace::alignment; sums of it are enough for any
+/// order. Answers the largest size_t when the true number does not fit.
 template <class T>
 [[nodiscard]] NBIT_INLINE constexpr std::size_t workspace_bytes(std::size_t n) {
   constexpr std::size_t most = static_cast<std::size_t>(-1), a = workspace::alignment;

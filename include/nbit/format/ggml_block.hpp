@@ -1,4 +1,8 @@
 // nbit/format/ggml_block.hpp — what ggml's block formats share: nearest codes, short groups, and the row's mean square.
+//
+// value and code of these formats answer the same with and without fused multiply-add: every product in them (f16
+// scale, 6-bit scale, code) has at most 22 significant bits and is exact in float. Encoders are not so lucky; they
+// are functions of their own inside the exact region, never inlined out of it.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_FORMAT_GGML_BLOCK_HPP
 #define NBIT_FORMAT_GGML_BLOCK_HPP
@@ -16,7 +20,7 @@ namespace nbit {
 inline namespace NBIT_TAG {
 
 /// Mean of the squares of a row, summed in order in float: what self_encoding formats take as row_mean_square.
-inline float row_mean_square(std::span<const float> row) {
+NBIT_NOINLINE inline float row_mean_square(std::span<const float> row) {
   NBIT_EXACT
   float sum = 0.0f;
   for (const float v : row) sum += v * v;
@@ -30,10 +34,44 @@ NBIT_INLINE int nearest_level(float v, float scale, float offset, int low, int h
   return scale != 0.0f ? round_clamped((v - offset) / scale, low, high) : 0;
 }
 
+/// Sum of squares, in order.
+template <int N>
+float sum_of_squares(const float* x) {
+  NBIT_EXACT
+  float sum = 0.0f;
+  for (int i = 0; i < N; ++i) sum += x[i] * x[i];
+  return sum;
+}
+
+/// weight[i] = importance[i] * sqrt(variance + x[i]^2): how much an error at i counts when an importance is known.
+template <int N>
+void importance_weights(const float* x, const float* importance, float variance, float* weight) {
+  NBIT_EXACT
+  for (int i = 0; i < N; ++i) weight[i] = importance[i] * __builtin_sqrtf(variance + x[i] * x[i]);
+}
+
+template <int N>
+float sum_of(const float* x) {
+  float sum = 0.0f;
+  for (int i = 0; i < N; ++i) sum += x[i];
+  return sum;
+}
+
+/// The element of largest magnitude with its sign, the first of equals; 0 when all are 0.
+template <int N>
+float largest_signed(const float* x) {
+  float size = 0.0f, found = 0.0f;
+  for (int i = 0; i < N; ++i) {
+    const float a = nbit::abs(x[i]);
+    if (a > size) size = a, found = x[i];
+  }
+  return found;
+}
+
 /// Encodes one group, whole or short: a short one is continued with zeros that nothing weighs.
 template <class F>
-void encode_group(std::span<const float> w, std::span<const float> importance, float mean_square,
-                  typename F::params& p, std::span<std::uint8_t> codes) {
+void encode_group(std::span<const float> w, std::span<const float> importance, float mean_square, typename F::params& p,
+                  std::span<std::uint8_t> codes) {
   constexpr std::size_t n = static_cast<std::size_t>(F::group);
   const bool weighed = importance.size() >= w.size() && !importance.empty();
   if (w.size() >= n && codes.size() >= n) {

@@ -35,7 +35,8 @@ NBIT_INLINE int truncated(float v) {
 
 /// Grid d * (code - Half): d from the signed value of largest magnitude, or a weighted search around it.
 template <int Half, class Params>
-void encode_centred(const float* x, const float* importance, float mean_square, Params& p, std::uint8_t* codes) {
+NBIT_NOINLINE void encode_centred(const float* x, const float* importance, float mean_square, Params& p,
+                                  std::uint8_t* codes) {
   NBIT_EXACT
   if (importance != nullptr) {
     float weight[32];
@@ -54,7 +55,8 @@ void encode_centred(const float* x, const float* importance, float mean_square, 
 
 /// Grid d * code + m: the range of the group, or a weighted search inside it with m held at or below 0.
 template <int High, class Params>
-void encode_ranged(const float* x, const float* importance, float mean_square, Params& p, std::uint8_t* codes) {
+NBIT_NOINLINE void encode_ranged(const float* x, const float* importance, float mean_square, Params& p,
+                                 std::uint8_t* codes) {
   NBIT_EXACT
   if (importance != nullptr) {
     float weight[32];
@@ -123,13 +125,16 @@ struct q4_0 {
   NBIT_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -8, 7) + 8;
   }
-  NBIT_INLINE static float value(int c, const params& p, int) { return static_cast<float>(c - 8) * static_cast<float>(p.d); }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(c - 8) * static_cast<float>(p.d);
+  }
   NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
                                  params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q4_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p, std::uint8_t* c) {
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
+                                       std::uint8_t* c) {
     ggml_block::encode_centred<8>(x, q, row_mean_square, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
@@ -170,7 +175,8 @@ struct q4_1 {
     ggml_block::encode_group<q4_1>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p, std::uint8_t* c) {
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
+                                       std::uint8_t* c) {
     ggml_block::encode_ranged<15>(x, q, row_mean_square, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }
@@ -203,13 +209,16 @@ struct q5_0 {
   NBIT_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -16, 15) + 16;
   }
-  NBIT_INLINE static float value(int c, const params& p, int) { return static_cast<float>(c - 16) * static_cast<float>(p.d); }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(c - 16) * static_cast<float>(p.d);
+  }
   NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
                                  params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q5_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p, std::uint8_t* c) {
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
+                                       std::uint8_t* c) {
     ggml_block::encode_centred<16>(x, q, row_mean_square, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
@@ -250,7 +259,8 @@ struct q5_1 {
     ggml_block::encode_group<q5_1>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p, std::uint8_t* c) {
+  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
+                                       std::uint8_t* c) {
     ggml_block::encode_ranged<31>(x, q, row_mean_square, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }

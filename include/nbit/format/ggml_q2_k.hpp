@@ -50,7 +50,7 @@ inline float four_bits_by_maximum(const float* x, std::uint8_t* codes) {
   return top / 15.0f;
 }
 
-inline void encode_q2_k(const float* x, const float* importance, q2_k_params& p, std::uint8_t* codes) {
+NBIT_NOINLINE inline void encode_q2_k(const float* x, const float* importance, q2_k_params& p, std::uint8_t* codes) {
   NBIT_EXACT
   float weight[16], sums[16], scales[16], minima[16];
   std::uint8_t four_scales[16], four_minima[16];
@@ -75,11 +75,13 @@ inline void encode_q2_k(const float* x, const float* importance, q2_k_params& p,
     p.d = f16::from(four_bits_by_maximum(scales, four_scales));
     p.dmin = f16::from(four_bits_by_maximum(minima, four_minima));
   }
-  for (int s = 0; s < 16; ++s) p.scales[s] = static_cast<std::uint8_t>((four_scales[s] & 15) | (four_minima[s] & 15) << 4);
+  for (int s = 0; s < 16; ++s)
+    p.scales[s] = static_cast<std::uint8_t>((four_scales[s] & 15) | (four_minima[s] & 15) << 4);
   for (int s = 0; s < 16; ++s) {
     const float d = p.step(s), lowered = p.lowered(s);
     if (d == 0.0f) continue;
-    for (int i = 16 * s; i < 16 * s + 16; ++i) codes[i] = static_cast<std::uint8_t>(held(round_even((x[i] + lowered) / d), 0, 3));
+    for (int i = 16 * s; i < 16 * s + 16; ++i)
+      codes[i] = static_cast<std::uint8_t>(level_of((x[i] + lowered) / d, 0, 3));
   }
 }
 
@@ -144,7 +146,9 @@ struct q2_k {
     ggml_block::encode_q2_k(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_q2_k_params(from); }
-  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) { ggml_block::load_crumbs(from + 16, codes); }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_crumbs(from + 16, codes);
+  }
   NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_q2_k(to, p, codes);
   }

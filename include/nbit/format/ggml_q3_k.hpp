@@ -43,7 +43,7 @@ struct q3_k_params {
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
-inline void encode_q3_k(const float* x, const float* importance, q3_k_params& p, std::uint8_t* codes) {
+NBIT_NOINLINE inline void encode_q3_k(const float* x, const float* importance, q3_k_params& p, std::uint8_t* codes) {
   NBIT_EXACT
   float scales[16];
   std::uint8_t six[16];  // scale + 32
@@ -68,13 +68,12 @@ inline void encode_q3_k(const float* x, const float* importance, q3_k_params& p,
   }
   for (int s = 0; s < 8; ++s) p.packed[s] = static_cast<std::uint8_t>((six[s] & 15) | (six[s + 8] & 15) << 4);
   for (int s = 0; s < 4; ++s)
-    p.packed[8 + s] = static_cast<std::uint8_t>((six[s] >> 4 & 3) | (six[s + 4] >> 4 & 3) << 2 | (six[s + 8] >> 4 & 3) << 4 |
-                                                (six[s + 12] >> 4 & 3) << 6);
+    p.packed[8 + s] = static_cast<std::uint8_t>((six[s] >> 4 & 3) | (six[s + 4] >> 4 & 3) << 2 |
+                                                (six[s + 8] >> 4 & 3) << 4 | (six[s + 12] >> 4 & 3) << 6);
   for (int s = 0; s < 16; ++s) {
     const float d = p.step(s);
     if (d == 0.0f) continue;
-    for (int i = 16 * s; i < 16 * s + 16; ++i)
-      codes[i] = static_cast<std::uint8_t>(held(round_even(x[i] / d), -4, 3) + 4);
+    for (int i = 16 * s; i < 16 * s + 16; ++i) codes[i] = static_cast<std::uint8_t>(level_of(x[i] / d, -4, 3) + 4);
   }
 }
 

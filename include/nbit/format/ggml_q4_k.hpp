@@ -3,9 +3,9 @@
 //   Q4_K  f16 d | f16 dmin | 12 bytes: 8 scales, 8 minima | 128 bytes of nibbles                   144 bytes
 //   Q5_K  f16 d | f16 dmin | 12 bytes                     | 32 bytes of fifth bits | 128 bytes     176 bytes
 //   w = (d * scale) * q - (dmin * min)
-// Runs 0-3 keep scale and minimum in the low 6 bits of bytes j and j + 4; runs 4-7 keep their low nibbles in byte j + 4 and
-// their upper 2 bits above the fields of run j - 4. Nibbles: 32 bytes for each 64 codes, low nibble = the first 32 of them.
-// Fifth bits: bit k of byte j belongs to code 32 k + j. Ref: ggml (MIT); docs/formats.md.
+// Runs 0-3 keep scale and minimum in the low 6 bits of bytes j and j + 4; runs 4-7 keep their low nibbles in byte
+// j + 4 and their upper 2 bits above the fields of run j - 4. Nibbles: 32 bytes for each 64 codes, low nibble = the
+// first 32 of them. Fifth bits: bit k of byte j belongs to code 32 k + j. Ref: ggml (MIT); docs/formats.md.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_FORMAT_GGML_Q4_K_HPP
 #define NBIT_FORMAT_GGML_Q4_K_HPP
@@ -74,13 +74,14 @@ void recode_lowered(const float* x, const k_scales_and_minima& p, std::uint8_t* 
     const float d = p.step(s), lowered = p.lowered(s);
     if (d == 0.0f) continue;
     for (int i = 32 * s; i < 32 * s + 32; ++i)
-      codes[i] = static_cast<std::uint8_t>(held(round_even((x[i] + lowered) / d), 0, High));
+      codes[i] = static_cast<std::uint8_t>(level_of((x[i] + lowered) / d, 0, High));
   }
 }
 
 /// Q4_K for High = 15, Q5_K for High = 31.
 template <int High>
-void encode_scales_and_minima(const float* x, const float* importance, k_scales_and_minima& p, std::uint8_t* codes) {
+NBIT_NOINLINE void encode_scales_and_minima(const float* x, const float* importance, k_scales_and_minima& p,
+                                            std::uint8_t* codes) {
   NBIT_EXACT
   constexpr int steps = High == 15 ? 21 : 16;
   constexpr float first = High == 15 ? -1.0f : -0.5f;
@@ -144,7 +145,8 @@ template <int Bit>
 void load_bit_plane(const std::byte* from, std::uint8_t* codes) {
   for (int k = 0; k < 8; ++k) {
     for (int j = 0; j < 32; ++j)
-      codes[32 * k + j] = static_cast<std::uint8_t>(codes[32 * k + j] | (std::to_integer<unsigned>(from[j]) >> k & 1u) << Bit);
+      codes[32 * k + j] =
+          static_cast<std::uint8_t>(codes[32 * k + j] | (std::to_integer<unsigned>(from[j]) >> k & 1u) << Bit);
   }
 }
 template <int Bit>

@@ -2,8 +2,9 @@
 //
 //   128 bytes: low nibbles | 64 bytes: upper 2 bits | 16 int8 scales | f16 d                       210 bytes
 //   w = (d * scale) * (q - 32)
-// Each half of 128 codes: byte l of its 64 nibble bytes holds code l (low nibble) and l + 64 (high nibble), l < 64; byte
-// l of its 32 upper-bit bytes holds codes l, l + 32, l + 64, l + 96 at bits 0, 2, 4, 6. Ref: ggml (MIT); docs/formats.md.
+// Each half of 128 codes: byte l of its 64 nibble bytes holds code l (low nibble) and l + 64 (high nibble), l < 64;
+// byte l of its 32 upper-bit bytes holds codes l, l + 32, l + 64, l + 96 at bits 0, 2, 4, 6. Ref: ggml (MIT);
+// docs/formats.md.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_FORMAT_GGML_Q6_K_HPP
 #define NBIT_FORMAT_GGML_Q6_K_HPP
@@ -35,7 +36,7 @@ struct q6_k_params {
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
-inline void encode_q6_k(const float* x, const float* importance, q6_k_params& p, std::uint8_t* codes) {
+NBIT_NOINLINE inline void encode_q6_k(const float* x, const float* importance, q6_k_params& p, std::uint8_t* codes) {
   NBIT_EXACT
   float scales[16];
   for (int s = 0; s < 16; ++s) {
@@ -57,8 +58,7 @@ inline void encode_q6_k(const float* x, const float* importance, q6_k_params& p,
   for (int s = 0; s < 16; ++s) {
     const float d = p.step(s);
     if (d == 0.0f) continue;
-    for (int i = 16 * s; i < 16 * s + 16; ++i)
-      codes[i] = static_cast<std::uint8_t>(held(round_even(x[i] / d), -32, 31) + 32);
+    for (int i = 16 * s; i < 16 * s + 16; ++i) codes[i] = static_cast<std::uint8_t>(level_of(x[i] / d, -32, 31) + 32);
   }
 }
 
@@ -126,7 +126,9 @@ struct q6_k {
     ggml_block::encode_q6_k(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_q6_k_params(from); }
-  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) { ggml_block::load_q6_k_codes(from, codes); }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_q6_k_codes(from, codes);
+  }
   NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_q6_k(to, p, codes);
   }

@@ -3,7 +3,8 @@
 //   Q8_0  f16 d | 32 int8                                  w = d * q         34 bytes
 //   Q8_1  f16 d | f16 s = d * sum(q) | 32 int8             w = d * q         36 bytes
 //   Q8_K  f32 d | 256 int8 | 16 int16 sums of 16 codes     w = d * q        292 bytes
-// A code is the int8 plus 128. Q8_K's sums follow from its codes, so store computes them. Ref: ggml (MIT); docs/formats.md.
+// A code is the int8 plus 128. Q8_K's sums follow from its codes, so store computes them. Ref: ggml (MIT);
+// docs/formats.md.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_FORMAT_GGML_Q8_HPP
 #define NBIT_FORMAT_GGML_Q8_HPP
@@ -35,7 +36,7 @@ NBIT_INLINE int rounded_away(float v) {
 }
 
 /// Codes of x / d with d = absmax / 127. Returns d before it is rounded.
-inline float encode_absmax(const float* x, std::uint8_t* codes) {
+NBIT_NOINLINE inline float encode_absmax(const float* x, std::uint8_t* codes) {
   NBIT_EXACT
   const float d = nbit::abs(largest_signed<32>(x)) / 127.0f;
   const float inverse = d != 0.0f ? 1.0f / d : 0.0f;
@@ -50,7 +51,7 @@ int sum_of_levels(const std::uint8_t* codes) {
   return sum;
 }
 
-inline float encode_q8_k(const float* x, std::uint8_t* codes) {
+NBIT_NOINLINE inline float encode_q8_k(const float* x, std::uint8_t* codes) {
   NBIT_EXACT
   const float largest = largest_signed<256>(x);
   if (largest == 0.0f) {
@@ -77,7 +78,8 @@ void store_signed_bytes(std::byte* to, const std::uint8_t* codes) {
 
 inline void store_sums_of_16(std::byte* to, const std::uint8_t* codes) {
   for (int j = 0; j < 16; ++j)
-    store_u16(to + 2 * j, static_cast<std::uint16_t>(static_cast<unsigned>(sum_of_levels<16>(codes + 16 * j)) & 0xffffu));
+    store_u16(to + 2 * j,
+              static_cast<std::uint16_t>(static_cast<unsigned>(sum_of_levels<16>(codes + 16 * j)) & 0xffffu));
 }
 
 }  // namespace ggml_block
@@ -99,7 +101,9 @@ struct q8_0 {
   NBIT_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -127, 127) + 128;
   }
-  NBIT_INLINE static float value(int c, const params& p, int) { return static_cast<float>(c - 128) * static_cast<float>(p.d); }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(c - 128) * static_cast<float>(p.d);
+  }
   NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
                                  params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q8_0>(w, importance, row_mean_square, p, codes);
@@ -138,7 +142,9 @@ struct q8_1 {
   NBIT_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -127, 127) + 128;
   }
-  NBIT_INLINE static float value(int c, const params& p, int) { return static_cast<float>(c - 128) * static_cast<float>(p.d); }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(c - 128) * static_cast<float>(p.d);
+  }
   NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
                                  params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q8_1>(w, importance, row_mean_square, p, codes);

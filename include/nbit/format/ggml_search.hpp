@@ -1,19 +1,18 @@
 // nbit/format/ggml_search.hpp — how ggml's encoders look for a scale: four searches shared by its formats.
 //
-// Each search tries a fixed list of inverse scales, rounds a run of weights with each and keeps the one with the smallest
-// weighted error. The candidates are independent, so they are the inner loop here (one lane each) while every sum still
-// runs over the weights in order: the bytes agree with the reference's and the loop vectorises without reordering a sum.
+// Each search tries a fixed list of inverse scales, rounds a run of weights with each and keeps the one with the
+// smallest weighted error. Here four candidates go side by side, one in each vector lane, while every sum still runs
+// over the weights in order: the bytes agree with the reference's although the arithmetic is vectorised.
 // Ref: ggml (MIT), the quantizers of its block formats; reference bytes in tests/golden.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_FORMAT_GGML_SEARCH_HPP
 #define NBIT_FORMAT_GGML_SEARCH_HPP
 
-#include <cstddef>
 #include <cstdint>
 
 #include <nbit/base/config.hpp>
-#include <nbit/base/float16.hpp>
 #include <nbit/base/numeric.hpp>
+#include <nbit/format/ggml_block.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -29,52 +28,25 @@ struct lowered_grid {
   float scale, lowered;
 };
 
-/// Clamps to [low, high] and rounds half to even, staying in float; NaN becomes low.  Needs: |low|, |high| <= 2^22.
-NBIT_INLINE float level_of(float v, float low, float high) {
-  const float above = v > low ? v : low;
-  const float held = above < high ? above : high;
-  // The sum's fraction bits are the integer; going through the bits keeps this right under -ffast-math as well.
-  const std::uint32_t sum = std::bit_cast<std::uint32_t>(held + 12582912.0f);
-  return static_cast<float>(static_cast<std::int32_t>(sum - 0x4b400000u));
+NBIT_INLINE int held(int v, int low, int high) {
+  const int above = v > low ? v : low;
+  return above < high ? above : high;
 }
 
-/// An inverse scale that overflowed rounds everything to zero in the reference; zero does so without NaN.
-NBIT_INLINE float usable(float inverse) { return is_finite(inverse) ? inverse : 0.0f; }
+/// The level nearest to v, held in [low, high]. Rounds before it clamps, so that a v beyond 2^22 and the NaN of an
+/// overflowed inverse scale give the same level as in the reference.
+NBIT_INLINE int level_of(float v, int low, int high) { return held(round_even(v), low, high); }
 
-NBIT_INLINE int held(int v, int low, int high) { return v < low ? low : (v > high ? high : v); }
+/// Four candidates side by side. No wider vectors: a candidate that wins makes the lanes behind it start again.
+using four_floats = float __attribute__((vector_size(16)));
+using four_ints = std::int32_t __attribute__((vector_size(16)));
 
-/// Sum of squares, in order.
-template <int N>
-float sum_of_squares(const float* x) {
-  NBIT_EXACT
-  float sum = 0.0f;
-  for (int i = 0; i < N; ++i) sum += x[i] * x[i];
-  return sum;
-}
-
-/// weight[i] = importance[i] * sqrt(variance + x[i]^2): how much an error at i counts when an importance is known.
-template <int N>
-void importance_weights(const float* x, const float* importance, float variance, float* weight) {
-  NBIT_EXACT
-  for (int i = 0; i < N; ++i) weight[i] = importance[i] * __builtin_sqrtf(variance + x[i] * x[i]);
-}
-
-template <int N>
-float sum_of(const float* x) {
-  float sum = 0.0f;
-  for (int i = 0; i < N; ++i) sum += x[i];
-  return sum;
-}
-
-/// The element of largest magnitude with its sign, the first of equals; 0 when all are 0.
-template <int N>
-float largest_signed(const float* x) {
-  float size = 0.0f, found = 0.0f;
-  for (int i = 0; i < N; ++i) {
-    const float a = nbit::abs(x[i]);
-    if (a > size) size = a, found = x[i];
-  }
-  return found;
+/// level_of for four lanes.
+NBIT_INLINE four_floats level_of(four_floats v, int low, int high) {
+  const four_ints lows = four_ints{} + low, highs = four_ints{} + high;
+  const four_ints l = ((four_ints)(v + 12582912.0f) & 0x7fffff) - 0x400000;
+  const four_ints above = l > lows ? l : lows, level = above < highs ? above : highs;
+  return __builtin_convertvector(level, four_floats);
 }
 
 /// Grid -Half .. Half-1 times a scale of either sign: the plain scale and 18 near it, each refined by least squares.
@@ -88,18 +60,22 @@ float signed_search(const float* x, const float* weight, std::uint8_t* codes) {
     for (int i = 0; i < N; ++i) codes[i] = 0;
     return 0.0f;
   }
-  float inverse[lanes], sum_wxl[lanes] = {}, sum_wll[lanes] = {};
+  float inverse[lanes], sum_wxl[lanes], sum_wll[lanes];
   for (int s = 0; s < lanes; ++s) {
     const int k = s == 0 ? 0 : (s < 10 ? s - 10 : s - 9);  // 0, then -9 .. -1, 1 .. 9
     inverse[s] = -(static_cast<float>(Half) + 0.1f * static_cast<float>(k)) / largest;
   }
-  for (int i = 0; i < N; ++i) {
-    const float xi = x[i], w = weight != nullptr ? weight[i] : xi * xi, wx = w * xi;
-    for (int s = 0; s < lanes; ++s) {
-      const float l = level_of(inverse[s] * xi, static_cast<float>(-Half), static_cast<float>(Half - 1));
-      sum_wxl[s] += wx * l;
-      sum_wll[s] += w * l * l;
+  for (int s = 0; s < lanes; s += 4) {
+    four_floats four, wxl = {}, wll = {};
+    __builtin_memcpy(&four, inverse + s, sizeof four);
+    for (int i = 0; i < N; ++i) {
+      const float xi = x[i], w = weight != nullptr ? weight[i] : xi * xi;
+      const four_floats l = level_of(four * xi, -Half, Half - 1);
+      wxl += w * xi * l;
+      wll += w * l * l;
     }
+    __builtin_memcpy(sum_wxl + s, &wxl, sizeof wxl);
+    __builtin_memcpy(sum_wll + s, &wll, sizeof wll);
   }
   int chosen = 0;
   float scale = sum_wll[0] != 0.0f ? sum_wxl[0] / sum_wll[0] : 0.0f, best = scale * sum_wxl[0];
@@ -109,12 +85,13 @@ float signed_search(const float* x, const float* weight, std::uint8_t* codes) {
     }
   }
   for (int i = 0; i < N; ++i)
-    codes[i] = static_cast<std::uint8_t>(Half + held(round_even(inverse[chosen] * x[i]), -Half, Half - 1));
+    codes[i] = static_cast<std::uint8_t>(Half + level_of(inverse[chosen] * x[i], -Half, Half - 1));
   return scale;
 }
 
-/// Grid -Half .. Half-1 times a scale: start from the plain scale, then up to 5 rounds of moving one code at a time while
-/// the least-squares fit of all others improves. Weighs by x^2. Codes are level + Half, or all 0 for a negligible run.
+/// Grid -Half .. Half-1 times a scale: start from the plain scale, then up to 5 rounds of moving one code at a time
+/// while the least-squares fit of all others improves. Weighs by x^2. Codes are level + Half, or all 0 for a
+/// negligible run.
 template <int N, int Half>
 float signed_descent(const float* x, std::uint8_t* codes) {
   NBIT_EXACT
@@ -128,7 +105,7 @@ float signed_descent(const float* x, std::uint8_t* codes) {
   float sum_wxl = 0.0f, sum_wll = 0.0f;
   for (int i = 0; i < N; ++i) {
     const float w = x[i] * x[i];
-    level[i] = held(round_even(inverse * x[i]), -Half, Half - 1);
+    level[i] = level_of(inverse * x[i], -Half, Half - 1);
     const float l = static_cast<float>(level[i]);
     sum_wxl += w * x[i] * l;
     sum_wll += w * l * l;
@@ -140,7 +117,7 @@ float signed_descent(const float* x, std::uint8_t* codes) {
       float rest_wxl = sum_wxl - w * x[i] * l;
       if (!(rest_wxl > 0.0f)) continue;
       float rest_wll = sum_wll - w * l * l;
-      const int other = held(round_even(x[i] * rest_wll / rest_wxl), -Half, Half - 1);
+      const int other = level_of(x[i] * rest_wll / rest_wxl, -Half, Half - 1);
       if (other == level[i]) continue;
       const float o = static_cast<float>(other);
       rest_wxl += w * x[i] * o;
@@ -156,46 +133,32 @@ float signed_descent(const float* x, std::uint8_t* codes) {
   return sum_wll > 0.0f ? sum_wxl / sum_wll : 0.0f;
 }
 
-/// One candidate inverse scale in each lane, with what the weighted 2 x 2 least squares for (scale, start) says of it.
-template <int Lanes>
+/// Four candidate inverse scales and what the weighted 2 x 2 least squares for (scale, start) says of each.
 struct lowered_candidates {
-  float inverse[Lanes], det[Lanes], scale[Lanes], start[Lanes], error[Lanes];
+  four_floats inverse, det, scale, start, error;
 };
 
-/// Rounds N weights above `low` with every lane's inverse scale and fits (scale, start <= 0) to the codes.
-template <int N, int High, bool Absolute, int Lanes>
-void fit_lowered(const float* x, const float* weight, float low, float sum_w, float sum_wx, lowered_candidates<Lanes>& c) {
+/// Rounds N weights above `low` with each inverse scale and fits (scale, start <= 0) to the codes.
+template <int N, int High, bool Absolute>
+void fit_lowered(const float* x, const float* weight, float low, float sum_w, float sum_wx, lowered_candidates& c) {
   NBIT_EXACT
-  float inverse[Lanes], scale[Lanes], start[Lanes];
-  float sum_wl[Lanes] = {}, sum_wll[Lanes] = {}, sum_wlx[Lanes] = {}, error[Lanes] = {};
-  float level[N][Lanes];
-  for (int s = 0; s < Lanes; ++s) inverse[s] = c.inverse[s];
+  const four_floats inverse = c.inverse, zero = {};
+  four_floats wl = {}, wll = {}, wlx = {}, error = {}, level[N];
   for (int i = 0; i < N; ++i) {
-    const float xi = x[i], w = weight[i], above = xi - low;
-    for (int s = 0; s < Lanes; ++s) {
-      const float l = level_of(inverse[s] * above, 0.0f, static_cast<float>(High)), wl = w * l;
-      level[i][s] = l;
-      sum_wl[s] += wl;
-      sum_wll[s] += wl * l;
-      sum_wlx[s] += wl * xi;
-    }
+    const four_floats l = level_of(inverse * (x[i] - low), 0, High), weighed = weight[i] * l;
+    level[i] = l;
+    wl += weighed;
+    wll += weighed * l;
+    wlx += weighed * x[i];
   }
-  for (int s = 0; s < Lanes; ++s) {
-    const float det = sum_w * sum_wll[s] - sum_wl[s] * sum_wl[s];
-    const float free_start = (sum_wll[s] * sum_wx - sum_wl[s] * sum_wlx[s]) / det;
-    const float free_scale = (sum_w * sum_wlx[s] - sum_wx * sum_wl[s]) / det, zero_scale = sum_wlx[s] / sum_wll[s];
-    start[s] = free_start > 0.0f ? 0.0f : free_start;
-    scale[s] = free_start > 0.0f ? zero_scale : free_scale;
-    c.det[s] = det, c.start[s] = start[s], c.scale[s] = scale[s];
-  }
+  const four_floats det = sum_w * wll - wl * wl;
+  const four_floats free_scale = (sum_w * wlx - sum_wx * wl) / det, free_start = (wll * sum_wx - wl * wlx) / det;
+  const four_floats scale = free_start > zero ? wlx / wll : free_scale, start = free_start > zero ? zero : free_start;
   for (int i = 0; i < N; ++i) {
-    const float xi = x[i], w = weight[i];
-    for (int s = 0; s < Lanes; ++s) {
-      const float diff = scale[s] * level[i][s] + start[s] - xi;
-      error[s] += w * (Absolute ? nbit::abs(diff) : diff * diff);
-    }
+    const four_floats diff = scale * level[i] + start - x[i];
+    error += weight[i] * (Absolute ? (diff < zero ? -diff : diff) : diff * diff);
   }
-  for (int s = 0; s < Lanes; ++s) c.error[s] = error[s];
+  c.det = det, c.scale = scale, c.start = start, c.error = error;
 }
 
 /// Grid scale * code - lowered with codes 0 .. High: the full range first, then Steps inverse scales
@@ -220,15 +183,14 @@ lowered_grid lowered_search(const float* x, const float* weight, std::uint8_t* c
     return {0.0f, -low};
   }
   const float full = high / (top - low);
-  float chosen = usable(full), chosen_low = low, scale = 1.0f / full, best = 0.0f;
+  float chosen = full, chosen_low = low, scale = 1.0f / full, best = 0.0f;
   for (int i = 0; i < N; ++i) {
-    const float diff = scale * level_of(chosen * (x[i] - low), 0.0f, high) + low - x[i];
+    const float diff = scale * static_cast<float>(level_of(chosen * (x[i] - low), 0, High)) + low - x[i];
     best += weight[i] * (Absolute ? nbit::abs(diff) : diff * diff);
   }
-  lowered_candidates<lanes> c;
+  lowered_candidates c;
   for (int done = 0; done < Steps;) {
-    for (int s = 0; s < lanes; ++s)
-      c.inverse[s] = usable((first + stride * static_cast<float>(done + s) + high) / (top - low));
+    for (int s = 0; s < lanes; ++s) c.inverse[s] = (first + stride * static_cast<float>(done + s) + high) / (top - low);
     fit_lowered<N, High, Absolute>(x, weight, low, sum_w, sum_wx, c);
     int s = 0;
     for (bool same_range = true; same_range && s < lanes && done + s < Steps; ++s) {
@@ -239,12 +201,12 @@ lowered_grid lowered_search(const float* x, const float* weight, std::uint8_t* c
     }
     done += s;
   }
-  for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(level_of(chosen * (x[i] - chosen_low), 0.0f, high));
+  for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(level_of(chosen * (x[i] - chosen_low), 0, High));
   return {scale, -low};
 }
 
-/// Grid scale * code with codes 0 .. High for values that are not negative (scales of scales): the best of 9 inverse scales
-/// by squared error, then up to 5 rounds of moving one code at a time. Returns the least-squares scale.
+/// Grid scale * code with codes 0 .. High for values that are not negative (scales of scales): the best of 9 inverse
+/// scales by squared error, then up to 5 rounds of moving one code at a time. Returns the least-squares scale.
 template <int N, int High>
 float positive_search(const float* x, const float* weight, std::uint8_t* codes) {
   NBIT_EXACT
