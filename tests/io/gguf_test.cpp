@@ -203,7 +203,7 @@ TEST_CASE("arrays nested without end are refused before the stack ends") {
   CHECK(parsed.error().found == 9);
 }
 
-TEST_CASE("an error names the tensor, the value found, what is allowed and where it stands") {
+TEST_CASE("a GGUF error names the tensor, the value found, what is allowed and where it stands") {
   const auto folder = nbit_test::io_folder("gguf_malformed");
   const auto refused = [&](const char* name) {
     const auto opened = nbit::gguf::open((folder / name).string());

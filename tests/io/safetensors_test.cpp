@@ -127,7 +127,7 @@ TEST_CASE("a deep header is refused before the stack ends") {
   CHECK(f.error().code == nbit::errc::overflow);
 }
 
-TEST_CASE("an error names the tensor, the value found, what is allowed and where it stands") {
+TEST_CASE("a safetensors error names the tensor, the value found, what is allowed and where it stands") {
   const std::string_view header =
       R"({"v":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"w":{"dtype":"F12","shape":[2],"data_offsets":[8,16]}})";
   const auto f = nbit::safetensors::parse(file_of(header, 16));

@@ -105,6 +105,12 @@ struct int8_activation_matrix {
   std::size_t rows = 0, cols = 0;
   buffer<std::byte> bytes;
 
+  // declared, so that no implicit one becomes a weak symbol that differently built units would share
+  NBIT_INLINE int8_activation_matrix() noexcept = default;
+  NBIT_INLINE int8_activation_matrix(int8_activation_matrix&&) noexcept = default;
+  NBIT_INLINE int8_activation_matrix& operator=(int8_activation_matrix&&) noexcept = default;
+  NBIT_INLINE ~int8_activation_matrix() = default;
+
   /// Errors: out_of_memory, overflow.
   NBIT_INLINE static result<int8_activation_matrix> make(shape s, allocator from = default_allocator()) {
     auto b = buffer<std::byte>::make(int8_activations<Group>::bytes_for(s), from);

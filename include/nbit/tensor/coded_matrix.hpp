@@ -35,6 +35,12 @@ struct coded_matrix {
   buffer<typename F::params> params;        // rows x groups_per_row, or one per tensor
   buffer<std::uint32_t> group_index;        // cols, or empty
 
+  // declared, so that no implicit one becomes a weak symbol that differently built units would share
+  NBIT_INLINE coded_matrix() noexcept = default;
+  NBIT_INLINE coded_matrix(coded_matrix&&) noexcept = default;
+  NBIT_INLINE coded_matrix& operator=(coded_matrix&&) noexcept = default;
+  NBIT_INLINE ~coded_matrix() = default;
+
   /// Errors: out_of_memory, overflow.
   NBIT_INLINE static result<coded_matrix> make(shape s, allocator from = default_allocator()) {
     auto c = buffer<code_t<F>>::zeros(s.rows * codes_per_row<F>(s.cols), from);
