@@ -21,7 +21,8 @@ namespace {
 int fail(const nbit::error& e) {
   std::fprintf(stderr, "engine: %s%s%s", e.subject, e.subject[0] != '\0' ? ": " : "", e.what);
   if (e.has_found) std::fprintf(stderr, " (found %lld)", static_cast<long long>(e.found));
-  if (e.offset != nbit::error::nowhere) std::fprintf(stderr, " at byte %llu", static_cast<unsigned long long>(e.offset));
+  if (e.offset != nbit::error::nowhere)
+    std::fprintf(stderr, " at byte %llu", static_cast<unsigned long long>(e.offset));
   if (e.allowed[0] != '\0') std::fprintf(stderr, "; allowed: %s", e.allowed);
   std::fputc('\n', stderr);
   return 1;
@@ -52,9 +53,9 @@ int generate(const engine::model& m, const std::string& path, std::size_t count,
 int perplexity(const engine::model& m, const std::string& path, std::size_t windows, engine::workers pool) {
   const auto text = engine::load_windows(path, m.config.vocabulary);
   if (!text) return fail(text.error());
-  const engine::evaluation e = engine::evaluate(m, text->first(windows), nullptr, pool, [](std::size_t done, std::size_t total) {
-    std::fprintf(stderr, "\r%zu of %zu windows", done, total);
-  });
+  const engine::evaluation e = engine::evaluate(
+      m, text->first(windows), nullptr, pool,
+      [](std::size_t done, std::size_t total) { std::fprintf(stderr, "\r%zu of %zu windows", done, total); });
   std::fputc('\n', stderr);
   std::printf("perplexity %.5f over %zu predictions, %.2f s\n", e.perplexity, e.predictions, e.seconds);
   return 0;
@@ -65,9 +66,11 @@ int perplexity(const engine::model& m, const std::string& path, std::size_t wind
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   const std::string_view what = args.size() > 1 ? std::string_view(args[1]) : std::string_view();
-  const bool known = (what == "generate" && args.size() <= 4) || (what == "perplexity" && (args.size() == 3 || args.size() == 4));
+  const bool known =
+      (what == "generate" && args.size() <= 4) || (what == "perplexity" && (args.size() == 3 || args.size() == 4));
   if (!known) {
-    std::fputs("usage: engine MODEL generate [TOKENS] [PROMPT]\n       engine MODEL perplexity IDS [WINDOWS]\n", stderr);
+    std::fputs("usage: engine MODEL generate [TOKENS] [PROMPT]\n       engine MODEL perplexity IDS [WINDOWS]\n",
+               stderr);
     return 2;
   }
   const auto number = [&](std::size_t i, std::size_t otherwise) {

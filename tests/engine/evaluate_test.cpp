@@ -1,4 +1,5 @@
-// tests/engine/evaluate_test.cpp — perplexity against another program's figures; KL and top-1 of a model against itself.
+// tests/engine/evaluate_test.cpp — perplexity against another program's figures; KL and top-1 of a model against
+// itself.
 // SPDX-License-Identifier: MIT
 #include <cmath>
 #include <vector>
@@ -6,9 +7,9 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <engine/evaluate.hpp>
-#include <nbit/parallel/threads.hpp>
 #include <support/data.hpp>
 #include <support/st.hpp>
+#include <nbit/parallel/threads.hpp>
 
 #include "reference.hpp"
 

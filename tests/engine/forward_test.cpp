@@ -10,10 +10,10 @@
 #include <engine/forward.hpp>
 #include <engine/generate.hpp>
 #include <engine/load_safetensors.hpp>
-#include <nbit/parallel/threads.hpp>
-#include <nbit/solver/calibration.hpp>
 #include <support/data.hpp>
 #include <support/st.hpp>
+#include <nbit/parallel/threads.hpp>
+#include <nbit/solver/calibration.hpp>
 
 #include "reference.hpp"
 
@@ -125,8 +125,8 @@ TEST_CASE("An observer sees the input of every matrix once for every token, befo
     completed.push_back(s);
   };
   run.run_block(0, h, &watch);
-  CHECK(completed == std::vector<engine::site>{engine::site::attention_in, engine::site::attention_out, engine::site::ffn_in,
-                                               engine::site::ffn_out});
+  CHECK(completed == std::vector<engine::site>{engine::site::attention_in, engine::site::attention_out,
+                                               engine::site::ffn_in, engine::site::ffn_out});
   CHECK(h.rows.values == plain.rows.values);  // looking changes nothing
   CHECK(engine::readers(engine::site::attention_in).size() == 3);
   CHECK(engine::readers(engine::site::ffn_out).front() == engine::role::ffn_down);

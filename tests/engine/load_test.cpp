@@ -1,4 +1,4 @@
-// tests/engine/load_test.cpp — models from GGUF files and checkpoints: quantized weights as they lie, refusals by name.
+// tests/engine/load_test.cpp — models from GGUF and checkpoints: weights as they lie, refusals by name.
 // SPDX-License-Identifier: MIT
 #include <cmath>
 #include <cstdint>
@@ -14,10 +14,10 @@
 #include <engine/evaluate.hpp>
 #include <engine/generate.hpp>
 #include <engine/load.hpp>
-#include <nbit/io/gguf.hpp>
-#include <nbit/parallel/threads.hpp>
 #include <support/data.hpp>
 #include <support/st.hpp>
+#include <nbit/parallel/threads.hpp>
+#include <nbit/io/gguf.hpp>
 
 #include "reference.hpp"
 
@@ -33,10 +33,12 @@ std::vector<std::byte> as_gguf(const engine::model& given, Change&& change) {
   const engine::config& c = m.config;
   nbit::gguf::writer to;
   REQUIRE(to.set("general.architecture", std::string_view("llama")));
-  const std::pair<const char*, std::size_t> sizes[] = {
-      {"llama.block_count", c.layers},          {"llama.embedding_length", c.width},
-      {"llama.feed_forward_length", c.ffn_width}, {"llama.attention.head_count", c.heads},
-      {"llama.attention.head_count_kv", c.kv_heads}, {"llama.context_length", c.context}};
+  const std::pair<const char*, std::size_t> sizes[] = {{"llama.block_count", c.layers},
+                                                       {"llama.embedding_length", c.width},
+                                                       {"llama.feed_forward_length", c.ffn_width},
+                                                       {"llama.attention.head_count", c.heads},
+                                                       {"llama.attention.head_count_kv", c.kv_heads},
+                                                       {"llama.context_length", c.context}};
   for (const auto& [name, value] : sizes) REQUIRE(to.set(name, static_cast<std::uint32_t>(value)));
   REQUIRE(to.set("llama.attention.layer_norm_rms_epsilon", c.norm_epsilon));
   change(to);
@@ -93,10 +95,12 @@ TEST_CASE("A GGUF file that the engine cannot run is refused with the key's name
     REQUIRE_FALSE(m);
     return m.error();
   };
-  const auto other = refused([](nbit::gguf::writer& w) { REQUIRE(w.set("general.architecture", std::string_view("mamba"))); });
+  const auto other =
+      refused([](nbit::gguf::writer& w) { REQUIRE(w.set("general.architecture", std::string_view("mamba"))); });
   CHECK(other.code == nbit::errc::unsupported);
   CHECK(std::string(other.subject) == "mamba");
-  const auto scaled = refused([](nbit::gguf::writer& w) { REQUIRE(w.set("llama.rope.scaling.type", std::string_view("yarn"))); });
+  const auto scaled =
+      refused([](nbit::gguf::writer& w) { REQUIRE(w.set("llama.rope.scaling.type", std::string_view("yarn"))); });
   CHECK(scaled.code == nbit::errc::unsupported);
   const auto lacking = refused([](nbit::gguf::writer& w) { CHECK(w.erase("llama.block_count")); });
   CHECK(lacking.code == nbit::errc::missing);
@@ -104,9 +108,11 @@ TEST_CASE("A GGUF file that the engine cannot run is refused with the key's name
   const auto deeper = refused([](nbit::gguf::writer& w) { REQUIRE(w.set("llama.block_count", std::uint32_t{7})); });
   CHECK(deeper.code == nbit::errc::missing);
   CHECK(std::string(deeper.subject).substr(0, 6) == "blk.6.");
-  const auto wider = refused([](nbit::gguf::writer& w) { REQUIRE(w.set("llama.embedding_length", std::uint32_t{512})); });
+  const auto wider =
+      refused([](nbit::gguf::writer& w) { REQUIRE(w.set("llama.embedding_length", std::uint32_t{512})); });
   CHECK(wider.code == nbit::errc::shape);
-  const auto huge = refused([](nbit::gguf::writer& w) { REQUIRE(w.set("llama.feed_forward_length", std::uint32_t{0xffffffff})); });
+  const auto huge =
+      refused([](nbit::gguf::writer& w) { REQUIRE(w.set("llama.feed_forward_length", std::uint32_t{0xffffffff})); });
   CHECK(huge.code == nbit::errc::invalid_option);
 }
 
@@ -124,6 +130,20 @@ TEST_CASE("A folder, a file and their mistakes") {
   REQUIRE_FALSE(outside);
   CHECK(outside.error().code == nbit::errc::invalid_option);
   CHECK(outside.error().row == 0);
+}
+
+TEST_CASE("A checkpoint with fewer tensors than its configuration says is refused") {
+  auto opened = nbit::safetensors::open(bundled("model_bf16.safetensors"));
+  REQUIRE(opened);
+  const auto file = std::make_shared<const nbit::safetensors::file>(*std::move(opened));
+  engine::config c = engine_test::bundled_model().config;
+  REQUIRE(engine::load_safetensors(file, c, false));
+  c.layers = 7;
+  CHECK(std::string(engine::load_safetensors(file, c, false).error().subject).substr(0, 6) == "blk.6.");
+  c.layers = std::size_t{1} << 24;
+  CHECK(engine::load_safetensors(file, c, false).error().code == nbit::errc::missing);
+  c.layers = 6, c.vocabulary = 2047;
+  CHECK(engine::load_safetensors(file, c, false).error().code == nbit::errc::shape);
 }
 
 TEST_CASE("A config.json that the engine cannot run is refused with the member's name") {

@@ -1,4 +1,4 @@
-// tests/engine/model_test.cpp — matrices of any format by name: finding, replacing, a user's own format, rotary styles.
+// tests/engine/model_test.cpp — matrices by name: finding, replacing, a user's own format, rotary styles.
 // SPDX-License-Identifier: MIT
 #include <array>
 #include <cmath>
@@ -11,8 +11,8 @@
 
 #include <engine/linear.hpp>
 #include <engine/model.hpp>
-#include <nbit/kernel/quantize.hpp>
 #include <support/random.hpp>
+#include <nbit/kernel/quantize.hpp>
 
 #include "reference.hpp"
 
@@ -27,7 +27,8 @@ struct ternary {
   static params fit(std::span<const float> w, std::span<const float>) {
     float sum = 0.0f;
     for (const float v : w) sum += std::fabs(v);
-    return {static_cast<std::int8_t>(sum > 0.0f ? std::lround(std::log2(1.5f * sum / static_cast<float>(w.size()))) : -100)};
+    return {static_cast<std::int8_t>(sum > 0.0f ? std::lround(std::log2(1.5f * sum / static_cast<float>(w.size())))
+                                                : -100)};
   }
   static int code(float v, const params& p, int) {
     const float half = std::ldexp(0.5f, p.exponent);
@@ -71,8 +72,9 @@ TEST_CASE("Every matrix has one name, is found by it, and is replaced only by it
   for (const std::string& name : names) found.insert(m.find(name));
   CHECK(found.size() == names.size());
   CHECK(found.count(nullptr) == 0);
-  for (const char* const wrong : {"", "blk.", "blk.6.attn_q.weight", "blk.0.attn_q", "blk.0.attn_norm.weight", "blk.0.attn_q.weightx",
-                                  "blk.x.attn_q.weight", "blk.99999999999999999999.attn_q.weight", "blk.0xattn_q.weight"})
+  for (const char* const wrong :
+       {"", "blk.", "blk.6.attn_q.weight", "blk.0.attn_q", "blk.0.attn_norm.weight", "blk.0.attn_q.weightx",
+        "blk.x.attn_q.weight", "blk.99999999999999999999.attn_q.weight", "blk.0xattn_q.weight"})
     CHECK(m.find(wrong) == nullptr);
 
   const engine::linear narrow(std::vector<float>(64), {8, 8});

@@ -33,7 +33,8 @@ TEST_CASE("RMS norm divides by the root of the mean square and multiplies by the
     double square = 0.0;
     for (const float v : x) square += double(v) * double(v);
     const double scale = 1.0 / std::sqrt(square / double(n) + 1e-5);
-    for (std::size_t i = 0; i < n; ++i) CHECK(std::fabs(double(out[i]) - double(x[i]) * scale * double(gain[i])) < 2e-6);
+    for (std::size_t i = 0; i < n; ++i)
+      CHECK(std::fabs(double(out[i]) - double(x[i]) * scale * double(gain[i])) < 2e-6);
   }
 }
 
@@ -47,8 +48,10 @@ TEST_CASE("The two rotary styles turn the same pairs, found at other places") {
   engine::rope_table(c, 5, 3).turn(split.data(), 2);
   for (std::size_t i = 0; i < 4; ++i) {
     const double angle = 7.0 * std::pow(1e4, -2.0 * double(i) / 8.0);
-    CHECK(std::fabs(double(split[i]) - (double(head[i]) * std::cos(angle) - double(head[i + 4]) * std::sin(angle))) < 1e-6);
-    CHECK(std::fabs(double(split[i + 4]) - (double(head[i + 4]) * std::cos(angle) + double(head[i]) * std::sin(angle))) < 1e-6);
+    CHECK(std::fabs(double(split[i]) - (double(head[i]) * std::cos(angle) - double(head[i + 4]) * std::sin(angle))) <
+          1e-6);
+    CHECK(std::fabs(double(split[i + 4]) -
+                    (double(head[i + 4]) * std::cos(angle) + double(head[i]) * std::sin(angle))) < 1e-6);
   }
   CHECK(split[8] == head[8]);  // beyond rope_dims nothing turns
   c.rope = engine::rope_style::interleaved;
@@ -62,9 +65,11 @@ TEST_CASE("Attention mixes the values of earlier positions by softmax of scaled 
   nbit_test::random numbers(3);
   for (const std::size_t queries : {1u, 3u, 20u}) {
     const std::size_t keys = 20, width = 8;
-    const auto q = numbers.normals(queries * width), k = numbers.normals(keys * width), v = numbers.normals(width * keys);
+    const auto q = numbers.normals(queries * width), k = numbers.normals(keys * width),
+               v = numbers.normals(width * keys);
     std::vector<float> out(queries * width);
-    engine::attend({q.data(), queries, width}, {k.data(), keys, width}, {v.data(), width, keys}, {out.data(), queries, width});
+    engine::attend({q.data(), queries, width}, {k.data(), keys, width}, {v.data(), width, keys},
+                   {out.data(), queries, width});
     for (std::size_t i = 0; i < queries; ++i) {
       const std::size_t seen = keys - queries + i + 1;
       std::vector<double> p(seen);

@@ -40,8 +40,9 @@ TEST_CASE("Encoding the text of every bundled window gives the window's ids agai
 TEST_CASE("Any bytes survive encoding and decoding") {
   std::string every;
   for (int i = 0; i < 256; ++i) every += static_cast<char>(static_cast<unsigned char>(i));
-  for (const std::string& text : {std::string(), std::string(" "), std::string("\n\n  two  spaces \t"), std::string("it's we'll o'clock"),
-                                  std::string("caf\xc3\xa9 \xe2\x80\x9cquoted\xe2\x80\x9d \xe2\x80\x94 1,234.5"), every}) {
+  for (const std::string& text :
+       {std::string(), std::string(" "), std::string("\n\n  two  spaces \t"), std::string("it's we'll o'clock"),
+        std::string("caf\xc3\xa9 \xe2\x80\x9cquoted\xe2\x80\x9d \xe2\x80\x94 1,234.5"), every}) {
     const auto ids = words().encode(text);
     REQUIRE(ids);
     CHECK(words().decode(*ids) == text);

@@ -43,7 +43,8 @@ struct config {
     for (const auto& s : sizes)
       if (s.value == 0 || s.value > most) return wrong(s.name, "1 to 2^24", s.value);
     if (heads % kv_heads != 0) return wrong("kv heads", "a divisor of the heads", kv_heads);
-    if (rope_dims % 2 != 0 || rope_dims > head_width) return wrong("rope dimensions", "even, at most a head", rope_dims);
+    if (rope_dims % 2 != 0 || rope_dims > head_width)
+      return wrong("rope dimensions", "even, at most a head", rope_dims);
     if (!(norm_epsilon > 0.0f)) return wrong("norm epsilon", "above 0", 0);
     if (!(rope_base > 0.0f)) return wrong("rope base", "above 0", 0);
     return {};

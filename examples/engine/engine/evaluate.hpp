@@ -57,6 +57,11 @@ struct evaluation {
   std::vector<float> nll;  // -ln p of every next token, windows in order
 };
 
+/// The index of the largest score, the first of equals.
+inline std::size_t best_of(std::span<const float> scores) {
+  return static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+}
+
 /// v becomes ln softmax(v).
 inline void log_softmax(std::span<float> v) {
   const float top = largest(v);
@@ -91,8 +96,8 @@ void score(const model& m, const token_windows& text, const workers& pool, const
 }
 
 /// Runs the reference model over the first windows of a text and keeps what it says.
-inline reference_scores reference(const model& m, const token_windows& text, std::size_t windows, const workers& pool = {},
-                                  const progress& told = {}) {
+inline reference_scores reference(const model& m, const token_windows& text, std::size_t windows,
+                                  const workers& pool = {}, const progress& told = {}) {
   const token_windows some = text.first(windows);
   reference_scores kept{some.count, floats(some.count * (some.length - 1), m.config.vocabulary)};
   score(m, some, pool, told, [&](std::size_t row, std::span<const float> log_p) {
@@ -117,8 +122,7 @@ inline evaluation evaluate(const model& m, const token_windows& text, const refe
     if (row >= compared) return;
     const std::span<const float> log_p = against->log_p.view().row(row);
     kl[row] = sum_of(log_q.size(), [&](std::size_t i) { return exponential(log_p[i]) * (log_p[i] - log_q[i]); });
-    same[row] = std::max_element(log_p.begin(), log_p.end()) - log_p.begin() ==
-                        std::max_element(log_q.begin(), log_q.end()) - log_q.begin() ? 1.0f : 0.0f;
+    same[row] = best_of(log_p) == best_of(log_q) ? 1.0f : 0.0f;
   });
   const auto mean = [](const std::vector<float>& v) {
     double sum = 0.0;

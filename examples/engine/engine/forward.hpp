@@ -82,7 +82,8 @@ inline hidden_states embed(const model& m, std::span<const std::int32_t> ids, st
   return h;
 }
 
-/// Runs the blocks of a model; holds the working memory, which is bounded by `step_tokens` rows.
+/// Runs the blocks of a model; the model outlives it. Working memory: the widest matrix's columns for all tokens of one
+/// run_block, everything else for `step_tokens` tokens (at least one window).
 class runner {
  public:
   explicit runner(const model& m, workers pool = {}, std::size_t step_tokens = 1024)
@@ -91,8 +92,10 @@ class runner {
   /// Runs block b over all windows, in place. With a cache: one window, whose tokens follow those in the cache.
   /// Needs: h has the model's width; with a cache, used + length <= capacity.
   void run_block(std::size_t b, hidden_states& h, const observer* watch = nullptr, kv_cache* cache = nullptr) {
+    if (h.rows.rows == 0) return;
     // What feeds attn_output and ffn_down is kept for all windows, so that an observer can hold everything back.
-    each_step(b, h, watch, site::attention_in, [&](nbit::matrix_view<float> x, std::size_t) { return norm(x, at(b).attn_norm); });
+    each_step(b, h, watch, site::attention_in,
+              [&](nbit::matrix_view<float> x, std::size_t) { return norm(x, at(b).attn_norm); });
     kept_.resize(h.rows.rows * std::max(model_.config.q_width(), model_.config.ffn_width));
     const nbit::matrix_view<float> heads(kept_.data(), h.rows.rows, model_.config.q_width());
     each_step(b, h, watch, site::attention_out, [&](nbit::matrix_view<float> x, std::size_t row) {
@@ -101,7 +104,8 @@ class runner {
       return nbit::matrix_view<const float>(out);
     });
     add_product(at(b)[role::attn_output], heads, h.rows.view());
-    each_step(b, h, watch, site::ffn_in, [&](nbit::matrix_view<float> x, std::size_t) { return norm(x, at(b).ffn_norm); });
+    each_step(b, h, watch, site::ffn_in,
+              [&](nbit::matrix_view<float> x, std::size_t) { return norm(x, at(b).ffn_norm); });
     const nbit::matrix_view<float> gated(kept_.data(), h.rows.rows, model_.config.ffn_width);
     each_step(b, h, watch, site::ffn_out, [&](nbit::matrix_view<float> x, std::size_t row) {
       const nbit::matrix_view<float> out = gated.row_range(row, x.rows);
@@ -111,7 +115,7 @@ class runner {
     add_product(at(b)[role::ffn_down], gated, h.rows.view());
   }
 
-  /// Runs all blocks.
+  /// Runs all blocks and counts the tokens into the cache.
   void run(hidden_states& h, const observer* watch = nullptr, kv_cache* cache = nullptr) {
     for (std::size_t b = 0; b < model_.blocks.size(); ++b) run_block(b, h, watch, cache);
     if (cache != nullptr) cache->used += h.length;
@@ -126,8 +130,8 @@ class runner {
  private:
   const block& at(std::size_t b) const { return model_.blocks[b]; }
 
-  // Computes the input of a site step by step (whole windows) and shows it to the observer. Inputs that only the observer
-  // would see are not computed without one.
+  // Computes the input of a site step by step (whole windows) and shows it to the observer. Inputs that only the
+  // observer would see are not computed without one.
   template <class F>
   void each_step(std::size_t b, hidden_states& h, const observer* watch, site s, F&& input) {
     if (watch == nullptr && (s == site::attention_in || s == site::ffn_in)) return;
@@ -146,13 +150,14 @@ class runner {
     return out;
   }
 
-  void attention(std::size_t b, nbit::matrix_view<float> x, std::size_t length, kv_cache* cache, nbit::matrix_view<float> out) {
+  void attention(std::size_t b, nbit::matrix_view<float> x, std::size_t length, kv_cache* cache,
+                 nbit::matrix_view<float> out) {
     const config& c = model_.config;
     const std::size_t windows = x.rows / length, past = cache != nullptr ? cache->used : 0;
     const nbit::matrix_view<const float> in = norm(x, at(b).attn_norm);
     const nbit::matrix_view<float> q = scratch(q_, x.rows, c.q_width()), v = scratch(v_, x.rows, c.kv_width());
-    const nbit::matrix_view<float> k = cache != nullptr ? cache->keys[b].view().row_range(past, length)
-                                                        : scratch(k_, x.rows, c.kv_width());
+    const nbit::matrix_view<float> k =
+        cache != nullptr ? cache->keys[b].view().row_range(past, length) : scratch(k_, x.rows, c.kv_width());
     const nbit::matrix_view<float> turned =
         cache != nullptr ? cache->values[b].view() : scratch(turned_, windows * c.kv_width(), length);
     at(b)[role::attn_q](in, q, pool_);

@@ -52,8 +52,8 @@ class session {
 
 /// The prompt's most likely continuation, token by token, until `count` tokens or the model's end token.
 /// Errors: those of session::feed.
-inline nbit::result<std::vector<std::int32_t>> greedy(const model& m, std::span<const std::int32_t> prompt, std::size_t count,
-                                                      workers pool = {},
+inline nbit::result<std::vector<std::int32_t>> greedy(const model& m, std::span<const std::int32_t> prompt,
+                                                      std::size_t count, workers pool = {},
                                                       const std::function<void(std::int32_t)>& told = {}) {
   session s(m, prompt.size() + count, pool);
   std::vector<std::int32_t> written;

@@ -20,11 +20,11 @@
 #include <nbit/base/float16.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/tensor/packed_matrix.hpp>
+#include <nbit/tensor/packed_view.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
-#include <nbit/tensor/packed_matrix.hpp>
-#include <nbit/tensor/packed_view.hpp>
 
 #include <engine/workers.hpp>
 
@@ -35,8 +35,10 @@ namespace engine {
 template <class W>
 void product(const W& w, nbit::matrix_view<const float> x, nbit::matrix_view<float> y, const workers& pool = {}) {
   constexpr std::size_t small = std::size_t{1} << 20;
-  if (x.rows > 1) nbit::gemm(w, x, y, pool);
-  else if (x.rows == 1) nbit::gemv(w, x.row(0), y.row(0), w.rows * w.cols < small ? workers() : pool);
+  if (x.rows > 1)
+    nbit::gemm(w, x, y, pool);
+  else if (x.rows == 1)
+    nbit::gemv(w, x.row(0), y.row(0), w.rows * w.cols < small ? workers() : pool);
 }
 
 /// Rows are outputs, columns are inputs. Copies share the weights.
@@ -111,9 +113,7 @@ class linear {
     void multiply(nbit::matrix_view<const float> x, nbit::matrix_view<float> y, const workers& pool) const override {
       product(view, x, y, pool);
     }
-    void row(std::size_t r, std::span<float> out) const override {
-      nbit::dequantize_row(view, r, out);
-    }
+    void row(std::size_t r, std::span<float> out) const override { nbit::dequantize_row(view, r, out); }
     void decode(nbit::matrix_view<float> out) const override { nbit::dequantize(view, out); }
   };
 
@@ -128,9 +128,7 @@ class linear {
     void multiply(nbit::matrix_view<const float> x, nbit::matrix_view<float> y, const workers& pool) const override {
       product(view, x, y, pool);
     }
-    void row(std::size_t r, std::span<float> out) const override {
-      nbit::dequantize_row(view, r, out);
-    }
+    void row(std::size_t r, std::span<float> out) const override { nbit::dequantize_row(view, r, out); }
     void decode(nbit::matrix_view<float> out) const override { nbit::dequantize(view, out); }
   };
 

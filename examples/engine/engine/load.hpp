@@ -1,4 +1,5 @@
-// engine/load.hpp — a model by path: a .gguf file, a .safetensors file with config.json beside it, or a folder with both.
+// engine/load.hpp — a model by path: a .gguf file, a .safetensors file with config.json beside it, or a folder with
+// both.
 // SPDX-License-Identifier: MIT
 #ifndef ENGINE_LOAD_HPP
 #define ENGINE_LOAD_HPP
@@ -24,13 +25,16 @@ inline nbit::result<std::filesystem::path> model_file(const std::filesystem::pat
     const std::filesystem::path& p = entry.path();
     if (p.extension() != ".safetensors" || p.filename().string().substr(0, 5) != "model") continue;
     if (!found.empty())
-      return nbit::make_error(nbit::errc::duplicate, "the folder holds several model files; name one", "one model*.safetensors")
+      return nbit::make_error(nbit::errc::duplicate, "the folder holds several model files; name one",
+                              "one model*.safetensors")
           .about(folder.string());
     found = p;
   }
-  if (failed) return nbit::make_error(nbit::errc::io, "the folder cannot be read").about(folder.string()).with(failed.value());
+  if (failed)
+    return nbit::make_error(nbit::errc::io, "the folder cannot be read").about(folder.string()).with(failed.value());
   if (found.empty())
-    return nbit::make_error(nbit::errc::missing, "the folder holds no model", "one model*.safetensors").about(folder.string());
+    return nbit::make_error(nbit::errc::missing, "the folder holds no model", "one model*.safetensors")
+        .about(folder.string());
   return found;
 }
 
@@ -48,7 +52,8 @@ inline nbit::result<model> load(const std::string& path) {
   if (file->extension() == ".gguf") return load_gguf(file->string());
   if (file->extension() == ".safetensors")
     return load_safetensors(file->string(), (file->parent_path() / "config.json").string());
-  return nbit::make_error(nbit::errc::unsupported, "this is no model's name", "a name ending in .gguf or .safetensors, or a folder")
+  return nbit::make_error(nbit::errc::unsupported, "this is no model's name",
+                          "a name ending in .gguf or .safetensors, or a folder")
       .about(path);
 }
 

@@ -30,11 +30,13 @@ inline nbit::result<config> config_of(const nbit::gguf::file& file) {
   const auto architecture = file.get<std::string_view>("general.architecture");
   if (!architecture) return architecture.error();
   if (*architecture != "llama")
-    return nbit::make_error(errc::unsupported, "the engine does not know this architecture", "llama").about(*architecture);
+    return nbit::make_error(errc::unsupported, "the engine does not know this architecture", "llama")
+        .about(*architecture);
   if (const auto scaling = file.get<std::string_view>("llama.rope.scaling.type"); scaling && *scaling != "none")
     return nbit::make_error(errc::unsupported, "the engine does not scale rotary embeddings", "none").about(*scaling);
   if (file.tensor("rope_freqs.weight"))
-    return nbit::make_error(errc::unsupported, "the engine does not scale rotary embeddings").about("rope_freqs.weight");
+    return nbit::make_error(errc::unsupported, "the engine does not scale rotary embeddings")
+        .about("rope_freqs.weight");
 
   nbit::error first_error;
   bool failed = false;
@@ -78,7 +80,8 @@ inline nbit::result<linear> linear_of(const std::shared_ptr<const nbit::gguf::fi
 }
 
 /// A tensor of a GGUF file as floats, for norms.
-inline nbit::result<std::vector<float>> floats_of(const std::shared_ptr<const nbit::gguf::file>& file, std::string_view name) {
+inline nbit::result<std::vector<float>> floats_of(const std::shared_ptr<const nbit::gguf::file>& file,
+                                                  std::string_view name) {
   const auto w = linear_of(file, name);
   if (!w) return w.error();
   std::vector<float> out(w->shape().rows * w->shape().cols);
@@ -95,8 +98,10 @@ inline nbit::result<model> load_gguf(std::shared_ptr<const nbit::gguf::file> fil
   nbit::error first_error;
   bool failed = false;
   const auto take = [&](auto& to, auto&& from) {
-    if (from) to = *std::move(from);
-    else if (!failed) first_error = from.error(), failed = true;
+    if (from)
+      to = *std::move(from);
+    else if (!failed)
+      first_error = from.error(), failed = true;
   };
   for (const nbit::gguf::tensor_info& t : file->tensors())
     if (t.name.size() > 5 && t.name.substr(t.name.size() - 5) == ".bias")

@@ -1,4 +1,5 @@
-// engine/model.hpp — the weights of a llama-family decoder by their GGUF names, any of which can be replaced at run time.
+// engine/model.hpp — the weights of a llama-family decoder by their GGUF names, any of which can be replaced at run
+// time.
 //
 // token_embd.weight, blk.N.{attn_norm,attn_q,attn_k,attn_v,attn_output,ffn_norm,ffn_gate,ffn_up,ffn_down}.weight,
 // output_norm.weight, output.weight. A model without output.weight uses the embedding for it (a tied head).
@@ -25,8 +26,8 @@ namespace engine {
 /// The seven matrices of a block, in the order they are used.
 enum class role : std::uint8_t { attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down };
 inline constexpr std::size_t role_count = 7;
-inline constexpr std::array<std::string_view, role_count> role_names = {
-    "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
+inline constexpr std::array<std::string_view, role_count> role_names = {"attn_q",   "attn_k", "attn_v",  "attn_output",
+                                                                        "ffn_gate", "ffn_up", "ffn_down"};
 
 /// "blk.3.attn_q.weight".
 inline std::string tensor_name(std::size_t block, std::string_view part) {
@@ -123,8 +124,8 @@ inline std::vector<std::size_t> rope_order(const config& c, std::size_t heads, r
   return order;
 }
 
-/// The same model with q and k rows (and the rotary embedding) in another style: the same logits. Those rows become f32.
-/// GGUF files of architecture "llama" need rope_style::interleaved, Hugging Face checkpoints half_split.
+/// The same model with q and k rows (and the rotary embedding) in another style: the same logits. Those rows become
+/// f32. GGUF files of architecture "llama" need rope_style::interleaved, Hugging Face checkpoints half_split.
 inline model with_rope(model m, rope_style to) {
   if (m.config.rope == to) return m;
   for (block& b : m.blocks) {
@@ -138,7 +139,8 @@ inline model with_rope(model m, rope_style to) {
 inline nbit::result<void> model::check() const {
   const engine::config& c = config;
   if (auto ok = c.check(); !ok) return ok;
-  const auto fits = [](const std::string& name, nbit::shape found, std::size_t rows, std::size_t cols) -> nbit::result<void> {
+  const auto fits = [](const std::string& name, nbit::shape found, std::size_t rows,
+                       std::size_t cols) -> nbit::result<void> {
     if (found == nbit::shape{rows, cols}) return {};
     return nbit::make_error(nbit::errc::shape, "a tensor's shape does not fit the model's configuration")
         .about(name)

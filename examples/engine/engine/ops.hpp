@@ -1,4 +1,5 @@
-// engine/ops.hpp — the parts of a decoder that are not matrix products: norm, rotary embedding, softmax, gate, attention.
+// engine/ops.hpp — the parts of a decoder that are not matrix products: norm, rotary embedding, softmax, gate,
+// attention.
 // SPDX-License-Identifier: MIT
 #ifndef ENGINE_OPS_HPP
 #define ENGINE_OPS_HPP
@@ -37,7 +38,8 @@ inline float exponential(float x) {
   return x < -87.0f ? 0.0f : p * std::bit_cast<float>(exponent);
 }
 
-/// The sum of f(i) in eight interleaved parts: compilers keep the order of additions, so the order has to allow vectors.
+/// The sum of f(i) in eight interleaved parts: compilers keep the order of additions, so the order has to allow
+/// vectors.
 template <class F>
 inline float sum_of(std::size_t n, F&& f) {
   float part[8] = {};
@@ -100,7 +102,8 @@ class rope_table {
   void turn(float* head, std::size_t t) const {
     const float* const c = cos_.data() + t * half_;
     const float* const s = sin_.data() + t * half_;
-    const std::size_t step = style_ == rope_style::half_split ? 1 : 2, apart = style_ == rope_style::half_split ? half_ : 1;
+    const std::size_t step = style_ == rope_style::half_split ? 1 : 2,
+                      apart = style_ == rope_style::half_split ? half_ : 1;
     for (std::size_t i = 0; i < half_; ++i) {
       const float a = head[i * step], b = head[i * step + apart];
       head[i * step] = a * c[i] - b * s[i];

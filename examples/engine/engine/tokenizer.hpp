@@ -1,8 +1,10 @@
-// engine/tokenizer.hpp — text to token ids and back: byte-level BPE, and decoding of sentencepiece vocabularies in GGUF.
+// engine/tokenizer.hpp — text to token ids and back: byte-level BPE, and decoding of sentencepiece vocabularies in
+// GGUF.
 //
-// Byte-level BPE spells every byte as a printable character, cuts the text into words, and merges neighbours in the order
-// of the merge list. Words are cut as GPT-2 does; outside ASCII, General Punctuation and Latin-1 signs count as signs and
-// everything else as letters (exact for European text; other scripts' digits and spaces would need Unicode's tables).
+// Byte-level BPE spells every byte as a printable character, cuts the text into words, and merges neighbours in the
+// order of the merge list. Words are cut as GPT-2 does; outside ASCII, General Punctuation and Latin-1 signs count as
+// signs and everything else as letters (exact for European text; other scripts' digits and spaces would need Unicode's
+// tables).
 // SPDX-License-Identifier: MIT
 #ifndef ENGINE_TOKENIZER_HPP
 #define ENGINE_TOKENIZER_HPP
@@ -147,7 +149,8 @@ inline nbit::result<std::vector<std::int32_t>> tokenizer::encode(std::string_vie
     for (const char c : word) nbit::utf8_append(spelled, characters[static_cast<unsigned char>(c)]);
     for (const std::string& piece : merge(spelled)) {
       const auto found = ids_.find(piece);
-      if (found == ids_.end()) return nbit::make_error(nbit::errc::missing, "the vocabulary lacks a piece of the text").about(piece);
+      if (found == ids_.end())
+        return nbit::make_error(nbit::errc::missing, "the vocabulary lacks a piece of the text").about(piece);
       ids.push_back(found->second);
     }
   }
@@ -166,8 +169,10 @@ inline std::string tokenizer::decode(std::int32_t id) const {
       if (high < 16 && low < 16) return std::string(1, static_cast<char>(static_cast<unsigned char>(high * 16 + low)));
     }
     for (; !piece.empty(); piece.remove_prefix(1)) {
-      if (piece.substr(0, 3) == "\xe2\x96\x81") text += ' ', piece.remove_prefix(2);
-      else text += piece.front();
+      if (piece.substr(0, 3) == "\xe2\x96\x81")
+        text += ' ', piece.remove_prefix(2);
+      else
+        text += piece.front();
     }
     return text;
   }
@@ -184,8 +189,10 @@ inline std::string tokenizer::decode(std::int32_t id) const {
   while (!piece.empty()) {
     const std::size_t n = std::max<std::size_t>(1, nbit::utf8_length(piece));
     const auto found = bytes.find(std::string(piece.substr(0, n)));
-    if (found != bytes.end()) text += found->second;
-    else text += piece.substr(0, n);
+    if (found != bytes.end())
+      text += found->second;
+    else
+      text += piece.substr(0, n);
     piece.remove_prefix(n);
   }
   return text;
@@ -196,27 +203,34 @@ inline nbit::result<tokenizer> tokenizer::from_json(const nbit::json_value& json
   const nbit::json_value* const vocabulary = m != nullptr ? m->find("vocab") : nullptr;
   const nbit::json_value* const merges = m != nullptr ? m->find("merges") : nullptr;
   if (vocabulary == nullptr || merges == nullptr || m->get<std::string_view>("type").value_or("") != "BPE")
-    return nbit::make_error(nbit::errc::unsupported, "the tokenizer is not byte-pair encoding", "model.type BPE with vocab and merges");
+    return nbit::make_error(nbit::errc::unsupported, "the tokenizer is not byte-pair encoding",
+                            "model.type BPE with vocab and merges");
   tokenizer made;
   std::vector<std::string_view> pieces(vocabulary->size());
   for (std::size_t i = 0; i < vocabulary->size(); ++i) {
     const auto id = vocabulary->items()[i].get<std::uint32_t>();
     if (!id) return id.error().about(vocabulary->names()[i]);
     if (*id >= pieces.size() || pieces[*id].data() != nullptr)
-      return nbit::make_error(nbit::errc::malformed, "token ids are not 0 to n - 1, each once").about(vocabulary->names()[i]).with(*id);
+      return nbit::make_error(nbit::errc::malformed, "token ids are not 0 to n - 1, each once")
+          .about(vocabulary->names()[i])
+          .with(*id);
     pieces[*id] = vocabulary->names()[i];
   }
   std::vector<bool> reserved(pieces.size());
   if (const nbit::json_value* const added = json.find("added_tokens"))
     for (const nbit::json_value& t : added->items())
-      if (const auto id = t.get<std::uint32_t>("id"); id && *id < reserved.size()) reserved[*id] = t.get<bool>("special").value_or(false);
+      if (const auto id = t.get<std::uint32_t>("id"); id && *id < reserved.size())
+        reserved[*id] = t.get<bool>("special").value_or(false);
   for (std::size_t i = 0; i < pieces.size(); ++i) made.add_piece(pieces[i], reserved[i]);
   for (const nbit::json_value& pair : merges->items()) {  // ["a", "b"], in older files "a b"
     const std::string_view both = pair.text();
     const std::size_t space = both.find(' ');
-    if (pair.size() == 2) made.add_merge(pair.items()[0].text(), pair.items()[1].text());
-    else if (space != std::string_view::npos) made.add_merge(both.substr(0, space), both.substr(space + 1));
-    else return nbit::make_error(nbit::errc::malformed, "a merge is not a pair of pieces").at(pair.offset());
+    if (pair.size() == 2)
+      made.add_merge(pair.items()[0].text(), pair.items()[1].text());
+    else if (space != std::string_view::npos)
+      made.add_merge(both.substr(0, space), both.substr(space + 1));
+    else
+      return nbit::make_error(nbit::errc::malformed, "a merge is not a pair of pieces").at(pair.offset());
   }
   return made;
 }
@@ -225,7 +239,8 @@ inline nbit::result<tokenizer> tokenizer::from_gguf(const nbit::gguf::file& file
   const auto kind = file.get<std::string_view>("tokenizer.ggml.model");
   if (!kind) return kind.error();
   if (*kind != "gpt2" && *kind != "llama")
-    return nbit::make_error(nbit::errc::unsupported, "the engine does not know this tokenizer", "gpt2 or llama").about(*kind);
+    return nbit::make_error(nbit::errc::unsupported, "the engine does not know this tokenizer", "gpt2 or llama")
+        .about(*kind);
   const auto pieces = file.get_array<std::string_view>("tokenizer.ggml.tokens");
   if (!pieces) return pieces.error();
   const auto types = file.get_array<std::int32_t>("tokenizer.ggml.token_type");  // 2 unknown, 3 control
