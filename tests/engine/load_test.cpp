@@ -15,6 +15,7 @@
 #include <engine/generate.hpp>
 #include <engine/load.hpp>
 #include <support/data.hpp>
+#include <support/random.hpp>
 #include <support/st.hpp>
 #include <nbit/parallel/threads.hpp>
 #include <nbit/io/gguf.hpp>
@@ -114,6 +115,42 @@ TEST_CASE("A GGUF file that the engine cannot run is refused with the key's name
   const auto huge =
       refused([](nbit::gguf::writer& w) { REQUIRE(w.set("llama.feed_forward_length", std::uint32_t{0xffffffff})); });
   CHECK(huge.code == nbit::errc::invalid_option);
+}
+
+TEST_CASE("Every ggml type that has a format is read in that format") {
+  nbit_test::random numbers(8);
+  std::size_t types = 0;
+  const auto check = [&]<class F>(F) {
+    const nbit::shape s{3, 512};
+    const auto bytes = numbers.bytes(nbit::packed_bytes<F>(s));
+    const auto type = static_cast<nbit::ggml_type>(F::ggml_type);
+    const auto matrix = engine::ggml_linear(type, bytes, s, {});
+    REQUIRE(matrix);
+    CHECK(matrix->format() == nbit::find_ggml_type(static_cast<std::uint32_t>(F::ggml_type))->name);
+    CHECK(matrix->bytes() == bytes.size());
+    std::vector<float> given(3 * 512), expected(3 * 512);
+    matrix->decode({given.data(), 3, 512});
+    nbit::dequantize(nbit::packed_view<F>(bytes, s), nbit::matrix_view<float>(expected.data(), 3, 512));
+    CHECK(std::memcmp(given.data(), expected.data(), given.size() * sizeof(float)) == 0);  // random bytes: NaN too
+    CHECK(engine::ggml_linear(type, std::span(bytes).first(bytes.size() - 1), s, {}).error().code == nbit::errc::shape);
+    ++types;
+  };
+  check(nbit::q4_0{}), check(nbit::q4_1{}), check(nbit::q5_0{}), check(nbit::q5_1{}), check(nbit::q8_0{});
+  check(nbit::q2_k{}), check(nbit::q3_k{}), check(nbit::q4_k{}), check(nbit::q5_k{}), check(nbit::q6_k{});
+  check(nbit::iq4_nl{}), check(nbit::iq4_xs{}), check(nbit::mxfp4{});
+  CHECK(types == 13);
+  const std::vector<std::byte> none(512);
+  CHECK(engine::ggml_linear(nbit::ggml_type::i8, none, {1, 512}, {}).error().code == nbit::errc::unsupported);
+  CHECK(engine::ggml_linear(nbit::ggml_type::f32, none, {1, 129}, {}).error().code == nbit::errc::shape);
+  // Dense numbers at an address that does not suit them are copied.
+  std::vector<std::byte> odd(1 + 4 * sizeof(float));
+  const float v[] = {1.0f, 2.0f, 3.0f, 4.0f};
+  std::memcpy(odd.data() + 1, v, sizeof(v));
+  const auto dense = engine::ggml_linear(nbit::ggml_type::f32, std::span(odd).subspan(1), {2, 2}, {});
+  REQUIRE(dense);
+  float row[2];
+  dense->row(1, row);
+  CHECK(row[1] == 4.0f);
 }
 
 TEST_CASE("A folder, a file and their mistakes") {

@@ -14,6 +14,7 @@
 
 #include <nbit/base/float16.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/format/ggml_iq4.hpp>
 #include <nbit/format/ggml_legacy.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
 #include <nbit/format/ggml_q3_k.hpp>
@@ -51,10 +52,13 @@ inline nbit::result<linear> ggml_linear(nbit::ggml_type type, std::span<const st
     case nbit::ggml_type::q4_k: return packed(nbit::q4_k{});
     case nbit::ggml_type::q5_k: return packed(nbit::q5_k{});
     case nbit::ggml_type::q6_k: return packed(nbit::q6_k{});
+    case nbit::ggml_type::iq4_nl: return packed(nbit::iq4_nl{});
+    case nbit::ggml_type::iq4_xs: return packed(nbit::iq4_xs{});
+    case nbit::ggml_type::mxfp4: return packed(nbit::mxfp4{});
     default: break;
   }
   return nbit::make_error(nbit::errc::unsupported, "the engine has no weights of this ggml type",
-                          "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K")
+                          "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4")
       .about(info != nullptr ? info->name : "")
       .with(static_cast<std::int64_t>(type));
 }
