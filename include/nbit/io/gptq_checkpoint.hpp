@@ -143,7 +143,7 @@ inline result<gptq_tensors> pack_gptq(const coded_matrix<F>& from, gptq_zeros ze
       const typename F::params& p = from.params[from.params_index(r, g)];
       store_f16(scales->data() + (g * n + r) * 2, p.scale);
       if constexpr (F::symmetric) (*zero)[r] = static_cast<std::uint8_t>(F::half);
-      else (*zero)[r] = p.zero;
+      else (*zero)[r] = static_cast<std::uint8_t>(p.zero);
     }
     for (std::uint32_t& w : *zero_row) w = 0;
     detail::put_zeros<bits>(zero->span(), zeros, zero_row->data());

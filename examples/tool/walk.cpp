@@ -1,0 +1,165 @@
+// tool/walk.cpp — calibration: run the model block by block, see what its matrices read, quantize them on the way.
+//
+// GPTQ goes true sequentially: q, k, v, then o with the outputs of the quantized ones, then gate and up, then down. The other
+// solvers look at the unquantized model.
+// SPDX-License-Identifier: MIT
+#include <utility>
+
+#include <nbit/solver/fold.hpp>
+
+#include "failure.hpp"
+#include "job.hpp"
+
+namespace tool {
+namespace {
+
+using engine::role;
+using engine::site;
+
+std::size_t inputs_of(const engine::config& c, site s) {
+  return s == site::attention_out ? c.q_width() : s == site::ffn_out ? c.ffn_width : c.width;
+}
+
+block_statistics empty_statistics(const engine::config& c) {
+  block_statistics made;
+  for (std::size_t s = 0; s < engine::site_count; ++s) made[s] = nbit::hessian(inputs_of(c, static_cast<site>(s)));
+  return made;
+}
+
+std::vector<float> decoded(const engine::linear& w) {
+  std::vector<float> values(w.shape().rows * w.shape().cols);
+  w.decode({values.data(), w.shape().rows, w.shape().cols});
+  return values;
+}
+
+struct walker {
+  const job& what;
+  engine::model m;  // a copy: matrices are replaced
+  const engine::workers& pool;
+  const solved_sink& to;
+
+  void add(block_statistics& into, site s, nbit::matrix_view<const float> x) {
+    need(into[static_cast<std::size_t>(s)].add(x, pool), "calibration");
+  }
+
+  /// Quantizes the matrices that read one input.
+  void solve(std::size_t b, site s, const nbit::hessian& inputs, method how) {
+    std::vector<float> importance(inputs.cols());
+    inputs.mean_square(importance);
+    for (const role r : engine::readers(s)) {
+      engine::linear& w = m.blocks[b][r];
+      const std::vector<float> values = decoded(w);
+      const problem p{{values.data(), w.shape().rows, w.shape().cols}, &inputs, importance};
+      engine::linear made = to.matrix(engine::tensor_name(b, r), how, p);
+      if (made && how == method::gptq) w = std::move(made);
+    }
+  }
+
+  /// Scales, clips, folds and rounds one block. From the back: down's scales go into the rows of up before up is solved.
+  void awq_block(std::size_t b, const block_statistics& inputs) {
+    engine::block& at = m.blocks[b];
+    awq_site(b, site::ffn_out, inputs, [&](std::span<const float> s) {
+      std::vector<float> up = decoded(at[role::ffn_up]);
+      const nbit::shape shape = at[role::ffn_up].shape();
+      need(nbit::fold_into_rows({up.data(), shape.rows, shape.cols}, {}, s));
+      at[role::ffn_up] = engine::linear(std::move(up), shape);
+    });
+    awq_site(b, site::ffn_in, inputs, [&](std::span<const float> s) { need(nbit::fold_into_norm(at.ffn_norm, {}, s)); });
+    // With grouped heads v has fewer outputs than o has inputs: nothing can take o's scales, so it is only clipped.
+    if (m.config.kv_heads == m.config.heads) {
+      awq_site(b, site::attention_out, inputs, [&](std::span<const float> s) {
+        std::vector<float> v = decoded(at[role::attn_v]);
+        const nbit::shape shape = at[role::attn_v].shape();
+        need(nbit::fold_into_rows({v.data(), shape.rows, shape.cols}, {}, s));
+        at[role::attn_v] = engine::linear(std::move(v), shape);
+      });
+    } else {
+      awq_site(b, site::attention_out, inputs, nullptr);
+    }
+    awq_site(b, site::attention_in, inputs, [&](std::span<const float> s) { need(nbit::fold_into_norm(at.attn_norm, {}, s)); });
+    to.norm(engine::tensor_name(b, "ffn_norm"), at.ffn_norm);
+    to.norm(engine::tensor_name(b, "attn_norm"), at.attn_norm);
+  }
+
+  void awq_site(std::size_t b, site s, const block_statistics& inputs, const std::function<void(std::span<const float>)>& fold) {
+    const nbit::hessian& h = inputs[static_cast<std::size_t>(s)];
+    std::vector<std::vector<float>> held;
+    std::vector<nbit::matrix_view<const float>> views;
+    awq_search search = nullptr;
+    bool one_format = true;
+    for (const role r : engine::readers(s)) {
+      const engine::linear& w = m.blocks[b][r];
+      held.push_back(decoded(w));
+      views.emplace_back(held.back().data(), w.shape().rows, w.shape().cols);
+      const awq_search mine = to.awq(engine::tensor_name(b, r));
+      one_format = one_format && mine != nullptr && (search == nullptr || search == mine);
+      search = mine;
+    }
+    // Matrices that are not all stored in one format keep their weights; they are rounded as they are.
+    if (!one_format) return solve(b, s, h, method::search);
+    nbit::awq_options o;
+    if (!fold) o.steps = 0;
+    const nbit::awq_result found = need(search(views, h, o, pool), engine::tensor_name(b, engine::readers(s)[0]));
+    if (fold) fold({found.scales.data(), found.scales.size()});
+    std::vector<float> importance(h.cols());
+    h.mean_square(importance);
+    for (std::size_t c = 0; c < importance.size(); ++c) importance[c] /= found.scales[c] * found.scales[c];
+    std::size_t row = 0;
+    for (const role r : engine::readers(s)) {
+      const std::size_t rows = m.blocks[b][r].shape().rows;
+      to.matrix(engine::tensor_name(b, r), method::rtn, {found.view().row_range(row, rows), &h, importance});
+      row += rows;
+    }
+  }
+};
+
+}  // namespace
+
+std::vector<block_statistics> collect(const engine::model& m, const engine::token_windows& text, const engine::workers& pool,
+                                      const engine::progress& told) {
+  std::vector<block_statistics> all;
+  engine::hidden_states h = engine::embed(m, text.ids, text.count, text.length);
+  engine::runner run(m, pool);
+  engine::observer watch;
+  watch.input = [&](std::size_t b, site s, nbit::matrix_view<const float> x) {
+    need(all[b][static_cast<std::size_t>(s)].add(x, pool), "calibration");
+  };
+  for (std::size_t b = 0; b < m.blocks.size(); ++b) {
+    all.push_back(empty_statistics(m.config));
+    run.run_block(b, h, &watch);
+    if (told) told(b + 1, m.blocks.size());
+  }
+  return all;
+}
+
+void solve_blocks_of(const job& what, const engine::model& m, const engine::workers& pool, const engine::progress& told,
+                     const solved_sink& to) {
+  walker w{what, m, pool, to};
+  const bool sequential = what.how == solver::gptq;
+  const std::size_t steps = m.blocks.size() * engine::site_count;
+  block_statistics here;
+  engine::observer watch;
+  watch.input = [&](std::size_t, site s, nbit::matrix_view<const float> x) { w.add(here, s, x); };
+  if (sequential)
+    watch.complete = [&](std::size_t b, site s) {
+      w.solve(b, s, here[static_cast<std::size_t>(s)], method::gptq);
+      here[static_cast<std::size_t>(s)] = nbit::hessian(inputs_of(w.m.config, s));
+      if (told) told(b * engine::site_count + static_cast<std::size_t>(s) + 1, steps);
+    };
+  engine::hidden_states h;
+  // What is solved must not feed later blocks unless the solver is sequential: the runner sees the unchanged model then.
+  engine::runner run(sequential ? w.m : m, pool);
+  const bool known = what.statistics != nullptr && !sequential;
+  if (!known) h = engine::embed(m, what.calibration->ids, what.calibration->count, what.calibration->length);
+  for (std::size_t b = 0; b < m.blocks.size(); ++b) {
+    here = known ? block_statistics() : empty_statistics(m.config);
+    if (!known) run.run_block(b, h, &watch);
+    const block_statistics& inputs = known ? (*what.statistics)[b] : here;
+    if (what.how == solver::awq) w.awq_block(b, inputs);
+    if (what.how == solver::search)
+      for (std::size_t s = 0; s < engine::site_count; ++s) w.solve(b, static_cast<site>(s), inputs[s], method::search);
+    if (told) told((b + 1) * engine::site_count, steps);
+  }
+}
+
+}  // namespace tool
