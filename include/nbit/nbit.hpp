@@ -22,6 +22,7 @@
 #include <nbit/format/codebook.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_iq4.hpp>
 #include <nbit/format/ggml_legacy.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
 #include <nbit/format/ggml_q3_k.hpp>
@@ -40,6 +41,7 @@
 #include <nbit/layout/linear.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/layout/split.hpp>
+#include <nbit/layout/spread.hpp>
 #include <nbit/layout/tiled.hpp>
 
 #include <nbit/tensor/coded_matrix.hpp>

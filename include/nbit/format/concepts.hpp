@@ -92,6 +92,14 @@ concept integer_format = grid_format<F> && requires(const typename F::params& p,
   { F::offset(p, s) } -> std::convertible_to<float>;
 };
 
+/// Whether an integer_format promises more: value() has the very bits of scale * level (+ offset, unless symmetric), each
+/// operation rounded. Kernels then decode a run at a time.
+template <class F>
+inline constexpr bool has_exact_levels = [] {
+  if constexpr (integer_format<F> && requires { { F::exact_levels } -> std::convertible_to<bool>; }) return bool{F::exact_levels};
+  else return false;
+}();
+
 /// Weights per code: 1, or the lattice's step.
 template <class F>
 inline constexpr int step_of = [] {

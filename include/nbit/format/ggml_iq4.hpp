@@ -174,7 +174,7 @@ inline void store_iq4_xs(std::byte* to, const iq4_xs_params& p, const std::uint8
 struct iq4_nl {
   static constexpr int bits = 4, group = 32, run = 32, ggml_type = 20;
   static constexpr std::size_t block_bytes = 18;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "IQ4_NL";
   struct params {
     f16 d;
@@ -213,7 +213,7 @@ struct iq4_nl {
 struct iq4_xs {
   static constexpr int bits = 4, group = 256, run = 32, ggml_type = 23;
   static constexpr std::size_t block_bytes = 136;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "IQ4_XS";
   using params = iq4_xs_params;
 
@@ -251,7 +251,7 @@ struct iq4_xs {
 struct mxfp4 {
   static constexpr int bits = 4, group = 32, run = 32, ggml_type = 39;
   static constexpr std::size_t block_bytes = 17;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "MXFP4";
   struct params {
     e8m0 e;

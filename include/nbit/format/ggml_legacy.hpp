@@ -113,7 +113,7 @@ inline void store_fifth_bits(std::byte* to, const std::uint8_t* codes) {
 struct q4_0 {
   static constexpr int bits = 4, group = 32, run = 32, ggml_type = 2;
   static constexpr std::size_t block_bytes = 18;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q4_0";
   struct params {
     f16 d;
@@ -154,7 +154,7 @@ struct q4_0 {
 struct q4_1 {
   static constexpr int bits = 4, group = 32, run = 32, ggml_type = 3;
   static constexpr std::size_t block_bytes = 20;
-  static constexpr bool symmetric = false;
+  static constexpr bool symmetric = false, exact_levels = true;
   static constexpr const char* name = "Q4_1";
   struct params {
     f16 d, m;
@@ -197,7 +197,7 @@ struct q4_1 {
 struct q5_0 {
   static constexpr int bits = 5, group = 32, run = 32, ggml_type = 6;
   static constexpr std::size_t block_bytes = 22;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q5_0";
   struct params {
     f16 d;
@@ -238,7 +238,7 @@ struct q5_0 {
 struct q5_1 {
   static constexpr int bits = 5, group = 32, run = 32, ggml_type = 7;
   static constexpr std::size_t block_bytes = 24;
-  static constexpr bool symmetric = false;
+  static constexpr bool symmetric = false, exact_levels = true;
   static constexpr const char* name = "Q5_1";
   struct params {
     f16 d, m;

@@ -123,7 +123,7 @@ inline void store_q2_k(std::byte* to, const q2_k_params& p, const std::uint8_t* 
 struct q2_k {
   static constexpr int bits = 2, group = 256, run = 16, ggml_type = 10;
   static constexpr std::size_t block_bytes = 84;
-  static constexpr bool symmetric = false;
+  static constexpr bool symmetric = false, exact_levels = true;
   static constexpr const char* name = "Q2_K";
   using params = q2_k_params;
 

@@ -95,7 +95,7 @@ inline void store_q3_k_params(std::byte* to, const q3_k_params& p) {
 struct q3_k {
   static constexpr int bits = 3, group = 256, run = 16, ggml_type = 11;
   static constexpr std::size_t block_bytes = 110;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q3_K";
   using params = q3_k_params;
 

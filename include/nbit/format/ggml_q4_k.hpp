@@ -165,7 +165,7 @@ void store_bit_plane(std::byte* to, const std::uint8_t* codes) {
 struct q4_k {
   static constexpr int bits = 4, group = 256, run = 32, ggml_type = 12;
   static constexpr std::size_t block_bytes = 144;
-  static constexpr bool symmetric = false;
+  static constexpr bool symmetric = false, exact_levels = true;
   static constexpr const char* name = "Q4_K";
   using params = k_scales_and_minima;
 
@@ -204,7 +204,7 @@ struct q4_k {
 struct q5_k {
   static constexpr int bits = 5, group = 256, run = 32, ggml_type = 13;
   static constexpr std::size_t block_bytes = 176;
-  static constexpr bool symmetric = false;
+  static constexpr bool symmetric = false, exact_levels = true;
   static constexpr const char* name = "Q5_K";
   using params = k_scales_and_minima;
 

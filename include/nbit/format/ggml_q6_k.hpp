@@ -106,7 +106,7 @@ inline void store_q6_k(std::byte* to, const q6_k_params& p, const std::uint8_t* 
 struct q6_k {
   static constexpr int bits = 6, group = 256, run = 16, ggml_type = 14;
   static constexpr std::size_t block_bytes = 210;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q6_K";
   using params = q6_k_params;
 

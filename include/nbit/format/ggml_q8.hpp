@@ -89,7 +89,7 @@ inline void store_sums_of_16(std::byte* to, const std::uint8_t* codes) {
 struct q8_0 {
   static constexpr int bits = 8, group = 32, run = 32, ggml_type = 8;
   static constexpr std::size_t block_bytes = 34;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q8_0";
   struct params {
     f16 d;
@@ -130,7 +130,7 @@ struct q8_0 {
 struct q8_1 {
   static constexpr int bits = 8, group = 32, run = 32, ggml_type = 9;
   static constexpr std::size_t block_bytes = 36;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q8_1";
   struct params {
     f16 d, s;
@@ -173,7 +173,7 @@ struct q8_1 {
 struct q8_k {
   static constexpr int bits = 8, group = 256, run = 256, ggml_type = 15;
   static constexpr std::size_t block_bytes = 292;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q8_K";
   struct params {
     float d;

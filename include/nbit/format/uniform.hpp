@@ -118,6 +118,8 @@ struct uniform {
                                     std::conditional_t<S.symmetry == symmetry::asymmetric, integer_zero_params<scale_t>,
                                                        float_zero_params<scale_t>>>;
 
+  static constexpr bool exact_levels = symmetric;
+
   /// The level halfway: what a stored code is counted from in symmetric schemes.
   static constexpr int half = 1 << (S.bits - 1);
 

@@ -66,15 +66,15 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   {
     code codes[chunk];
     if constexpr (!blocked) unpack_row<L, F::bits>(w.words, w.padded(), r, c, n, codes);
-    const std::size_t length = group_length<F>(w.cols), run = detail::run_length<F>(w.cols);
+    const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
       const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
       if constexpr (blocked) F::load_codes(w.block(r, g), codes + i);
       const typename F::params p = params_of(w, r, g);
       for (std::size_t j = 0; j < m; ++j) level[i + j] = static_cast<std::int8_t>(F::level(codes[i + j]));
       for (std::size_t j = 0; j < m; j += 16) {
-        scale[(i + j) / 16] = F::scale(p, static_cast<int>((at + j) / run));
-        offset[(i + j) / 16] = F::offset(p, static_cast<int>((at + j) / run));
+        scale[(i + j) / 16] = F::scale(p, run_of(at + j));
+        offset[(i + j) / 16] = F::offset(p, run_of(at + j));
       }
       i += m;
     }
@@ -83,12 +83,42 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   }
 
  private:
+  // Which scale of its group a position has; the divisor is a constant.
+  NBIT_INLINE static int run_of(std::size_t at)
+    requires(detail::has_integer_runs<F>)
+  {
+    if constexpr (F::run > 0) return static_cast<int>(at / std::size_t(F::run));
+    else return 0;
+  }
+
   NBIT_INLINE static typename F::params params_of(const weights& w, std::size_t r, std::size_t g) {
     if constexpr (blocked) return F::load_params(w.block(r, g));
     else return w.group_params(r, g);
   }
 
+  // Whole runs of sixteen with one scale: plain loops over local arrays, which compilers turn into vectors at -O2.
+  static void runs(const code* codes, const typename F::params& p, std::size_t at, std::size_t n, float* out)
+    requires(step == 1)
+  {
+    using vec = lanes<NBIT_ARCH>;
+    for (std::size_t i = 0; i < n; i += lane_count) {
+      std::uint8_t code16[lane_count];
+      float level16[lane_count];
+      std::memcpy(code16, codes + i, sizeof code16);
+      for (std::size_t j = 0; j < lane_count; ++j) level16[j] = static_cast<float>(F::level(code16[j]));
+      const int s = run_of(at + i);
+      auto v = vec::mul(vec::broadcast(F::scale(p, s)), vec::load(level16));
+      if constexpr (has_offset<F>) v = vec::add(v, vec::broadcast(F::offset(p, s)));
+      vec::store(out + i, v);
+    }
+  }
+
   static void values(const code* codes, const typename F::params& p, std::size_t at, std::size_t n, float* out) {
+    if constexpr (has_exact_levels<F> && detail::has_integer_runs<F>) {
+      const std::size_t whole = n / lane_count * lane_count;
+      runs(codes, p, at, whole, out);
+      codes += whole, at += whole, n -= whole, out += whole;
+    }
     if constexpr (step == 1) {
       for (std::size_t i = 0; i < n; ++i) out[i] = F::value(codes[i], p, static_cast<int>(at + i));
     } else {

@@ -43,13 +43,6 @@ inline constexpr std::size_t chunk_of<packed_view<F, blocks>> = [] {
   return unit >= 256 ? unit : unit * (256 / unit);
 }();
 
-/// Weights that share one scale, in a row of cols weights; what int8 kernels ask an integer_format.
-template <class F>
-NBIT_INLINE constexpr std::size_t run_length(std::size_t cols) {
-  if constexpr (F::run > 0) return std::size_t(F::run);
-  else return group_length<F>(cols);
-}
-
 /// Whether the int8 kernels can work on integers: scales constant over 16 columns at least.
 template <class F>
 inline constexpr bool has_integer_runs = [] {

@@ -12,6 +12,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/layout/concepts.hpp>
+#include <nbit/layout/spread.hpp>
 
 namespace nbit {
 
@@ -24,6 +25,14 @@ struct gptq_words {
     NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
       const std::size_t p = c % 32 * std::size_t(Bits) + std::size_t(bit);
       return {(c / 32 * std::size_t(Bits) + p / 32) * padded.rows + r, int(p % 32)};
+    }
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out) {
+      std::uint8_t bytes[4 * Bits];
+      for (std::size_t i = 0; i < std::size_t(Bits); ++i) {
+        const word w = words[(c / 32 * std::size_t(Bits) + i) * padded.rows + r];
+        for (std::size_t b = 0; b < 4; ++b) bytes[4 * i + b] = static_cast<std::uint8_t>(w >> (8 * b));
+      }
+      for (std::size_t i = 0; i < 4; ++i) detail::spread_codes<Bits>(bytes + i * std::size_t(Bits), out + 8 * i);
     }
   };
 };

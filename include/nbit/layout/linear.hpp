@@ -12,6 +12,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/layout/concepts.hpp>
+#include <nbit/layout/spread.hpp>
 
 namespace nbit {
 
@@ -24,6 +25,9 @@ struct linear {
     NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
       const std::size_t p = c * std::size_t(Bits) + std::size_t(bit);
       return {r * (padded.cols / 8 * std::size_t(Bits)) + p / 8, int(p % 8)};
+    }
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out) {
+      detail::spread_codes<Bits>(words + (r * (padded.cols / 8) + c / 8) * std::size_t(Bits), out);
     }
   };
 };

@@ -1,8 +1,4 @@
 // nbit/layout/pack.hpp — codes to words and back, derived from a layout's bijection.
-//
-// A layout may replace the derived unpack by a member of its map,
-//   static void unpack(const word*, shape padded, std::size_t r, std::size_t c, std::size_t n, Code* out);
-// which must agree with at(); tests/layout compares them.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_LAYOUT_PACK_HPP
 #define NBIT_LAYOUT_PACK_HPP
@@ -38,11 +34,12 @@ template <class Layout, int Bits, class Code>
 inline void unpack_row(const typename Layout::template map<Bits>::word* words, shape padded, std::size_t r,
                        std::size_t c, std::size_t n, Code* out) {
   using map = typename Layout::template map<Bits>;
-  if constexpr (requires { map::unpack(words, padded, r, c, n, out); }) {
-    map::unpack(words, padded, r, c, n, out);
-  } else {
-    for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<Code>(code_at<Layout, Bits>(words, padded, r, c + i));
+  std::size_t i = 0;
+  if constexpr (requires { map::unpack_tile(words, padded, r, c, out); }) {
+    if (c % map::tile_cols == 0)
+      for (; i + map::tile_cols <= n; i += map::tile_cols) map::unpack_tile(words, padded, r, c + i, out + i);
   }
+  for (; i < n; ++i) out[i] = static_cast<Code>(code_at<Layout, Bits>(words, padded, r, c + i));
 }
 
 /// Writes n codes of row r from column c on; the bits of those codes must be zero before.
