@@ -1,0 +1,173 @@
+// tests/solver/calibration_test.cpp — Gram statistics: exact sums, independence of chunks and threads, bad input.
+// SPDX-License-Identifier: MIT
+#include <catch2/catch_test_macros.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include <nbit/solver/calibration.hpp>
+
+#include "solver/support.hpp"
+
+using namespace solver_test;
+
+namespace {
+std::vector<float> in_chunks(const std::vector<float>& x, std::size_t cols, const std::vector<std::size_t>& sizes) {
+  hessian h(cols);
+  std::size_t at = 0, next = 0;
+  const std::size_t tokens = x.size() / cols;
+  while (at < tokens) {
+    const std::size_t n = std::min(sizes[next++ % sizes.size()], tokens - at);
+    REQUIRE(h.add({x.data() + at * cols, n, cols}));
+    (void)h.shrinkage();  // reading must not flush
+    at += n;
+  }
+  return gram_of(h);
+}
+}  // namespace
+
+TEST_CASE("a Gram matrix is the mean of x x^T, close to a sum in double") {
+  for (const std::size_t cols : {std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{17}, std::size_t{50}})
+    for (const std::size_t tokens : {std::size_t{1}, std::size_t{127}, std::size_t{128}, std::size_t{300}}) {
+      const std::vector<float> x = activations(tokens, cols, 100 + cols + tokens);
+      const hessian h = statistics(x, cols);
+      const std::vector<float> g = gram_of(h);
+      double worst = 0;
+      for (std::size_t i = 0; i < cols; ++i)
+        for (std::size_t j = 0; j < cols; ++j) {
+          double sum = 0, scale = 0;
+          for (std::size_t t = 0; t < tokens; ++t) {
+            const double p = double(x[t * cols + i]) * double(x[t * cols + j]);
+            sum += p, scale += std::fabs(p);
+          }
+          worst = std::max(worst, std::fabs(double(g[i * cols + j]) * double(tokens) - sum) / (scale + 1e-30));
+        }
+      CHECK(worst < 4e-6);
+      CHECK(h.tokens() == tokens);
+    }
+}
+
+TEST_CASE("however a stream is cut, the Gram matrix is the same to the last bit") {
+  const std::size_t cols = 37, tokens = 523;
+  const std::vector<float> x = activations(tokens, cols, 7);
+  const std::vector<float> whole = in_chunks(x, cols, {tokens});
+  for (const std::vector<std::size_t>& sizes :
+       {std::vector<std::size_t>{1}, {127}, {128}, {129}, {1, 200, 3, 77}, {64, 64, 65}, {500, 23}})
+    CHECK(in_chunks(x, cols, sizes) == whole);
+}
+
+TEST_CASE("executors do not change a bit of the statistics") {
+  const std::size_t cols = 70, tokens = 300;
+  const std::vector<float> x = activations(tokens, cols, 8);
+  const std::vector<float> expected = gram_of(statistics(x, cols));
+  const double r = statistics(x, cols).shrinkage();
+  hessian a(cols), b(cols), c(cols);
+  REQUIRE(a.add({x.data(), tokens, cols}, backwards{}));
+  REQUIRE(b.add({x.data(), tokens, cols}, threads{2}));
+  REQUIRE(c.add({x.data(), tokens, cols}, threads{3}));
+  CHECK(gram_of(a) == expected);
+  CHECK(gram_of(b) == expected);
+  CHECK(gram_of(c) == expected);
+  CHECK(a.shrinkage() == r);
+  CHECK(c.shrinkage() == r);
+}
+
+TEST_CASE("a merge is the same from both sides, also with short panels, and equals the joined stream closely") {
+  const std::size_t cols = 33;
+  const std::vector<float> x = activations(200, cols, 1), y = activations(331, cols, 2);
+  hessian a = statistics(x, cols), b = statistics(y, cols);
+  hessian ab = statistics(x, cols), ba = statistics(y, cols);
+  REQUIRE(ab.merge(b));
+  REQUIRE(ba.merge(a));
+  CHECK(gram_of(ab) == gram_of(ba));
+  CHECK(ab.shrinkage() == ba.shrinkage());
+  CHECK(ab.tokens() == 531);
+  std::vector<float> joined = x;
+  joined.insert(joined.end(), y.begin(), y.end());
+  const std::vector<float> g = gram_of(ab), expected = gram_of(statistics(joined, cols));
+  for (std::size_t k = 0; k < g.size(); ++k) CHECK(nbit::abs(g[k] - expected[k]) <= 1e-5f * (1.0f + nbit::abs(expected[k])));
+  hessian none(cols);
+  REQUIRE(ab.merge(none));
+  CHECK(gram_of(ab) == gram_of(ba));
+  REQUIRE(none.merge(ab));
+  CHECK(gram_of(none) == gram_of(ab));
+  hessian other(cols + 1);
+  REQUIRE_FALSE(other.merge(ab));
+  CHECK(other.merge(ab).error().code == nbit::errc::shape);
+}
+
+TEST_CASE("column statistics come from the same pass") {
+  const std::size_t cols = 5;
+  const std::vector<float> x = {1, -2, 0, 4, 0.5f, -3, 2, 0, 1, 0.5f};
+  const hessian h = statistics(x, cols);
+  std::vector<float> square(cols), mean(cols);
+  h.mean_square(square);
+  h.mean_abs(mean);
+  CHECK(square == std::vector<float>{5, 4, 0, 8.5f, 0.25f});
+  CHECK(mean == std::vector<float>{2, 2, 0, 2.5f, 0.5f});
+  const std::span<const float> most = h.max_abs();
+  CHECK(std::vector<float>(most.begin(), most.end()) == std::vector<float>{3, 2, 0, 4, 0.5f});
+}
+
+TEST_CASE("NaN, infinite and huge activations are errors with token and column, and nothing is added") {
+  hessian h(4);
+  const std::vector<float> good = {1, 2, 3, 4};
+  REQUIRE(h.add({good.data(), 1, 4}));
+  const std::vector<float> before = gram_of(h);
+  for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity(), -1e30f}) {
+    std::vector<float> x(12, 1.0f);
+    x[2 * 4 + 3] = bad;
+    const auto failed = h.add({x.data(), 3, 4});
+    REQUIRE_FALSE(failed);
+    CHECK(failed.error().code == nbit::errc::not_finite);
+    CHECK(failed.error().row == 2);
+    CHECK(failed.error().col == 3);
+  }
+  CHECK(gram_of(h) == before);
+  CHECK(h.tokens() == 1);
+  CHECK_FALSE(h.add({good.data(), 1, 3}));
+}
+
+TEST_CASE("empty statistics are legal") {
+  hessian nothing(8);
+  CHECK(nothing.shrinkage() == 1.0);
+  CHECK(gram_of(nothing) == std::vector<float>(64, 0.0f));
+  CHECK(nothing.max_abs().empty());
+  hessian no_columns;
+  CHECK(no_columns.add({nullptr, 3, 0}));
+  REQUIRE(nothing.add({nullptr, 0, 8}));
+  CHECK(nothing.tokens() == 0);
+  CHECK(nothing.mean_diagonal() == 0.0);
+}
+
+TEST_CASE("shrinkage is near 1 for independent inputs, small for many correlated tokens, and rises when tokens repeat") {
+  const std::size_t cols = 48;
+  nbit_test::random rng(3);
+  CHECK(statistics(rng.normals(400 * cols), cols).shrinkage() > 0.9);
+  const std::vector<float> x = activations(4000, cols, 9);
+  const double many = statistics(x, cols).shrinkage();
+  const double few = statistics(std::vector<float>(x.begin(), x.begin() + 200 * std::ptrdiff_t(cols)), cols).shrinkage();
+  CHECK(many < 0.01);
+  CHECK(few > 5 * many);
+  // Every token sixteen times in a row carries the information of one.
+  std::vector<float> repeated;
+  for (std::size_t t = 0; t < 400; ++t)
+    for (int k = 0; k < 16; ++k) repeated.insert(repeated.end(), x.begin() + std::ptrdiff_t(t * cols), x.begin() + std::ptrdiff_t((t + 1) * cols));
+  const double once = statistics(std::vector<float>(x.begin(), x.begin() + 400 * std::ptrdiff_t(cols)), cols).shrinkage();
+  const double again = statistics(repeated, cols).shrinkage();
+  CHECK(again > 0.5 * once);
+  CHECK(again < 2.0 * once);
+}
+
+TEST_CASE("a matrix can stand for statistics") {
+  const std::size_t cols = 20;
+  const hessian h = statistics(activations(256, cols, 4), cols);
+  const std::vector<float> g = gram_of(h);
+  auto again = hessian::from_mean({g.data(), cols, cols}, 256);
+  REQUIRE(again);
+  CHECK(gram_of(*again) == g);
+  CHECK(again->shrinkage() == 0.0);
+  CHECK_FALSE(hessian::from_mean({g.data(), 4, 5}, 1));
+}
