@@ -71,7 +71,15 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
       const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
       if constexpr (blocked) F::load_codes(w.block(r, g), codes + i);
       const typename F::params p = params_of(w, r, g);
-      for (std::size_t j = 0; j < m; ++j) level[i + j] = static_cast<std::int8_t>(F::level(codes[i + j]));
+      std::size_t j16 = 0;
+      for (; j16 + lane_count <= m; j16 += lane_count) {  // local arrays alias nothing: these loops become vectors
+        std::uint8_t code16[lane_count];
+        std::int8_t level16[lane_count];
+        std::memcpy(code16, codes + i + j16, sizeof code16);
+        for (std::size_t k = 0; k < lane_count; ++k) level16[k] = static_cast<std::int8_t>(F::level(code16[k]));
+        std::memcpy(level + i + j16, level16, sizeof level16);
+      }
+      for (std::size_t j = j16; j < m; ++j) level[i + j] = static_cast<std::int8_t>(F::level(codes[i + j]));
       for (std::size_t j = 0; j < m; j += 16) {
         scale[(i + j) / 16] = F::scale(p, run_of(at + j));
         offset[(i + j) / 16] = F::offset(p, run_of(at + j));
