@@ -19,6 +19,7 @@
 
 #include <nbit/base/bits.hpp>
 #include <nbit/base/config.hpp>
+#include <nbit/base/elementary.hpp>
 #include <nbit/base/float16.hpp>
 #include <nbit/base/float8.hpp>
 #include <nbit/base/numeric.hpp>
@@ -146,7 +147,8 @@ inline int nearest_mxfp4(float v, float scale) {
 NBIT_NOINLINE inline void encode_mxfp4(const float* x, e8m0& e, std::uint8_t* codes) {
   const float size = nbit::abs(largest_signed<32>(x));
   // The reference takes log2 in float, which rounds up just below large powers of two, and narrows without a check.
-  const int field = size > 0.0f ? static_cast<int>(__builtin_floorf(__builtin_log2f(size))) - 2 + 127 : 0;
+  const float rounded = size > 0.0f ? static_cast<float>(log2_exact(static_cast<double>(size))) : 0.0f;
+  const int field = size > 0.0f ? static_cast<int>(__builtin_floorf(rounded)) - 2 + 127 : 0;
   e = e8m0::from_bits(static_cast<std::uint8_t>(field & 255));
   const float scale = mxfp4_scale(e);
   for (int i = 0; i < 32; ++i) codes[i] = static_cast<std::uint8_t>(nearest_mxfp4(x[i], scale));
