@@ -8,6 +8,7 @@ root=$(cd "$here/../.." && pwd)
 rm -rf "$folder"
 mkdir -p "$folder"
 cd "$folder" || exit 2
+folder=$(pwd)
 command -v make >/dev/null 2>&1 || export CMAKE_GENERATOR=Ninja
 passed=0 failed=0 skipped=0
 

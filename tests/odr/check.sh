@@ -49,7 +49,8 @@ for level in 0 2; do
   foreign wide_$level.o >f_wide.txt
   both=$(comm -12 base_$level.txt wide_$level.txt)
   compared=$((compared + $(wc -l <base_$level.txt) + $(wc -l <wide_$level.txt)))
-  shared_foreign=$((shared_foreign + $(comm -12 f_base.txt f_wide.txt | wc -l)))
+  # At -O0 that is every one-liner of std; what -O2 leaves is what a release build shares.
+  shared_foreign=$(comm -12 f_base.txt f_wide.txt | wc -l)
   if [ -n "$both" ]; then
     failed=$((failed + 1))
     if [ "$self_test" = no ]; then
@@ -62,7 +63,10 @@ for level in 0 2; do
     # shellcheck disable=SC2086
     "$compiler" main.o $order -o linked || { failed=$((failed + 1)); continue; }
     ran=$((ran + 1))
-    ./linked "$runs_wide" || { echo "linked as main.o $order: answers $?"; failed=$((failed + 1)); }
+    ./linked "$runs_wide" >answer.txt || { echo "linked as main.o $order: answers $?"; cat answer.txt; failed=$((failed + 1)); }
+    # The same bits at every level too: contraction and vectorising may not move a code or a sum.
+    [ "$ran" = 1 ] && cp answer.txt first.txt
+    cmp -s answer.txt first.txt || { echo "-O$level computes other bits than -O0"; failed=$((failed + 1)); }
     # On a machine without AVX the baseline half must not meet a wide instruction, whatever the link order.
     if command -v qemu-x86_64 >/dev/null 2>&1; then
       qemu-x86_64 -cpu Nehalem ./linked no || { echo "on Nehalem, linked as main.o $order: answers $?"; failed=$((failed + 1)); }
@@ -75,5 +79,5 @@ if [ "$self_test" = yes ]; then
   [ "$failed" = 2 ]
   exit
 fi
-echo "count: odr: $compared weak nbit functions compared, $ran programs run (AVX-512 half: $runs_wide), $shared_foreign std functions over nbit types shared, $failed failed"
+echo "count: odr: $compared weak nbit functions compared, $ran programs run (AVX-512 half: $runs_wide), $shared_foreign std functions over nbit types shared at -O2, $failed failed"
 [ "$failed" = 0 ] && [ "$compared" -gt 0 ]

@@ -67,8 +67,7 @@ void use_format(digest& d, const std::vector<float>& w, const std::vector<float>
     nbit::dequantize(tag, q->view(), {values.data(), rows, cols});
     nbit::gemv(tag, q->view(), std::span<const float>(x.data(), cols), std::span<float>(y));
     nbit::gemm(tag, q->view(), {x.data(), 2, cols}, {z.data(), 2, rows});
-    // every instruction set gives the same bits: adding one of them, or all, must not change the comparison of two
-    // units
+    // Every instruction set gives the same bits, so one of them stands for all, whichever this machine has.
     if constexpr (decltype(tag)::level == 0) {
       d.add(values.data(), values.size() * sizeof(float));
       d.add(y.data(), y.size() * sizeof(float));
