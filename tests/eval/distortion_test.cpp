@@ -41,10 +41,12 @@ TEST_CASE("relative output error from a Gram matrix equals the error of the outp
         error += e * e, energy += y * y;
       }
     const hessian h = statistics(x, cols);
-    const auto got = nbit::relative_output_error({w.data(), rows, cols}, matrix_view<const float>(v.data(), rows, cols), h);
+    const auto got =
+        nbit::relative_output_error({w.data(), rows, cols}, matrix_view<const float>(v.data(), rows, cols), h);
     REQUIRE(got);
     CHECK(std::fabs(*got - error / energy) < 1e-4 * error / energy);
-    const auto threaded = nbit::relative_output_error({w.data(), rows, cols}, matrix_view<const float>(v.data(), rows, cols), h, threads{2});
+    const auto threaded = nbit::relative_output_error({w.data(), rows, cols},
+                                                      matrix_view<const float>(v.data(), rows, cols), h, threads{2});
     CHECK(*threaded == *got);
   }
   const hessian h(4);

@@ -128,7 +128,8 @@ TEST_CASE("AWQ survives bad statistics and names bad weights") {
 TEST_CASE("folding keeps what a block computes") {
   const std::size_t inputs = 6, hidden = 4, outputs = 3;
   nbit_test::random rng(50);
-  std::vector<float> up = rng.normals((hidden + 2) * inputs), bias = rng.normals(hidden + 2), down = rng.normals(outputs * hidden);
+  std::vector<float> up = rng.normals((hidden + 2) * inputs), bias = rng.normals(hidden + 2),
+                     down = rng.normals(outputs * hidden);
   const std::vector<float> x = rng.normals(inputs);
   const std::vector<float> s = {0.5f, 2.0f, 4.0f, 1.25f};
   const auto compute = [&] {  // the last `hidden` outputs of up feed down

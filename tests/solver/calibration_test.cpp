@@ -87,7 +87,8 @@ TEST_CASE("a merge is the same from both sides, also with short panels, and equa
   std::vector<float> joined = x;
   joined.insert(joined.end(), y.begin(), y.end());
   const std::vector<float> g = gram_of(ab), expected = gram_of(statistics(joined, cols));
-  for (std::size_t k = 0; k < g.size(); ++k) CHECK(nbit::abs(g[k] - expected[k]) <= 1e-5f * (1.0f + nbit::abs(expected[k])));
+  for (std::size_t k = 0; k < g.size(); ++k)
+    CHECK(nbit::abs(g[k] - expected[k]) <= 1e-5f * (1.0f + nbit::abs(expected[k])));
   hessian none(cols);
   REQUIRE(ab.merge(none));
   CHECK(gram_of(ab) == gram_of(ba));
@@ -142,20 +143,24 @@ TEST_CASE("empty statistics are legal") {
   CHECK(nothing.mean_diagonal() == 0.0);
 }
 
-TEST_CASE("shrinkage is near 1 for independent inputs, small for many correlated tokens, and rises when tokens repeat") {
+TEST_CASE(
+    "shrinkage is near 1 for independent inputs, small for many correlated tokens, and rises when tokens repeat") {
   const std::size_t cols = 48;
   nbit_test::random rng(3);
   CHECK(statistics(rng.normals(400 * cols), cols).shrinkage() > 0.9);
   const std::vector<float> x = activations(4000, cols, 9);
   const double many = statistics(x, cols).shrinkage();
-  const double few = statistics(std::vector<float>(x.begin(), x.begin() + 200 * std::ptrdiff_t(cols)), cols).shrinkage();
+  const double few =
+      statistics(std::vector<float>(x.begin(), x.begin() + 200 * std::ptrdiff_t(cols)), cols).shrinkage();
   CHECK(many < 0.01);
   CHECK(few > 5 * many);
   // Every token sixteen times in a row carries the information of one.
   std::vector<float> repeated;
   for (std::size_t t = 0; t < 400; ++t)
-    for (int k = 0; k < 16; ++k) repeated.insert(repeated.end(), x.begin() + std::ptrdiff_t(t * cols), x.begin() + std::ptrdiff_t((t + 1) * cols));
-  const double once = statistics(std::vector<float>(x.begin(), x.begin() + 400 * std::ptrdiff_t(cols)), cols).shrinkage();
+    for (int k = 0; k < 16; ++k)
+      repeated.insert(repeated.end(), x.begin() + std::ptrdiff_t(t * cols), x.begin() + std::ptrdiff_t((t + 1) * cols));
+  const double once =
+      statistics(std::vector<float>(x.begin(), x.begin() + 400 * std::ptrdiff_t(cols)), cols).shrinkage();
   const double again = statistics(repeated, cols).shrinkage();
   CHECK(again > 0.5 * once);
   CHECK(again < 2.0 * once);

@@ -60,7 +60,8 @@ TEST_CASE("the product adds A^T B to C for every ragged m and many k") {
 }
 
 TEST_CASE("a factor multiplies back to its matrix, across block borders") {
-  for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{17}, std::size_t{63}, std::size_t{64}, std::size_t{65}, std::size_t{150}}) {
+  for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{17}, std::size_t{63}, std::size_t{64},
+                              std::size_t{65}, std::size_t{150}}) {
     const hessian h = statistics(activations(3 * n + 20, n, n), n);
     auto m = make_metric(h, {}, {}, nbit::serial{});
     REQUIRE(m);
@@ -144,7 +145,8 @@ TEST_CASE("joined columns keep the product with a block diagonal") {
       for (std::size_t k = 0; k < step; ++k) {
         double sum = joined->s[i * joined->stride + first + k];
         for (std::size_t l = 0; l < k; ++l)
-          sum += double(joined->s[i * joined->stride + first + l]) * double(scalar->s[(first + l) * scalar->stride + first + k]);
+          sum += double(joined->s[i * joined->stride + first + l]) *
+                 double(scalar->s[(first + l) * scalar->stride + first + k]);
         CHECK(std::fabs(sum - double(scalar->s[i * scalar->stride + first + k])) < 1e-5);
       }
 }

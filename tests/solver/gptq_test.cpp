@@ -37,7 +37,8 @@ void gains(const char* name, std::size_t cols = 256) {
   const auto solved = gptq<F>(view, h);
   REQUIRE(plain);
   REQUIRE(solved);
-  const double before = *nbit::relative_output_error(view, *plain, h), after = *nbit::relative_output_error(view, solved->codes, h);
+  const double before = *nbit::relative_output_error(view, *plain, h),
+               after = *nbit::relative_output_error(view, solved->codes, h);
   CHECK(all_values_finite(solved->codes));
   CHECK(solved->report.loss <= solved->report.loss_rounded);
   CHECK(after < 0.75 * before);
@@ -68,8 +69,8 @@ TEST_CASE("the executor never changes a code, a parameter or the report") {
   int compared = 0;
   const auto compare = [&](auto format, const gptq_options& o) {
     using F = decltype(format);
-    const auto one = gptq<F>(view, h, o), back = gptq<F>(view, h, o, backwards{}), two = gptq<F>(view, h, o, threads{2}),
-               three = gptq<F>(view, h, o, threads{3});
+    const auto one = gptq<F>(view, h, o), back = gptq<F>(view, h, o, backwards{}),
+               two = gptq<F>(view, h, o, threads{2}), three = gptq<F>(view, h, o, threads{3});
     REQUIRE(one);
     for (const auto* other : {&back, &two, &three}) {
       REQUIRE(*other);
@@ -180,7 +181,8 @@ TEST_CASE("statistics of any kind give finite codes and a report") {
   nbit_test::random rng(15);
   for (int k = 0; k < 20; ++k) {  // symmetric noise: indefinite
     for (std::size_t i = 0; i < cols; ++i)
-      for (std::size_t j = 0; j <= i; ++j) m[i * cols + j] = m[j * cols + i] = std::exp(20.0f * rng.normal()) * rng.normal();
+      for (std::size_t j = 0; j <= i; ++j)
+        m[i * cols + j] = m[j * cols + i] = std::exp(20.0f * rng.normal()) * rng.normal();
     solve(*hessian::from_mean({m.data(), cols, cols}));
   }
 }

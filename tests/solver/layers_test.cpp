@@ -18,9 +18,9 @@ using namespace solver_test;
 using nbit::gptq;
 using nbit::gptq_options;
 
-#define NEEDS_LAYER(var, name)                                                                         \
-  const auto var##_loaded = load_layer(name);                                                          \
-  if (!var##_loaded) SKIP("data folder has no layers/" << (name) << " (set NBIT_DATA to run)"); \
+#define NEEDS_LAYER(var, name)                                                                                         \
+  const auto var##_loaded = load_layer(name);                                                                          \
+  if (!var##_loaded) SKIP("data folder has no layers/" << (name) << " (set NBIT_DATA to run)");                        \
   const layer& var = *var##_loaded
 
 namespace {
@@ -53,8 +53,10 @@ void same_as_peers(const layer& l, int data_group) {
     REQUIRE(ordered);
     CHECK(near(l.on_eval(ordered->codes), l.peer("gptq_published_actorder_damp0.01", "eval", Bits, data_group), 0.02));
   };
-  if (data_group == 128) check(peer_grid<Bits, 128>{});
-  else check(peer_grid<Bits, nbit::per_row>{});
+  if (data_group == 128)
+    check(peer_grid<Bits, 128>{});
+  else
+    check(peer_grid<Bits, nbit::per_row>{});
 }
 
 template <int Bits>

@@ -47,7 +47,8 @@ void searches(double ratio) {
   REQUIRE(weighted);
   const double e0 = weighted_error(w, rows, cols, *plain, {}), e1 = weighted_error(w, rows, cols, *searched, {});
   CHECK(e1 <= ratio * e0);
-  const double w1 = weighted_error(w, rows, cols, *searched, importance), w2 = weighted_error(w, rows, cols, *weighted, importance);
+  const double w1 = weighted_error(w, rows, cols, *searched, importance),
+               w2 = weighted_error(w, rows, cols, *weighted, importance);
   CHECK(w2 < w1);
   CHECK(w2 <= weighted_error(w, rows, cols, *plain, importance));
   CHECK(same(*searched, *nbit::round_with_search<F>(view, {}, {}, backwards{})));
@@ -85,7 +86,8 @@ TEST_CASE("rounding to nearest is fit and code of every group, also a ragged one
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t c = 0; c < cols; ++c) {
       const std::size_t first = c / 32 * 32;
-      const auto p = F::fit(std::span<const float>(w).subspan(r * cols + first, std::min(cols - first, std::size_t{32})), {});
+      const auto p =
+          F::fit(std::span<const float>(w).subspan(r * cols + first, std::min(cols - first, std::size_t{32})), {});
       CHECK(int(q->row_codes(r)[c]) == F::code(w[r * cols + c], p, int(c % 32)));
     }
   using T = stored_grid<4, nbit::per_tensor>;
@@ -96,7 +98,8 @@ TEST_CASE("rounding to nearest is fit and code of every group, also a ragged one
   for (std::size_t k = 0; k < w.size(); ++k) CHECK(int(whole->codes[k]) == T::code(w[k], p, int(k % cols)));
   // A view with a stride sees the same numbers.
   std::vector<float> wide(rows * 60, 9.0f);
-  for (std::size_t r = 0; r < rows; ++r) std::copy_n(w.begin() + std::ptrdiff_t(r * cols), cols, wide.begin() + std::ptrdiff_t(r * 60));
+  for (std::size_t r = 0; r < rows; ++r)
+    std::copy_n(w.begin() + std::ptrdiff_t(r * cols), cols, wide.begin() + std::ptrdiff_t(r * 60));
   const matrix_view<const float> strided(wide.data(), rows, cols, 60);
   CHECK(same(*whole, *nbit::round_to_nearest<T>(strided)));
   CHECK(same(*q, *nbit::round_to_nearest<F>(strided)));
@@ -114,7 +117,8 @@ TEST_CASE("rounding refuses what it cannot hold") {
   CHECK(nbit::round_to_nearest<checkerboard>({w.data(), 2, 39}).error().code == nbit::errc::shape);
   std::vector<float> importance(40, 1.0f);
   importance[3] = -1.0f;
-  CHECK(nbit::round_with_search<stored_grid<4, 32>>({w.data(), 2, 40}, importance).error().code == nbit::errc::not_finite);
+  CHECK(nbit::round_with_search<stored_grid<4, 32>>({w.data(), 2, 40}, importance).error().code ==
+        nbit::errc::not_finite);
   importance.resize(39);
   CHECK(nbit::round_to_nearest<stored_grid<4, 32>>({w.data(), 2, 40}, importance).error().code == nbit::errc::shape);
   const auto empty = nbit::round_with_search<stored_grid<4, 32>>(matrix_view<const float>(nullptr, 0, 40));

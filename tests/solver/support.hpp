@@ -18,10 +18,10 @@
 #include <nbit/base/float16.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/numeric.hpp>
-#include <nbit/eval/distortion.hpp>
 #include <nbit/format/uniform.hpp>
-#include <nbit/solver/calibration.hpp>
 #include <nbit/tensor/encode.hpp>
+#include <nbit/solver/calibration.hpp>
+#include <nbit/eval/distortion.hpp>
 
 #include "support/data.hpp"
 #include "support/json.hpp"
@@ -36,16 +36,22 @@ using nbit::matrix_view;
 /// Asymmetric formats as the peers have them: f32 scales for parity, f16 as files store them.
 template <int Bits, int Group>
 struct peer_grid
-    : nbit::uniform<nbit::scheme{.bits = Bits, .group = Group, .symmetry = nbit::symmetry::asymmetric, .scale = nbit::scale_type::f32}> {};
+    : nbit::uniform<nbit::scheme{
+          .bits = Bits, .group = Group, .symmetry = nbit::symmetry::asymmetric, .scale = nbit::scale_type::f32}> {};
 template <int Bits, int Group>
 struct stored_grid
-    : nbit::uniform<nbit::scheme{.bits = Bits, .group = Group, .symmetry = nbit::symmetry::asymmetric, .scale = nbit::scale_type::f16}> {};
+    : nbit::uniform<nbit::scheme{
+          .bits = Bits, .group = Group, .symmetry = nbit::symmetry::asymmetric, .scale = nbit::scale_type::f16}> {};
 
 /// A user's own format: powers of two with a sign, 16 weights to a scale.
 struct powers {
   static constexpr int bits = 3, group = 16;
-  struct params { nbit::f16 scale; };
-  static float level(int c) { return (c & 4 ? -1.0f : 1.0f) * (std::array<float, 4>{0.0f, 0.25f, 0.5f, 1.0f})[std::size_t(c & 3)]; }
+  struct params {
+    nbit::f16 scale;
+  };
+  static float level(int c) {
+    return (c & 4 ? -1.0f : 1.0f) * (std::array<float, 4>{0.0f, 0.25f, 0.5f, 1.0f})[std::size_t(c & 3)];
+  }
   static params fit(std::span<const float> w, std::span<const float>) {
     float most = 0;
     for (const float v : w) most = std::max(most, nbit::abs(v));
@@ -63,7 +69,9 @@ struct powers {
 /// A lattice of pairs: the checkerboard D2 (sums of coordinates even), 4 bits a coordinate, 32 weights to a scale.
 struct checkerboard {
   static constexpr int bits = 8, group = 32, step = 2;
-  struct params { float scale; };
+  struct params {
+    float scale;
+  };
   static params fit(std::span<const float> w, std::span<const float>) {
     float most = 0;
     for (const float v : w) most = std::max(most, nbit::abs(v));
@@ -139,7 +147,8 @@ inline std::vector<float> gram_of(const hessian& h) {
 
 template <class F>
 bool same(const nbit::coded_matrix<F>& a, const nbit::coded_matrix<F>& b) {
-  return a.rows == b.rows && a.cols == b.cols && std::equal(a.codes.begin(), a.codes.end(), b.codes.begin(), b.codes.end()) &&
+  return a.rows == b.rows && a.cols == b.cols &&
+         std::equal(a.codes.begin(), a.codes.end(), b.codes.begin(), b.codes.end()) &&
          a.params.size() == b.params.size() &&
          (a.params.size() == 0 ||
           std::memcmp(static_cast<const void*>(a.params.data()), static_cast<const void*>(b.params.data()),
@@ -165,14 +174,19 @@ struct layer {
   /// A peer's figure: "calib" or "eval" of a method; NaN if there is none.
   double peer(const std::string& method, const char* which, int bits = 0, int group = 0) const {
     for (const nbit_test::json& r : peers["results"].items)
-      if (r["method"].text == method && (bits == 0 || r["bits"].integer() == bits) && (group == 0 || r["group"].integer() == group))
+      if (r["method"].text == method && (bits == 0 || r["bits"].integer() == bits) &&
+          (group == 0 || r["group"].integer() == group))
         return r[which].number();
     return std::nan("");
   }
   template <class Codes>
-  double on_calib(const Codes& q) const { return *nbit::relative_output_error(w(), q, calib); }
+  double on_calib(const Codes& q) const {
+    return *nbit::relative_output_error(w(), q, calib);
+  }
   template <class Codes>
-  double on_eval(const Codes& q) const { return *nbit::relative_output_error(w(), q, eval); }
+  double on_eval(const Codes& q) const {
+    return *nbit::relative_output_error(w(), q, eval);
+  }
 };
 
 inline hessian half_precision_tokens(const nbit_test::st_tensor& t) {

@@ -12,11 +12,11 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
+#include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/tensor/encode.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/solver/calibration.hpp>
 #include <nbit/solver/quadratic.hpp>
-#include <nbit/tensor/coded_matrix.hpp>
-#include <nbit/tensor/encode.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -34,7 +34,8 @@ inline namespace NBIT_TAG {
 /// Compares two matrices of one shape, number by number.  Errors: shape.
 inline result<weight_distortion> distortion(matrix_view<const float> w, matrix_view<const float> approximation) {
   NBIT_EXACT
-  if (!(w.shape() == approximation.shape())) return make_error(errc::shape, "matrices differ in shape", "equal rows and columns");
+  if (!(w.shape() == approximation.shape()))
+    return make_error(errc::shape, "matrices differ in shape", "equal rows and columns");
   weight_distortion out;
   double sum = 0, energy = 0;
   for (std::size_t r = 0; r < w.rows; ++r)
@@ -55,8 +56,11 @@ template <class Executor = serial>
 inline result<double> relative_output_error(matrix_view<const float> w, matrix_view<const float> approximation,
                                             const hessian& h, Executor&& ex = {}) {
   using namespace detail;
-  if (!(w.shape() == approximation.shape())) return make_error(errc::shape, "matrices differ in shape", "equal rows and columns");
-  if (w.cols != h.cols()) return make_error(errc::shape, "statistics have another number of columns than the weights", "one input for each column");
+  if (!(w.shape() == approximation.shape()))
+    return make_error(errc::shape, "matrices differ in shape", "equal rows and columns");
+  if (w.cols != h.cols())
+    return make_error(errc::shape, "statistics have another number of columns than the weights",
+                      "one input for each column");
   if (w.empty()) return 0.0;
   const std::size_t cols = w.cols, stride = (cols + 15) / 16 * 16, tasks = (w.rows + panel_rows - 1) / panel_rows;
   auto gram = buffer<float>::zeros(cols * stride);

@@ -1,7 +1,8 @@
-// nbit/solver/awq.hpp — channel scales that protect the weights of large inputs, and clipping, from the Gram matrix alone.
+// nbit/solver/awq.hpp — channel scales that protect the weights of large inputs, and clipping, from the Gram matrix
+// alone.
 //
-// W x = (W diag(s)) (diag(1/s) x): columns of strong inputs are stored larger, so their rounding errors count less; 1/s is
-// folded into whatever produces x (solver/fold.hpp). Every candidate is judged by tr(E H E^T), which is the exact
+// W x = (W diag(s)) (diag(1/s) x): columns of strong inputs are stored larger, so their rounding errors count less; 1/s
+// is folded into whatever produces x (solver/fold.hpp). Every candidate is judged by tr(E H E^T), which is the exact
 // squared error of the outputs on the calibration tokens; no activations are kept. Leaving the weights as they are is
 // always a candidate.  Ref: Lin et al. 2024; the scale's form with both statistics is AutoAWQ's "duo scaling".
 // SPDX-License-Identifier: MIT
@@ -20,11 +21,11 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
+#include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/tensor/encode.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/solver/calibration.hpp>
 #include <nbit/solver/quadratic.hpp>
-#include <nbit/tensor/coded_matrix.hpp>
-#include <nbit/tensor/encode.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -32,11 +33,11 @@ namespace nbit {
 
 /// The grid of the search.
 struct awq_options {
-  int steps = 20;        // exponents tried: 0/steps ... (steps - 1)/steps; 0: no scaling, 1 to 1000
-  bool duo = true;       // s = |x|^r / |w|^(1-r) with relative weight magnitudes; false: s = |x|^r
-  bool clip = true;      // then search a limit for the weights of every group
-  int clip_steps = 14;   // limits tried: largest |w| times 1, 1 - 1/20, 1 - 2/20 ...; 1 to 19
-  bool shrink = true;    // take the sampling noise out of the correlations (hessian::shrinkage)
+  int steps = 20;       // exponents tried: 0/steps ... (steps - 1)/steps; 0: no scaling, 1 to 1000
+  bool duo = true;      // s = |x|^r / |w|^(1-r) with relative weight magnitudes; false: s = |x|^r
+  bool clip = true;     // then search a limit for the weights of every group
+  int clip_steps = 14;  // limits tried: largest |w| times 1, 1 - 1/20, 1 - 2/20 ...; 1 to 19
+  bool shrink = true;   // take the sampling noise out of the correlations (hessian::shrinkage)
 };
 
 /// Scaled and clipped weights, ready for any solver.
@@ -50,6 +51,11 @@ struct awq_result {
   double loss_scaled = 0;   // after scaling
   double loss = 0;          // after scaling and clipping
   double energy = 0;        // of all-zero weights
+
+  NBIT_INLINE awq_result() noexcept = default;
+  NBIT_INLINE awq_result(awq_result&&) noexcept = default;
+  NBIT_INLINE awq_result& operator=(awq_result&&) noexcept = default;
+  NBIT_INLINE ~awq_result() = default;
 
   [[nodiscard]] NBIT_INLINE matrix_view<const float> view() const { return {weights.data(), rows, cols}; }
 };
@@ -85,7 +91,7 @@ struct awq_rows {
 inline awq_rows rows_of(const awq_job& job, std::size_t task) {
   std::size_t k = 0;
   while (job.first_panel[k + 1] <= task) ++k;
-  awq_rows r;
+  awq_rows r = {};
   r.w = job.linears[k];
   r.first = (task - job.first_panel[k]) * panel_rows;
   r.count = r.w.rows - r.first < panel_rows ? r.w.rows - r.first : panel_rows;
@@ -99,6 +105,11 @@ struct awq_scratch {
   buffer<float> floats;  // panel (cols x 32), row, values
   buffer<code_t<F>> codes;
   buffer<typename F::params> params;
+
+  NBIT_INLINE awq_scratch() noexcept = default;
+  NBIT_INLINE awq_scratch(awq_scratch&&) noexcept = default;
+  NBIT_INLINE awq_scratch& operator=(awq_scratch&&) noexcept = default;
+  NBIT_INLINE ~awq_scratch() = default;
 
   NBIT_INLINE bool make(std::size_t cols) {
     auto f = buffer<float>::make(cols * (2 * panel_rows + 2));
@@ -130,7 +141,8 @@ inline bool score_panel(const awq_job& job, std::size_t task, double* losses) {
       }
       const float* const s = job.scales + k * cols;
       for (std::size_t c = 0; c < cols; ++c) row[c] = w[c] * s[c];
-      round_row<F>({row, cols}, {job.importance + k * cols, cols}, memory.codes.data(), memory.params.data(), {values, cols});
+      round_row<F>({row, cols}, {job.importance + k * cols, cols}, memory.codes.data(), memory.params.data(),
+                   {values, cols});
       for (std::size_t c = 0; c < cols; ++c) {
         const float e = values[c] / s[c] - w[c];
         panel[c * panel_rows + r] = is_finite(e) ? e : 0.0f;
@@ -185,7 +197,8 @@ inline bool clip_panel(const awq_job& job, std::size_t task, int limits, float* 
       }
       quadratic_form(job.gram + first * job.stride + first, job.stride, n, panel, sums);
       for (std::size_t r = 0; r < rows.count; ++r)
-        if (k == 0 || sums[r] < least[r]) least[r] = sums[r], best[r] = largest[r] * (1.0f - static_cast<float>(k) / 20.0f);
+        if (k == 0 || sums[r] < least[r])
+          least[r] = sums[r], best[r] = largest[r] * (1.0f - static_cast<float>(k) / 20.0f);
     }
     for (std::size_t r = 0; r < rows.count; ++r)
       for (std::size_t c = 0; c < n; ++c) {
@@ -195,7 +208,8 @@ inline bool clip_panel(const awq_job& job, std::size_t task, int limits, float* 
   }
   for (std::size_t i = 0; i < cols * panel_rows; ++i) panel[i] = 0.0f;
   for (std::size_t r = 0; r < rows.count; ++r) {
-    round_row<F>({stacked + r * cols, cols}, {job.importance, cols}, memory.codes.data(), memory.params.data(), {values, cols});
+    round_row<F>({stacked + r * cols, cols}, {job.importance, cols}, memory.codes.data(), memory.params.data(),
+                 {values, cols});
     for (std::size_t c = 0; c < cols; ++c) {
       const float e = values[c] / job.scales[c] - rows.w(rows.first + r, c);
       panel[c * panel_rows + r] = is_finite(e) ? e : 0.0f;
@@ -247,25 +261,34 @@ inline void scale_candidate(std::span<const float> x, std::span<const float> w, 
 /// Scales and clips linears that share one input; F is the format they will be stored in.
 /// Errors: shape (linears or statistics of different widths; a row that F cannot hold), not_finite with row and column
 /// of the first bad weight, invalid_option, out_of_memory.
-/// Cost: rows cols^2 / 2 multiply-adds for each step, rows cols group / 2 for each limit at every third step, and as many
-/// encodings.
+/// Cost: rows cols^2 / 2 multiply-adds for each step, rows cols group / 2 for each limit at every third step, and as
+/// many encodings.
 template <weight_format F, class Executor = serial>
 result<awq_result> awq(std::span<const matrix_view<const float>> linears, const hessian& h, const awq_options& o = {},
                        Executor&& ex = {}) {
-  static_assert(F::group != per_tensor, "nbit::awq: a format with one group per tensor gives scales nothing to act on; use a group or per_row");
+  static_assert(F::group != per_tensor,
+                "nbit::awq: a format with one group per tensor gives scales nothing to act on; use a group or per_row");
   using namespace detail;
-  if (o.steps < 0 || o.steps > 1000) return make_error(errc::invalid_option, "number of exponents is out of range", "0 to 1000").about("steps").with(o.steps);
-  if (o.clip_steps < 1 || o.clip_steps > 19) return make_error(errc::invalid_option, "number of limits is out of range", "1 to 19").about("clip_steps").with(o.clip_steps);
+  if (o.steps < 0 || o.steps > 1000)
+    return make_error(errc::invalid_option, "number of exponents is out of range", "0 to 1000")
+        .about("steps")
+        .with(o.steps);
+  if (o.clip_steps < 1 || o.clip_steps > 19)
+    return make_error(errc::invalid_option, "number of limits is out of range", "1 to 19")
+        .about("clip_steps")
+        .with(o.clip_steps);
   const std::size_t cols = h.cols(), stride = (cols + 15) / 16 * 16;
   if (!fits_format<F>(cols)) return shape_error<F>(cols);
   awq_result out;
   out.cols = cols;
   auto starts = buffer<std::size_t>::zeros(2 * (linears.size() + 1));
   if (!starts) return starts.error();
-  const std::span<std::size_t> first_panel = starts->span().first(linears.size() + 1), first_row = starts->span().subspan(linears.size() + 1);
+  const std::span<std::size_t> first_panel = starts->span().first(linears.size() + 1),
+                               first_row = starts->span().subspan(linears.size() + 1);
   for (std::size_t k = 0; k < linears.size(); ++k) {
     if (linears[k].cols != cols)
-      return make_error(errc::shape, "a linear has another number of columns than the statistics", "one input for each column")
+      return make_error(errc::shape, "a linear has another number of columns than the statistics",
+                        "one input for each column")
           .with(static_cast<std::int64_t>(linears[k].cols));
     if (auto fine = all_finite(linears[k]); !fine) return fine.error();
     first_panel[k + 1] = first_panel[k] + (linears[k].rows + panel_rows - 1) / panel_rows;
@@ -292,7 +315,8 @@ result<awq_result> awq(std::span<const matrix_view<const float>> linears, const 
   for (std::size_t c = 0; c < cols; ++c) out.scales[c] = 1.0f;
   if (out.rows == 0 || cols == 0) return out;
 
-  const std::span<float> x = statistics->span().first(cols), w = statistics->span().subspan(cols, cols), square = statistics->span().subspan(2 * cols);
+  const std::span<float> x = statistics->span().first(cols), w = statistics->span().subspan(cols, cols),
+                         square = statistics->span().subspan(2 * cols);
   const double mean = h.mean_diagonal();
   out.shrinkage = o.shrink ? h.shrinkage() : 0.0;
   h.write({gram->data(), cols, cols, stride}, out.shrinkage, mean > 0 ? 1.0 / mean : 1.0);
@@ -323,7 +347,7 @@ result<awq_result> awq(std::span<const matrix_view<const float>> linears, const 
     for (std::size_t c = 0; c < cols; ++c) importance[k * cols + c] = square[c] / (s[c] * s[c]);
   }
 
-  awq_job job;
+  awq_job job = {};
   job.linears = linears, job.first_panel = first_panel, job.first_row = first_row;
   job.gram = gram->data(), job.cols = cols, job.stride = stride, job.candidates = candidates;
   job.scales = grid->data(), job.importance = importance;
@@ -342,9 +366,12 @@ result<awq_result> awq(std::span<const matrix_view<const float>> linears, const 
   for (std::size_t k = 0; k <= candidates; ++k) {
     double total = 0;
     for (std::size_t t = 0; t < tasks; ++t) total += loss[t * (candidates + 1) + k];
-    if (k == candidates) out.energy = total;
-    else if (k == 0) out.loss_rounded = out.loss_scaled = total;
-    else if (total < out.loss_scaled) out.loss_scaled = total, best = k;
+    if (k == candidates)
+      out.energy = total;
+    else if (k == 0)
+      out.loss_rounded = out.loss_scaled = total;
+    else if (total < out.loss_scaled)
+      out.loss_scaled = total, best = k;
   }
   // Clipping likes milder scales than plain rounding does: the choice is made again with it, over every third exponent.
   float* const stacked = out.weights.data();

@@ -1,8 +1,9 @@
 // nbit/solver/calibration.hpp — what solvers know about a layer's inputs: the Gram matrix X^T X, streamed and merged.
 //
-// Order    tokens are collected into panels of 128, whatever the batches were; a panel is multiplied in f32 in token order
-//          and added to f64 sums. So the result depends on the stream of tokens alone, to the last bit: not on how it was
-//          cut into batches, not on threads. Reading never flushes: a short panel is added on the fly.
+// Order    tokens are collected into panels of 128, whatever the batches were; a panel is multiplied in f32 in token
+// order
+//          and added to f64 sums. So the result depends on the stream of tokens alone, to the last bit: not on how it
+//          was cut into batches, not on threads. Reading never flushes: a short panel is added on the fly.
 // Storage  the lower triangle in tiles of 16 x 16 doubles, 4 cols^2 bytes, plus one panel.
 // Also     mean |x|, max |x|, mean square (llama.cpp's imatrix), token and sequence counts, and the shrinkage intensity
 //          (Ledoit and Wolf 2004, with the diagonal as target): how far the sampled correlations are to be trusted.
@@ -35,19 +36,24 @@ struct gram_sums {
   static constexpr std::size_t tile = 16, panel_tokens = 128;
 
   std::size_t cols = 0, strips = 0;
-  std::size_t pending = 0;            // tokens in the panel
-  std::uint64_t tokens = 0;           // all of them, the pending ones too
+  std::size_t pending = 0;   // tokens in the panel
+  std::uint64_t tokens = 0;  // all of them, the pending ones too
   std::uint64_t sequences = 0;
-  std::uint64_t blocks = 0;           // panels folded
-  double block_tokens_square = 0;     // sum over panels of tokens^2
-  double block_square = 0;            // sum over panels of the squared off-diagonal entries of the panel's own X^T X
-  double token_square = 0;            // the same with every token a panel of its own: |x|^4 - sum_i x_i^4
-  bool magnitudes = true;             // false when a matrix was given instead of tokens
-  buffer<double> tiles;               // tile (i, j), j <= i, at (i (i + 1) / 2 + j) * 256, row-major
-  buffer<double> sum_abs;             // strips * 16
-  buffer<float> max_abs;              // strips * 16
-  buffer<float> panel;                // strip by strip, token by token, 16 columns
-  buffer<double> strip_square;        // block_square's parts of the panel being folded
+  std::uint64_t blocks = 0;        // panels folded
+  double block_tokens_square = 0;  // sum over panels of tokens^2
+  double block_square = 0;         // sum over panels of the squared off-diagonal entries of the panel's own X^T X
+  double token_square = 0;         // the same with every token a panel of its own: |x|^4 - sum_i x_i^4
+  bool magnitudes = true;          // false when a matrix was given instead of tokens
+  buffer<double> tiles;            // tile (i, j), j <= i, at (i (i + 1) / 2 + j) * 256, row-major
+  buffer<double> sum_abs;          // strips * 16
+  buffer<float> max_abs;           // strips * 16
+  buffer<float> panel;             // strip by strip, token by token, 16 columns
+  buffer<double> strip_square;     // block_square's parts of the panel being folded
+
+  NBIT_INLINE gram_sums() noexcept = default;
+  NBIT_INLINE gram_sums(gram_sums&&) noexcept = default;
+  NBIT_INLINE gram_sums& operator=(gram_sums&&) noexcept = default;
+  NBIT_INLINE ~gram_sums() = default;
 
   NBIT_INLINE static std::size_t tile_at(std::size_t i, std::size_t j) { return (i * (i + 1) / 2 + j) * tile * tile; }
 };
@@ -59,7 +65,8 @@ namespace detail {
 inline result<void> gram_allocate(gram_sums& g, std::size_t cols) {
   g.cols = cols, g.strips = (cols + gram_sums::tile - 1) / gram_sums::tile;
   const std::size_t padded = g.strips * gram_sums::tile;
-  if (g.strips > (std::size_t{1} << 24)) return make_error(errc::overflow, "too many columns for a Gram matrix", "up to 2^28");
+  if (g.strips > (std::size_t{1} << 24))
+    return make_error(errc::overflow, "too many columns for a Gram matrix", "up to 2^28");
   auto tiles = buffer<double>::zeros(gram_sums::tile_at(g.strips, 0));
   auto sum_abs = buffer<double>::zeros(padded);
   auto max_abs = buffer<float>::zeros(padded);
@@ -82,7 +89,8 @@ inline void gram_tile(const gram_sums& g, std::size_t i, std::size_t j, std::siz
   add_product(out, tile, g.panel.data() + i * stride, tile, g.panel.data() + j * stride, tile, tile, tile, tokens);
 }
 
-/// The squares of a tile's entries off the matrix's diagonal; a tile below the diagonal counts for its mirror image too.
+/// The squares of a tile's entries off the matrix's diagonal; a tile below the diagonal counts for its mirror image
+/// too.
 template <class T>
 inline double tile_square(const T* t, bool diagonal) {
   NBIT_EXACT
@@ -199,7 +207,8 @@ inline void gram_each_tile(const gram_sums& g, bool diagonal_only, Visit&& visit
     for (std::size_t j = diagonal_only ? i : 0; j <= i; ++j) {
       const double* const from = g.tiles.data() + gram_sums::tile_at(i, j);
       gram_tile(g, i, j, g.pending, product);
-      for (std::size_t k = 0; k < gram_sums::tile * gram_sums::tile; ++k) sums[k] = from[k] + static_cast<double>(product[k]);
+      for (std::size_t k = 0; k < gram_sums::tile * gram_sums::tile; ++k)
+        sums[k] = from[k] + static_cast<double>(product[k]);
       visit(i, j, sums, product);
     }
 }
@@ -278,7 +287,8 @@ inline result<void> gram_from_mean(gram_sums& g, matrix_view<const float> mean, 
       double* const sums = g.tiles.data() + gram_sums::tile_at(r / gram_sums::tile, c / gram_sums::tile);
       const double v = static_cast<double>(mean(r, c)) * static_cast<double>(tokens);
       sums[(r % gram_sums::tile) * gram_sums::tile + c % gram_sums::tile] = v;
-      if (r / gram_sums::tile == c / gram_sums::tile) sums[(c % gram_sums::tile) * gram_sums::tile + r % gram_sums::tile] = v;
+      if (r / gram_sums::tile == c / gram_sums::tile)
+        sums[(c % gram_sums::tile) * gram_sums::tile + r % gram_sums::tile] = v;
     }
   g.tokens = tokens, g.magnitudes = false;
   return {};
@@ -301,7 +311,10 @@ inline void gram_mean_abs(const gram_sums& g, std::span<float> out) {
 /// Memory: 4 cols^2 bytes for the sums, 512 cols bytes for the panel.
 class hessian {
  public:
-  NBIT_INLINE hessian() = default;
+  NBIT_INLINE hessian() noexcept = default;
+  NBIT_INLINE hessian(hessian&&) noexcept = default;
+  NBIT_INLINE hessian& operator=(hessian&&) noexcept = default;
+  NBIT_INLINE ~hessian() = default;
   /// For inputs of cols numbers; memory is taken by the first add.
   NBIT_INLINE explicit hessian(std::size_t cols) { sums_.cols = cols; }
   /// The same with its memory.  Errors: out_of_memory, overflow.
@@ -315,7 +328,8 @@ class hessian {
   /// Errors: shape if not square, out_of_memory.
   NBIT_INLINE static result<hessian> from_mean(matrix_view<const float> mean, std::uint64_t tokens = 1) {
     if (mean.rows != mean.cols)
-      return make_error(errc::shape, "Gram matrix is not square", "as many rows as columns").with(static_cast<std::int64_t>(mean.rows));
+      return make_error(errc::shape, "Gram matrix is not square", "as many rows as columns")
+          .with(static_cast<std::int64_t>(mean.rows));
     result<hessian> h = make(mean.cols);
     if (h)
       if (auto done = detail::gram_from_mean(h->sums_, mean, tokens); !done) return done.error();
@@ -335,8 +349,8 @@ class hessian {
   /// Counts the end of a sequence (a text, a window).
   NBIT_INLINE void end_sequence() { ++sums_.sequences; }
 
-  /// Adds the statistics of another stream. merge(a, b) and merge(b, a) are equal to the last bit; so the order in which
-  /// many are merged is the only order that matters.  Errors: shape, out_of_memory.
+  /// Adds the statistics of another stream. merge(a, b) and merge(b, a) are equal to the last bit; so the order in
+  /// which many are merged is the only order that matters.  Errors: shape, out_of_memory.
   NBIT_INLINE result<void> merge(const hessian& other) {
     if (other.sums_.cols != sums_.cols)
       return make_error(errc::shape, "statistics have different numbers of columns", "the same layer's inputs")
@@ -380,8 +394,8 @@ class hessian {
     return sums_.tiles.empty() ? 0.0 : detail::gram_mean_diagonal(sums_);
   }
 
-  /// Writes the mean Gram matrix times scale; column c at place[c] (empty: at c), off-diagonal entries times 1 - shrinkage.
-  /// Needs: out is cols x cols, place is empty or a permutation.
+  /// Writes the mean Gram matrix times scale; column c at place[c] (empty: at c), off-diagonal entries times 1 -
+  /// shrinkage. Needs: out is cols x cols, place is empty or a permutation.
   NBIT_INLINE void write(matrix_view<float> out, double shrinkage = 0.0, double scale = 1.0,
                          std::span<const std::uint32_t> place = {}) const {
     NBIT_EXPECTS(out.rows == sums_.cols && out.cols == sums_.cols, "a cols x cols matrix");

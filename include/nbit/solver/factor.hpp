@@ -1,9 +1,10 @@
-// nbit/solver/factor.hpp — a Gram matrix made safe to solve with, and its factor H = (S + I) D (S + I)^T, S strictly upper.
+// nbit/solver/factor.hpp — a Gram matrix made safe to solve with, and its factor H = (S + I) D (S + I)^T, S strictly
+// upper.
 //
 // With this factor the loss of an error E is sum_j D_j |e_j + sum_{i<j} e_i S_ij|^2: rounding column j of
 // W + (W - W^) S to nearest is GPTQ, and no inverse is needed (Chee et al. 2023). A metric never fails to exist: where
-// the factorization breaks down the damping grows, then small diagonals are raised, and at last only the diagonal stays,
-// which makes every solver a weighted rounding. The report says which rung was taken.
+// the factorization breaks down the damping grows, then small diagonals are raised, and at last only the diagonal
+// stays, which makes every solver a weighted rounding. The report says which rung was taken.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_SOLVER_FACTOR_HPP
 #define NBIT_SOLVER_FACTOR_HPP
@@ -56,7 +57,12 @@ struct metric {
   buffer<float> h;  // the damped matrix, full and symmetric; padded columns are zero
   buffer<float> s;  // S above the diagonal (the rest is unspecified)
   buffer<float> d;  // D
-  metric_report report;
+  metric_report report = {};
+
+  NBIT_INLINE metric() noexcept = default;
+  NBIT_INLINE metric(metric&&) noexcept = default;
+  NBIT_INLINE metric& operator=(metric&&) noexcept = default;
+  NBIT_INLINE ~metric() = default;
 };
 
 inline namespace NBIT_TAG {
@@ -65,12 +71,13 @@ namespace detail {
 inline constexpr std::size_t factor_block = 64;
 
 /// Factors the last block (rows and columns first .. last) in double; false when a pivot is not safely positive.
-inline bool factor_diagonal(float* s, std::size_t stride, float* d, std::size_t first, std::size_t last, const float* diagonal,
-                            double* block) {
+inline bool factor_diagonal(float* s, std::size_t stride, float* d, std::size_t first, std::size_t last,
+                            const float* diagonal, double* block) {
   NBIT_EXACT
   const std::size_t n = last - first;
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = i; j < n; ++j) block[i * factor_block + j] = static_cast<double>(s[(first + i) * stride + first + j]);
+    for (std::size_t j = i; j < n; ++j)
+      block[i * factor_block + j] = static_cast<double>(s[(first + i) * stride + first + j]);
   for (std::size_t k = n; k-- > 0;) {
     const double pivot = block[k * factor_block + k];
     if (!(pivot > 4e-7 * static_cast<double>(diagonal[first + k])) || !(pivot < 1e30)) return false;
@@ -82,7 +89,8 @@ inline bool factor_diagonal(float* s, std::size_t stride, float* d, std::size_t 
     for (std::size_t i = 0; i < k; ++i) block[i * factor_block + k] /= pivot;
   }
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = i + 1; j < n; ++j) s[(first + i) * stride + first + j] = static_cast<float>(block[i * factor_block + j]);
+    for (std::size_t j = i + 1; j < n; ++j)
+      s[(first + i) * stride + first + j] = static_cast<float>(block[i * factor_block + j]);
   return true;
 }
 
@@ -90,8 +98,8 @@ inline bool factor_diagonal(float* s, std::size_t stride, float* d, std::size_t 
 /// transposed: 2 * factor_block * stride floats of scratch; block: factor_block^2 doubles.
 /// Cost: cols^3 / 3 multiply-adds.
 template <class Executor>
-inline bool factor_upper(float* s, std::size_t cols, std::size_t stride, float* d, const float* diagonal, float* transposed,
-                         double* block, Executor&& ex) {
+inline bool factor_upper(float* s, std::size_t cols, std::size_t stride, float* d, const float* diagonal,
+                         float* transposed, double* block, Executor&& ex) {
   float* const scaled = transposed + factor_block * stride;
   for (std::size_t b = (cols + factor_block - 1) / factor_block; b-- > 0;) {
     const std::size_t first = b * factor_block, last = first + factor_block < cols ? first + factor_block : cols;
@@ -142,8 +150,10 @@ inline void clean_metric(metric& m) {
         row[i] = 0.0f, dropped = true;
       }
     }
-    if (m.d[j] == 0.0f) ++m.report.dead_columns;
-    else if (dropped || !usable(m.d[j])) ++m.report.cleaned_columns;
+    if (m.d[j] == 0.0f)
+      ++m.report.dead_columns;
+    else if (dropped || !usable(m.d[j]))
+      ++m.report.cleaned_columns;
   }
 }
 

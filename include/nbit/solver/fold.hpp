@@ -33,12 +33,14 @@ inline result<void> check_scales(std::span<const float> scales) {
   for (std::size_t c = 0; c < scales.size(); ++c)
     if (!(is_finite(scales[c]) && scales[c] > 0.0f))
       return make_error(errc::invalid_option, "scale is not a positive finite number", "numbers above 0")
-          .about("scales").at(std::int64_t{0}, static_cast<std::int64_t>(c));
+          .about("scales")
+          .at(std::int64_t{0}, static_cast<std::int64_t>(c));
   return {};
 }
 }  // namespace detail
 
-/// Divides what a norm hands on by the scales. bias: the norm's, or empty.  Errors: shape, invalid_option; then nothing changed.
+/// Divides what a norm hands on by the scales. bias: the norm's, or empty.  Errors: shape, invalid_option; then nothing
+/// changed.
 inline result<void> fold_into_norm(std::span<float> weight, std::span<float> bias, std::span<const float> scales,
                                    norm_weight kind = norm_weight::plain) {
   NBIT_EXACT
@@ -58,7 +60,8 @@ inline result<void> fold_into_norm(std::span<float> weight, std::span<float> bia
 /// invalid_option; then nothing changed.
 inline result<void> fold_into_rows(matrix_view<float> producer, std::span<float> bias, std::span<const float> scales) {
   if (producer.rows < scales.size() || (!bias.empty() && bias.size() != producer.rows))
-    return make_error(errc::shape, "producer has fewer outputs than there are scales", "at least as many rows as scales")
+    return make_error(errc::shape, "producer has fewer outputs than there are scales",
+                      "at least as many rows as scales")
         .with(static_cast<std::int64_t>(producer.rows));
   if (auto fine = detail::check_scales(scales); !fine) return fine;
   const std::size_t first = producer.rows - scales.size();
@@ -69,11 +72,12 @@ inline result<void> fold_into_rows(matrix_view<float> producer, std::span<float>
   return {};
 }
 
-/// Multiplies the columns of a linear by the scales: the other half of a fold, for weights that awq did not scale itself.
-/// Errors: shape, invalid_option; then nothing changed.
+/// Multiplies the columns of a linear by the scales: the other half of a fold, for weights that awq did not scale
+/// itself. Errors: shape, invalid_option; then nothing changed.
 inline result<void> fold_into_columns(matrix_view<float> consumer, std::span<const float> scales) {
   if (consumer.cols != scales.size())
-    return make_error(errc::shape, "consumer has another number of columns than there are scales", "one column for each scale")
+    return make_error(errc::shape, "consumer has another number of columns than there are scales",
+                      "one column for each scale")
         .with(static_cast<std::int64_t>(consumer.cols));
   if (auto fine = detail::check_scales(scales); !fine) return fine;
   for (std::size_t r = 0; r < consumer.rows; ++r)

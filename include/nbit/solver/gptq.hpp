@@ -19,12 +19,12 @@
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
+#include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/tensor/encode.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/solver/calibration.hpp>
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/gptq_panel.hpp>
-#include <nbit/tensor/coded_matrix.hpp>
-#include <nbit/tensor/encode.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -32,20 +32,20 @@ namespace nbit {
 
 /// The recipe. The default needs no group index in files and costs nothing at inference.
 struct gptq_options {
-  double damping = 0.05;                         // share of the mean diagonal added to the diagonal; >= 0
-  bool shrink = true;                            // take sampling noise out of the correlations first
+  double damping = 0.05;  // share of the mean diagonal added to the diagonal; >= 0
+  bool shrink = true;     // take sampling noise out of the correlations first
   column_order order = column_order::activation;
   group_fit groups = group_fit::upfront;
   grid_search grid = grid_search::weighted;
-  int passes = 4;                                // of coordinate descent on the codes; 0 to 1000
-  std::span<const float> importance = {};        // weights for fitting, one per column; empty: diag(H)
-  search_options search = {};                    // the grid of squared and weighted searches
+  int passes = 4;                          // of coordinate descent on the codes; 0 to 1000
+  std::span<const float> importance = {};  // weights for fitting, one per column; empty: diag(H)
+  search_options search = {};              // the grid of squared and weighted searches
 };
 
 /// What a solve did. Losses are tr(E H E^T) in the metric that was minimised, in units where live inputs have mean
 /// square 1; loss / energy is the relative error of the layer's output under that metric.
 struct solve_report {
-  metric_report metric;
+  metric_report metric = {};
   std::uint64_t tokens = 0;
   double loss_rounded = 0;  // of rounding each weight to nearest with the same parameters
   double loss = 0;          // of the codes returned; never above loss_rounded
@@ -56,7 +56,12 @@ struct solve_report {
 template <weight_format F>
 struct gptq_result {
   coded_matrix<F> codes;
-  solve_report report;
+  solve_report report = {};
+
+  NBIT_INLINE gptq_result() noexcept = default;
+  NBIT_INLINE gptq_result(gptq_result&&) noexcept = default;
+  NBIT_INLINE gptq_result& operator=(gptq_result&&) noexcept = default;
+  NBIT_INLINE ~gptq_result() = default;
 };
 
 inline namespace NBIT_TAG {
@@ -80,7 +85,7 @@ inline void solving_order(std::span<const float> diagonal, column_order order, s
   } else if (order == column_order::group_aware) {
     const std::size_t per_group = group / step, whole = count / per_group;
     for (std::size_t g = 0; g <= whole; ++g)
-      std::sort(units + g * per_group, units + std::min(count, (g + 1) * per_group), larger_first);
+      std::sort(units + g * per_group, units + (g + 1) * per_group < count ? (g + 1) * per_group : count, larger_first);
     // Whole groups by their first unit; a short last group stays last. Insertion by rank: groups are few.
     for (std::size_t g = 1; g < whole; ++g)
       for (std::size_t h = g; h > 0 && larger_first(units[h * per_group], units[(h - 1) * per_group]); --h)
@@ -94,21 +99,29 @@ inline void solving_order(std::span<const float> diagonal, column_order order, s
 template <weight_format F>
 inline result<void> check_gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o) {
   if (h.cols() != w.cols)
-    return make_error(errc::shape, "statistics have another number of columns than the weights", "one input for each column")
+    return make_error(errc::shape, "statistics have another number of columns than the weights",
+                      "one input for each column")
         .with(static_cast<std::int64_t>(h.cols()));
   if (!fits_format<F>(w.cols)) return shape_error<F>(w.cols);
-  if (!(o.damping >= 0 && o.damping <= 1e6)) return make_error(errc::invalid_option, "damping is out of range", "0 to 1e6").about("damping");
+  if (!(o.damping >= 0 && o.damping <= 1e6))
+    return make_error(errc::invalid_option, "damping is out of range", "0 to 1e6").about("damping");
   if (o.passes < 0 || o.passes > 1000)
-    return make_error(errc::invalid_option, "number of descent passes is out of range", "0 to 1000").about("passes").with(o.passes);
+    return make_error(errc::invalid_option, "number of descent passes is out of range", "0 to 1000")
+        .about("passes")
+        .with(o.passes);
   if (!o.importance.empty() && o.importance.size() != w.cols)
     return make_error(errc::shape, "importance has another length than a row", "empty, or one number for each column")
-        .about("importance").with(static_cast<std::int64_t>(o.importance.size()));
+        .about("importance")
+        .with(static_cast<std::int64_t>(o.importance.size()));
   if (o.groups != group_fit::upfront) {
     if (F::group == per_tensor)
-      return make_error(errc::invalid_option, "one group for the whole tensor can only be fitted upfront", "group_fit::upfront").about("groups");
+      return make_error(errc::invalid_option, "one group for the whole tensor can only be fitted upfront",
+                        "group_fit::upfront")
+          .about("groups");
     if (o.order == column_order::activation && (block_format<F> || lattice_format<F>))
       return make_error(errc::invalid_option, "this format cannot store groups of scattered columns",
-                        "group_fit::upfront, or column_order::natural or group_aware").about("groups");
+                        "group_fit::upfront, or column_order::natural or group_aware")
+          .about("groups");
   }
   return all_finite(w);
 }
@@ -133,15 +146,17 @@ inline bool fitting_weights(std::span<const float> from, std::span<float> out) {
 /// Quantizes w (outputs x inputs) for inputs with the statistics h.
 /// Errors: shape (h or importance of another width; a row that F cannot hold), not_finite with row and column of the
 /// first bad weight, invalid_option, out_of_memory. Statistics never make it fail: see report.metric.
-/// Cost: cols^3 / 3 + rows cols^2 (2 + passes) multiply-adds. Memory: 2 cols^2 floats, the codes, and for every task that
-/// runs at a time 3 x 32 rows of floats.
+/// Cost: cols^3 / 3 + rows cols^2 (2 + passes) multiply-adds. Memory: 2 cols^2 floats, the codes, and for every task
+/// that runs at a time 3 x 32 rows of floats.
 template <weight_format F, class Executor = serial>
-result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o = {}, Executor&& ex = {}) {
+result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o = {},
+                            Executor&& ex = {}) {
   using namespace detail;
   if (auto fine = check_gptq<F>(w, h, o); !fine) return fine.error();
   auto made = coded_matrix<F>::make(w.shape());
   if (!made) return made.error();
-  gptq_result<F> out{*std::move(made), {}};
+  gptq_result<F> out;
+  out.codes = *std::move(made);
   out.report.tokens = h.tokens();
   if (w.empty()) return out;
 
@@ -181,7 +196,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   if (step > 1) join_columns(*m, step);
   out.report.metric = m->report;
 
-  gptq_job<F> job;
+  gptq_job<F> job = {};
   job.m = &*m, job.w = w, job.out = &out.codes;
   job.order = {order, cols}, job.place = {place, cols}, job.group_at = {group_at, cols};
   job.importance = importance, job.groups = o.groups, job.passes = o.passes;

@@ -1,9 +1,9 @@
 // nbit/solver/gptq_panel.hpp — the column loop of GPTQ for 32 rows: fit, round with error feedback, descend.
 //
-// Rows know nothing of each other, so a panel of rows is a task. Inside it everything is transposed (the 32 numbers of a
-// column side by side). Feedback from far columns comes 32 columns at a time as a matrix product, from near ones column
-// by column. Blocking changes the speed and the last bits of sums, never which algorithm it is.
-// Ref: Frantar et al. 2023; the factor's form: Chee et al. 2023.
+// Rows know nothing of each other, so a panel of rows is a task. Inside it everything is transposed (the 32 numbers of
+// a column side by side). Feedback from far columns comes 32 columns at a time as a matrix product, from near ones
+// column by column. Blocking changes the speed and the last bits of sums, never which algorithm it is. Ref: Frantar et
+// al. 2023; the factor's form: Chee et al. 2023.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_SOLVER_GPTQ_PANEL_HPP
 #define NBIT_SOLVER_GPTQ_PANEL_HPP
@@ -18,12 +18,12 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
+#include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/tensor/encode.hpp>
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/product.hpp>
 #include <nbit/solver/quadratic.hpp>
 #include <nbit/solver/search.hpp>
-#include <nbit/tensor/coded_matrix.hpp>
-#include <nbit/tensor/encode.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -56,13 +56,13 @@ namespace detail {
 template <weight_format F>
 struct gptq_job {
   const metric* m = nullptr;
-  matrix_view<const float> w;
+  matrix_view<const float> w = {};
   coded_matrix<F>* out = nullptr;
   std::span<const std::uint32_t> order, place;  // column at a position; position of a column
   std::span<const std::uint32_t> group_at;      // group by position
   std::span<const float> importance;            // by column; empty: all alike
   group_fit groups = group_fit::upfront;
-  search_options search;
+  search_options search = {};
   int passes = 0;
   double* rounded = nullptr;  // by row: loss of plain rounding with the same parameters
   double* solved = nullptr;   // by row: loss of what was stored
@@ -89,8 +89,10 @@ inline typename F::params fit_group(std::span<const float> w, std::span<const fl
 /// Position of a column inside its group, as the format counts.
 template <weight_format F>
 NBIT_INLINE int place_in_group(std::size_t column) {
-  if constexpr (F::group > 0) return static_cast<int>(column % std::size_t(F::group));
-  else return static_cast<int>(column);
+  if constexpr (F::group > 0)
+    return static_cast<int>(column % std::size_t(F::group));
+  else
+    return static_cast<int>(column);
 }
 
 /// The state of one panel.
@@ -115,7 +117,8 @@ inline void fit_panel(gptq_panel<F>& p) {
       if constexpr (encodes_itself<F>) mean_square = row_mean_square(row);
       for (std::size_t first = 0, g = 0; first < cols; first += length, ++g) {
         const std::size_t n = cols - first < length ? cols - first : length;
-        const std::span<const float> importance = job.importance.empty() ? job.importance : job.importance.subspan(first, n);
+        const std::span<const float> importance =
+            job.importance.empty() ? job.importance : job.importance.subspan(first, n);
         job.out->params[job.out->params_index(p.first_row + r, g)] =
             fit_group<F>(row.subspan(first, n), importance, mean_square, job.search, p.e,
                          job.out->row_codes(p.first_row + r) + first / std::size_t(step_of<F>));
@@ -231,7 +234,8 @@ inline void round_panel(gptq_panel<F>& p) {
   }
 }
 
-/// One pass of cyclic descent: each unit moves to the code that lowers the loss with all others held; false if none moved.
+/// One pass of cyclic descent: each unit moves to the code that lowers the loss with all others held; false if none
+/// moved.
 template <weight_format F>
 inline bool descend_panel(gptq_panel<F>& p) {
   NBIT_EXACT
@@ -257,7 +261,8 @@ inline bool descend_panel(gptq_panel<F>& p) {
       const int at = place_in_group<F>(column);
       const float* const h = m.h.data() + position * m.stride + position;
       for (std::size_t r = 0; r < p.rows; ++r) {
-        const typename F::params& params = job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
+        const typename F::params& params =
+            job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
         float target[step], value[step], change[step];
         bool fine = true;
         for (std::size_t k = 0; k < step; ++k) {
@@ -317,7 +322,8 @@ inline void measure_panel(gptq_panel<F>& p) {
     const std::size_t column = job.order[position];
     const int at = place_in_group<F>(column);
     for (std::size_t r = 0; r < p.rows; ++r) {
-      const typename F::params& params = job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
+      const typename F::params& params =
+          job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
       float point[step], value[step];
       for (std::size_t k = 0; k < step; ++k) point[k] = p.w[(position + k) * panel_rows + r];
       code_t<F> c{};

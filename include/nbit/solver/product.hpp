@@ -1,8 +1,8 @@
 // nbit/solver/product.hpp — the one matrix product of the solvers: C += A^T B in a fixed order of additions.
 //
-// Gram panels, the factor's trailing update, GPTQ's error feedback and the gradient of descent are all this shape. Every
-// entry is a sum in f32 over chunks of 128 terms, each from zero and in order, added to C chunk by chunk: the tiles and
-// the vectors below change the speed and never a bit.
+// Gram panels, the factor's trailing update, GPTQ's error feedback and the gradient of descent are all this shape.
+// Every entry is a sum in f32 over chunks of 128 terms, each from zero and in order, added to C chunk by chunk: the
+// tiles and the vectors below change the speed and never a bit.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_SOLVER_PRODUCT_HPP
 #define NBIT_SOLVER_PRODUCT_HPP
@@ -17,7 +17,8 @@ namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
 
-/// C (M x 8) += sign * A^T B over k terms. Out of line: one call for thousands of multiplications, one copy of the code.
+/// C (M x 8) += sign * A^T B over k terms. Out of line: one call for thousands of multiplications, one copy of the
+/// code.
 template <int M>
 NBIT_NOINLINE void product_tile(float* NBIT_RESTRICT c, std::size_t c_stride, const float* NBIT_RESTRICT a,
                                 std::size_t a_stride, const float* NBIT_RESTRICT b, std::size_t b_stride, std::size_t k,

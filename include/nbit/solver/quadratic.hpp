@@ -26,7 +26,8 @@ inline namespace NBIT_TAG {
 namespace detail {
 
 /// Copies up to 32 rows of w from `first` on to panel[place][row], missing rows as zeros.
-inline void transpose_panel(matrix_view<const float> w, std::size_t first, std::span<const std::uint32_t> place, float* panel) {
+inline void transpose_panel(matrix_view<const float> w, std::size_t first, std::span<const std::uint32_t> place,
+                            float* panel) {
   const std::size_t rows = w.rows - first < panel_rows ? w.rows - first : panel_rows;
   if (rows < panel_rows)
     for (std::size_t k = 0; k < w.cols * panel_rows; ++k) panel[k] = 0.0f;

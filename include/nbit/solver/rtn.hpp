@@ -13,10 +13,10 @@
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
-#include <nbit/parallel/executor.hpp>
-#include <nbit/solver/search.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
 #include <nbit/tensor/encode.hpp>
+#include <nbit/parallel/executor.hpp>
+#include <nbit/solver/search.hpp>
 
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -27,11 +27,13 @@ inline result<coded_matrix<F>> start_rounding(matrix_view<const float> w, std::s
   if (!fits_format<F>(w.cols)) return shape_error<F>(w.cols);
   if (!importance.empty() && importance.size() != w.cols)
     return make_error(errc::shape, "importance has another length than a row", "empty, or one number for each column")
-        .about("importance").with(static_cast<std::int64_t>(importance.size()));
+        .about("importance")
+        .with(static_cast<std::int64_t>(importance.size()));
   for (std::size_t c = 0; c < importance.size(); ++c)
     if (!(importance[c] >= 0.0f && importance[c] <= 3e38f))
       return make_error(errc::not_finite, "importance is NaN, infinite or negative", "finite numbers from 0 up")
-          .about("importance").at(std::int64_t{0}, static_cast<std::int64_t>(c));
+          .about("importance")
+          .at(std::int64_t{0}, static_cast<std::int64_t>(c));
   if (auto fine = all_finite(w); !fine) return fine.error();
   auto made = coded_matrix<F>::make(w.shape());
   if (!made) return made.error();
@@ -47,11 +49,12 @@ inline result<coded_matrix<F>> start_rounding(matrix_view<const float> w, std::s
 
 }  // namespace detail
 
-/// Rounds every weight to nearest with the format's own encoder, or its fit. importance: one number per column that says
-/// how much its error matters (mean x^2), or empty; what it changes is up to the format.
-/// Errors: shape, not_finite with row and column, out_of_memory.
+/// Rounds every weight to nearest with the format's own encoder, or its fit. importance: one number per column that
+/// says how much its error matters (mean x^2), or empty; what it changes is up to the format. Errors: shape, not_finite
+/// with row and column, out_of_memory.
 template <weight_format F, class Executor = serial>
-result<coded_matrix<F>> round_to_nearest(matrix_view<const float> w, std::span<const float> importance = {}, Executor&& ex = {}) {
+result<coded_matrix<F>> round_to_nearest(matrix_view<const float> w, std::span<const float> importance = {},
+                                         Executor&& ex = {}) {
   auto made = detail::start_rounding<F>(w, importance);
   if (!made) return made;
   coded_matrix<F>& q = *made;

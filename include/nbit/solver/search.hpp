@@ -2,7 +2,8 @@
 //
 // A format knows how to fit parameters to numbers, and nothing else is asked of it: candidates are fits of the group
 // multiplied by a factor, judged by the weighted error of the true weights. Asymmetric formats are then offered copies
-// whose negative and positive sides are scaled apart. The format's own fit is always a candidate, so a search never loses to it.
+// whose negative and positive sides are scaled apart. The format's own fit is always a candidate, so a search never
+// loses to it.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_SOLVER_SEARCH_HPP
 #define NBIT_SOLVER_SEARCH_HPP
@@ -33,14 +34,16 @@ namespace detail {
 
 /// Sum over the group of importance * (w - nearest value)^2, given up once it exceeds `enough`; never NaN.
 template <weight_format F>
-inline float group_error(std::span<const float> w, std::span<const float> importance, const typename F::params& p, float enough) {
+inline float group_error(std::span<const float> w, std::span<const float> importance, const typename F::params& p,
+                         float enough) {
   NBIT_EXACT
   float sum = 0.0f;
   const int n = static_cast<int>(w.size());
   if constexpr (lattice_format<F>) {
     float values[std::size_t(step_of<F>)];
     for (int i = 0; i < n; i += step_of<F>) {
-      F::value(static_cast<int>(F::code(w.subspan(std::size_t(i), std::size_t(step_of<F>)), p, i)), p, i, std::span<float>(values));
+      F::value(static_cast<int>(F::code(w.subspan(std::size_t(i), std::size_t(step_of<F>)), p, i)), p, i,
+               std::span<float>(values));
       for (int k = 0; k < step_of<F>; ++k) {
         const float e = w[std::size_t(i + k)] - values[k];
         sum += (importance.empty() ? 1.0f : importance[std::size_t(i + k)]) * (e * e);
@@ -66,8 +69,8 @@ inline float group_error(std::span<const float> w, std::span<const float> import
 /// Parameters for one group by search. scratch: as many floats as w.
 /// Needs: importance is empty or as long as w, its entries finite and not negative.
 template <weight_format F>
-inline typename F::params search_group(std::span<const float> w, std::span<const float> importance, const search_options& o,
-                                       float* scratch) {
+inline typename F::params search_group(std::span<const float> w, std::span<const float> importance,
+                                       const search_options& o, float* scratch) {
   NBIT_EXACT
   const std::size_t n = w.size();
   typename F::params best = F::fit(w, importance);

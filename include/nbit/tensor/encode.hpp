@@ -1,8 +1,8 @@
 // nbit/tensor/encode.hpp — one row of weights to codes and parameters and back, for any weight_format.
 //
-// The formats' three questions (fit, code, value) asked group by group; a format's own encoder is used where it has one.
-// Kernels replace these loops for the formats they know and must give the same codes. A ragged last group is passed to
-// the format as a short span; callers refuse ragged rows for block formats first (fits_format).
+// The formats' three questions (fit, code, value) asked group by group; a format's own encoder is used where it has
+// one. Kernels replace these loops for the formats they know and must give the same codes. A ragged last group is
+// passed to the format as a short span; callers refuse ragged rows for block formats first (fits_format).
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_TENSOR_ENCODE_HPP
 #define NBIT_TENSOR_ENCODE_HPP
@@ -27,8 +27,10 @@ namespace nbit {
 /// Whether encode_row uses F::encode: it needs codes of one byte.
 template <class F>
 inline constexpr bool encodes_itself = [] {
-  if constexpr (self_encoding<F>) return std::is_same_v<code_t<F>, std::uint8_t>;
-  else return false;
+  if constexpr (self_encoding<F>)
+    return std::is_same_v<code_t<F>, std::uint8_t>;
+  else
+    return false;
 }();
 
 /// Whether rows of this many weights can be held by F: blocks of a file are never short, lattice points never split.
@@ -111,8 +113,8 @@ inline void encode_row(std::span<const float> row, std::span<const float> import
     const std::size_t length = group_length<F>(row.size());
     for (std::size_t first = 0, g = 0; first < row.size(); first += length, ++g) {
       const std::size_t n = row.size() - first < length ? row.size() - first : length;
-      encode_group<F>(row.subspan(first, n), importance.empty() ? importance : importance.subspan(first, n), mean_square,
-                      params[g], codes + first / std::size_t(step_of<F>));
+      encode_group<F>(row.subspan(first, n), importance.empty() ? importance : importance.subspan(first, n),
+                      mean_square, params[g], codes + first / std::size_t(step_of<F>));
     }
   }
 }
@@ -120,8 +122,8 @@ inline void encode_row(std::span<const float> row, std::span<const float> import
 /// Writes the values of one row of codes. group_index: empty, or the group of every column.
 /// Needs: fits_format<F>(out.size()); group_index empty for lattice formats.
 template <weight_format F>
-inline void decode_row(const code_t<F>* codes, const typename F::params* params, std::span<const std::uint32_t> group_index,
-                       std::span<float> out) {
+inline void decode_row(const code_t<F>* codes, const typename F::params* params,
+                       std::span<const std::uint32_t> group_index, std::span<float> out) {
   const std::size_t length = group_length<F>(out.size());
   if constexpr (grid_format<F>) {
     if (!group_index.empty()) {
