@@ -84,8 +84,8 @@ inline void solving_order(std::span<const float> diagonal, column_order order, s
     std::sort(units, units + count, larger_first);
   } else if (order == column_order::group_aware) {
     const std::size_t per_group = group / step, whole = count / per_group;
-    for (std::size_t g = 0; g <= whole; ++g)
-      std::sort(units + g * per_group, units + (g + 1) * per_group < count ? (g + 1) * per_group : count, larger_first);
+    for (std::size_t first = 0; first < count; first += per_group)
+      std::sort(units + first, units + (count - first < per_group ? count : first + per_group), larger_first);
     // Whole groups by their first unit; a short last group stays last. Insertion by rank: groups are few.
     for (std::size_t g = 1; g < whole; ++g)
       for (std::size_t h = g; h > 0 && larger_first(units[h * per_group], units[(h - 1) * per_group]); --h)
