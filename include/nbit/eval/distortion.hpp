@@ -18,6 +18,8 @@
 #include <nbit/solver/calibration.hpp>
 #include <nbit/solver/quadratic.hpp>
 
+#if !defined(NBIT_NO_HEAP)
+
 #include <nbit/base/exact_begin.inl>
 
 namespace nbit {
@@ -114,4 +116,5 @@ inline result<double> relative_output_error(matrix_view<const float> w, const co
 
 #include <nbit/base/exact_end.inl>
 
+#endif  // NBIT_NO_HEAP
 #endif

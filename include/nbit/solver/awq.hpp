@@ -27,6 +27,8 @@
 #include <nbit/solver/calibration.hpp>
 #include <nbit/solver/quadratic.hpp>
 
+#if !defined(NBIT_NO_HEAP)
+
 #include <nbit/base/exact_begin.inl>
 
 namespace nbit {
@@ -414,4 +416,5 @@ result<awq_result> awq(matrix_view<const float> w, const hessian& h, const awq_o
 
 #include <nbit/base/exact_end.inl>
 
+#endif  // NBIT_NO_HEAP
 #endif

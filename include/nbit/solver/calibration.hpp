@@ -26,6 +26,8 @@
 #include <nbit/parallel/executor.hpp>
 #include <nbit/solver/product.hpp>
 
+#if !defined(NBIT_NO_HEAP)
+
 #include <nbit/base/exact_begin.inl>
 
 namespace nbit {
@@ -423,4 +425,5 @@ class hessian {
 
 #include <nbit/base/exact_end.inl>
 
+#endif  // NBIT_NO_HEAP
 #endif

@@ -23,6 +23,8 @@
 #include <nbit/solver/calibration.hpp>
 #include <nbit/solver/product.hpp>
 
+#if !defined(NBIT_NO_HEAP)
+
 #include <nbit/base/exact_begin.inl>
 
 namespace nbit {
@@ -247,4 +249,5 @@ inline void join_columns(metric& m, std::size_t step) {
 
 #include <nbit/base/exact_end.inl>
 
+#endif  // NBIT_NO_HEAP
 #endif

@@ -26,6 +26,8 @@
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/gptq_panel.hpp>
 
+#if !defined(NBIT_NO_HEAP)
+
 #include <nbit/base/exact_begin.inl>
 
 namespace nbit {
@@ -226,4 +228,5 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
 
 #include <nbit/base/exact_end.inl>
 
+#endif  // NBIT_NO_HEAP
 #endif

@@ -25,6 +25,8 @@
 #include <nbit/solver/quadratic.hpp>
 #include <nbit/solver/search.hpp>
 
+#if !defined(NBIT_NO_HEAP)
+
 #include <nbit/base/exact_begin.inl>
 
 namespace nbit {
@@ -382,4 +384,5 @@ inline result<void> solve_panel(const gptq_job<F>& job, std::size_t task) {
 
 #include <nbit/base/exact_end.inl>
 
+#endif  // NBIT_NO_HEAP
 #endif

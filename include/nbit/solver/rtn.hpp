@@ -18,6 +18,8 @@
 #include <nbit/parallel/executor.hpp>
 #include <nbit/solver/search.hpp>
 
+#if !defined(NBIT_NO_HEAP)
+
 namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
@@ -99,4 +101,5 @@ result<coded_matrix<F>> round_with_search(matrix_view<const float> w, std::span<
 }  // namespace NBIT_TAG
 }  // namespace nbit
 
+#endif  // NBIT_NO_HEAP
 #endif
