@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include <nbit/base/config.hpp>
@@ -28,6 +29,20 @@ NBIT_NOINLINE inline float row_mean_square(std::span<const float> row) {
 }
 
 namespace ggml_block {
+
+/// Neighbouring bytes in a local array. Bytes in memory may alias anything, so loops over them stay scalar; loops over
+/// these become vectors, of whatever width the caller's instruction set has.
+template <int N>
+struct byte_run {
+  std::uint8_t v[N];
+
+  NBIT_INLINE static byte_run load(const void* from) {
+    byte_run r;
+    std::memcpy(r.v, from, N);
+    return r;
+  }
+  NBIT_INLINE void store(void* to) const { std::memcpy(to, v, N); }
+};
 
 /// The level nearest to v on the grid scale * level + offset, held in [low, high]; any scale: 0 answers level 0.
 NBIT_INLINE int nearest_level(float v, float scale, float offset, int low, int high) {

@@ -81,22 +81,25 @@ NBIT_NOINLINE void encode_ranged(const float* x, const float* importance, float 
   }
 }
 
-inline void load_split_nibbles(const std::byte* from, std::uint8_t* codes) {
-  for (int j = 0; j < 16; ++j) {
-    const unsigned b = std::to_integer<unsigned>(from[j]);
-    codes[j] = static_cast<std::uint8_t>(b & 15u);
-    codes[j + 16] = static_cast<std::uint8_t>(b >> 4);
-  }
+NBIT_INLINE void load_split_nibbles(const std::byte* from, std::uint8_t* codes) {
+  auto low = byte_run<16>::load(from), high = low;
+  for (int j = 0; j < 16; ++j) low.v[j] = static_cast<std::uint8_t>(low.v[j] & 15u);
+  for (int j = 0; j < 16; ++j) high.v[j] = static_cast<std::uint8_t>(high.v[j] >> 4);
+  low.store(codes), high.store(codes + 16);
 }
 
 inline void store_split_nibbles(std::byte* to, const std::uint8_t* codes) {
   for (int j = 0; j < 16; ++j) to[j] = static_cast<std::byte>((codes[j] & 15u) | (codes[j + 16] & 15u) << 4);
 }
 
-inline void load_fifth_bits(const std::byte* from, std::uint8_t* codes) {
-  const std::uint32_t high = load_u32(from);
+NBIT_INLINE void load_fifth_bits(const std::byte* from, std::uint8_t* codes) {
   load_split_nibbles(from + 4, codes);
-  for (int j = 0; j < 32; ++j) codes[j] = static_cast<std::uint8_t>(codes[j] | (high >> j & 1u) << 4);
+  auto c = byte_run<32>::load(codes);
+  byte_run<32> mask;
+  for (int j = 0; j < 32; ++j) mask.v[j] = std::to_integer<std::uint8_t>(from[j / 8]);  // each mask byte eight times
+  constexpr std::uint8_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+  for (int j = 0; j < 32; ++j) c.v[j] = static_cast<std::uint8_t>(c.v[j] | ((mask.v[j] & bit[j % 8]) != 0 ? 16 : 0));
+  c.store(codes);
 }
 
 inline void store_fifth_bits(std::byte* to, const std::uint8_t* codes) {

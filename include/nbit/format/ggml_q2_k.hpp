@@ -86,12 +86,14 @@ NBIT_NOINLINE inline void encode_q2_k(const float* x, const float* importance, q
 }
 
 /// The 64 bytes of low 2 bits that Q2_K and Q3_K share.
-inline void load_crumbs(const std::byte* from, std::uint8_t* codes) {
+NBIT_INLINE void load_crumbs(const std::byte* from, std::uint8_t* codes) {
   for (int half = 0; half < 2; ++half) {
+    auto bytes = byte_run<32>::load(from + 32 * half);
     for (int k = 0; k < 4; ++k) {
-      for (int l = 0; l < 32; ++l)
-        codes[128 * half + 32 * k + l] =
-            static_cast<std::uint8_t>(std::to_integer<unsigned>(from[32 * half + l]) >> (2 * k) & 3u);
+      byte_run<32> c;
+      for (int l = 0; l < 32; ++l) c.v[l] = static_cast<std::uint8_t>(bytes.v[l] & 3u);
+      for (int l = 0; l < 32; ++l) bytes.v[l] = static_cast<std::uint8_t>(bytes.v[l] >> 2);
+      c.store(codes + 128 * half + 32 * k);
     }
   }
 }

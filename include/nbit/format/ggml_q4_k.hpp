@@ -125,13 +125,12 @@ inline void store_scales_and_minima(std::byte* to, const k_scales_and_minima& p)
 }
 
 /// 256 codes' low nibbles: byte j of 32 holds codes j and j + 32 of each 64.
-inline void load_nibbles_by_64(const std::byte* from, std::uint8_t* codes) {
+NBIT_INLINE void load_nibbles_by_64(const std::byte* from, std::uint8_t* codes) {
   for (int k = 0; k < 4; ++k) {
-    for (int j = 0; j < 32; ++j) {
-      const unsigned b = std::to_integer<unsigned>(from[32 * k + j]);
-      codes[64 * k + j] = static_cast<std::uint8_t>(b & 15u);
-      codes[64 * k + 32 + j] = static_cast<std::uint8_t>(b >> 4);
-    }
+    auto low = byte_run<32>::load(from + 32 * k), high = low;
+    for (int j = 0; j < 32; ++j) low.v[j] = static_cast<std::uint8_t>(low.v[j] & 15u);
+    for (int j = 0; j < 32; ++j) high.v[j] = static_cast<std::uint8_t>(high.v[j] >> 4);
+    low.store(codes + 64 * k), high.store(codes + 64 * k + 32);
   }
 }
 inline void store_nibbles_by_64(std::byte* to, const std::uint8_t* codes) {
@@ -142,11 +141,13 @@ inline void store_nibbles_by_64(std::byte* to, const std::uint8_t* codes) {
 }
 /// Bit k of byte j is bit `Bit` of code 32 k + j.
 template <int Bit>
-void load_bit_plane(const std::byte* from, std::uint8_t* codes) {
+NBIT_INLINE void load_bit_plane(const std::byte* from, std::uint8_t* codes) {
+  auto plane = byte_run<32>::load(from);
   for (int k = 0; k < 8; ++k) {
-    for (int j = 0; j < 32; ++j)
-      codes[32 * k + j] =
-          static_cast<std::uint8_t>(codes[32 * k + j] | (std::to_integer<unsigned>(from[j]) >> k & 1u) << Bit);
+    auto c = byte_run<32>::load(codes + 32 * k);
+    for (int j = 0; j < 32; ++j) c.v[j] = static_cast<std::uint8_t>(c.v[j] | (plane.v[j] & 1u) << Bit);
+    for (int j = 0; j < 32; ++j) plane.v[j] = static_cast<std::uint8_t>(plane.v[j] >> 1);
+    c.store(codes + 32 * k);
   }
 }
 template <int Bit>

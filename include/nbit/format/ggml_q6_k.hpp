@@ -69,17 +69,18 @@ inline q6_k_params load_q6_k_params(const std::byte* from) {
   return p;
 }
 
-inline void load_q6_k_codes(const std::byte* from, std::uint8_t* codes) {
+NBIT_INLINE void load_q6_k_codes(const std::byte* from, std::uint8_t* codes) {
   for (int half = 0; half < 2; ++half) {
-    const std::byte *low = from + 64 * half, *high = from + 128 + 32 * half;
-    std::uint8_t* c = codes + 128 * half;
-    for (int l = 0; l < 32; ++l) {
-      const unsigned a = std::to_integer<unsigned>(low[l]), b = std::to_integer<unsigned>(low[l + 32]);
-      const unsigned h = std::to_integer<unsigned>(high[l]);
-      c[l] = static_cast<std::uint8_t>((a & 15u) | (h & 3u) << 4);
-      c[l + 32] = static_cast<std::uint8_t>((b & 15u) | (h >> 2 & 3u) << 4);
-      c[l + 64] = static_cast<std::uint8_t>(a >> 4 | (h >> 4 & 3u) << 4);
-      c[l + 96] = static_cast<std::uint8_t>(b >> 4 | h >> 6 << 4);
+    auto low = byte_run<64>::load(from + 64 * half);
+    auto high = byte_run<32>::load(from + 128 + 32 * half);
+    for (int k = 0; k < 4; ++k) {  // quarter k: nibble k / 2 of byte 32 (k % 2) + l, crumb k of high byte l
+      byte_run<32> c;
+      for (int l = 0; l < 32; ++l)
+        c.v[l] = static_cast<std::uint8_t>((low.v[32 * (k & 1) + l] & 15u) | (high.v[l] & 3u) << 4);
+      for (int l = 0; l < 32; ++l) high.v[l] = static_cast<std::uint8_t>(high.v[l] >> 2);
+      if (k == 1)
+        for (int l = 0; l < 64; ++l) low.v[l] = static_cast<std::uint8_t>(low.v[l] >> 4);
+      c.store(codes + 128 * half + 32 * k);
     }
   }
 }
