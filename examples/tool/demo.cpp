@@ -43,12 +43,10 @@ struct recipe {
   int bits = 0;
 };
 constexpr recipe recipes[] = {
-    {solver::rtn, "Q2_K"},   {solver::rtn, "Q3_K"},    {solver::rtn, "Q4_0"},    {solver::rtn, "Q4_K"},
-    {solver::search, "Q2_K"}, {solver::search, "Q3_K"}, {solver::search, "Q4_K"}, {solver::search, "Q6_K"},
-    {solver::gptq, "Q2_K"},  {solver::gptq, "Q3_K"},   {solver::gptq, "Q4_0"},   {solver::gptq, "Q4_K"},
-    {solver::rtn, "w3g128", 3},  {solver::gptq, "w3g128", 3}, {solver::awq, "w3g128", 3},
-    {solver::rtn, "w4g128", 4},  {solver::gptq, "w4g128", 4}, {solver::awq, "w4g128", 4},
-    {solver::awq, "Q3_K"},   {solver::awq, "Q4_K"},
+    {solver::rtn, "Q3_K"},      {solver::rtn, "Q4_0"},       {solver::rtn, "Q4_K"},     {solver::search, "Q2_K"},
+    {solver::search, "Q3_K"},   {solver::search, "Q4_K"},    {solver::search, "Q6_K"},  {solver::gptq, "Q2_K"},
+    {solver::gptq, "Q3_K"},     {solver::gptq, "Q4_K"},      {solver::rtn, "w3g128", 3}, {solver::gptq, "w3g128", 3},
+    {solver::rtn, "w4g128", 4}, {solver::gptq, "w4g128", 4}, {solver::awq, "w4g128", 4},
 };
 
 const char* name_of(solver how) {

@@ -31,8 +31,9 @@ constexpr option eval_options[] = {
 
 constexpr option generate_options[] = {
     {"--prompt", "TEXT", "text to continue; needs the model's tokenizer"},
-    {"--ids", "IDS", "instead of text: the first window of a token file"},
-    {"--prompt-tokens", "N", "how many tokens of that window (default 16)"},
+    {"--ids", "IDS", "instead of text: a window of a token file"},
+    {"--window", "N", "which window, counted from 0 (default 0)"},
+    {"--prompt-tokens", "N", "how many of its tokens (default 16)"},
     {"--tokens", "N", "how many tokens to add (default 48)"},
     {"--threads", "N", "threads to use (default: all)"},
     {"--json", nullptr, "print the ids of the prompt and of the continuation"},
@@ -115,8 +116,11 @@ int generate(std::span<const std::string> words) {
     prompt = need(words_of->encode(args.get("--prompt")), "--prompt");
   } else {
     const engine::token_windows text = read_windows(args.get("--ids"), m.config.vocabulary);
-    if (text.count == 0 || text.length < first) throw failure{bad_input, "'" + args.get("--ids") + "': fewer tokens than --prompt-tokens"};
-    prompt.assign(text[0].begin(), text[0].begin() + static_cast<std::ptrdiff_t>(first));
+    const auto window = static_cast<std::size_t>(args.number("--window", 0, 0, 1 << 30));
+    if (text.count <= window || text.length < first)
+      throw failure{bad_input, "'" + args.get("--ids") + "': windows and tokens (found " + std::to_string(text.count) + " x " +
+                                   std::to_string(text.length) + ", wanted --window and --prompt-tokens)"};
+    prompt.assign(text[window].begin(), text[window].begin() + static_cast<std::ptrdiff_t>(first));
   }
   const bool json = args.has("--json");
   if (!json && words_of) std::fputs(args.get("--prompt").c_str(), stdout);

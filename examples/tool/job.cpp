@@ -194,7 +194,7 @@ job_report run_checkpoint(const job& what, const source& from, const engine::mod
   if (format == nullptr)
     throw failure{wrong_usage, "--bits, --group, --symmetric: " + std::to_string(what.bits) + ", " + std::to_string(what.group) +
                                    (what.symmetric ? ", symmetric" : ", asymmetric") +
-                                   " is not compiled in; allowed: 2, 3, 4 or 8 bits; groups of 32, 64, 128 or -1, symmetric ones of 128"};
+                                   " is not compiled in; allowed: 3, 4 and 8 bits in groups of 32, 64, 128 or -1; 2 bits in groups of 64 or 128; symmetric: 4 and 8 bits in groups of 128"};
   const nbit::gptq_config config{what.bits, what.group, what.symmetric, false, nbit::gptq_zeros::minus_one};
   using nbit::safetensors::dtype;
   nbit::safetensors::writer header;

@@ -106,6 +106,9 @@ std::vector<target> make_plan(const source& from, const plan_options& o) {
     } else if (from.kind != container::gguf) {
       to.type = ggml_type::f32;
     }
+    if (to.type != t.type && !is_float(t.type) && !o.requantize && is_matrix(t))
+      throw failure{bad_input, "'" + t.name + "': these weights are quantized already (found " + type_name(t.type) + ", wanted " + type_name(to.type) +
+                                   "); --requantize decodes and quantizes them again, with the errors of both"};
     to.quantized = !is_float(to.type) && to.type != t.type;
     plan.push_back(to);
   }

@@ -26,6 +26,7 @@ struct plan_options {
   bool keep_embeddings = false;  // embedding and output stay as they are
   std::optional<nbit::ggml_type> embedding, output;
   std::vector<std::pair<std::regex, nbit::ggml_type>> overrides;
+  bool requantize = false;  // else weights that are quantized already keep their type or are refused
   bool fall_back = false;  // else rows that are no whole blocks are refused
 };
 

@@ -37,6 +37,7 @@ constexpr option known[] = {
     {"--output-type", "TYPE", "type of the output matrix (default: Q6_K if --type is smaller, else as --type)"},
     {"--override", "REGEX=TYPE", "type of all tensors whose GGUF name holds a match; may be given again, the first match counts"},
     {"--ragged", "refuse|fallback", "rows that are no whole blocks: an error (default), or a type with blocks of 32, or F16"},
+    {"--requantize", nullptr, "allow weights that are quantized already to be decoded and quantized again"},
     {"--no-tokenizer", nullptr, "leave the tokenizer out when a folder becomes a GGUF file"},
     {"--threads", "N", "threads to use (default: all)"},
     {"--progress", nullptr, "say how far it is also when stderr is no terminal"},
@@ -51,6 +52,7 @@ plan_options types_of(const arguments& args) {
   plan_options o;
   o.type = type_named("--type", args.get("--type", "Q4_K"));
   o.keep_embeddings = args.has("--keep-embeddings");
+  o.requantize = args.has("--requantize");
   o.fall_back = args.choice("--ragged", "refuse", "refuse fallback") == "fallback";
   if (args.has("--embedding-type")) o.embedding = type_named("--embedding-type", args.get("--embedding-type"));
   if (args.has("--output-type")) o.output = type_named("--output-type", args.get("--output-type"));

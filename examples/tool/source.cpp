@@ -12,7 +12,7 @@
 #include <nbit/io/gptq_checkpoint.hpp>
 #include <nbit/tensor/encode.hpp>
 
-#include <engine/load.hpp>
+#include <engine/load_safetensors.hpp>
 
 #include "failure.hpp"
 
@@ -30,11 +30,18 @@ std::uint64_t size_of(const std::string& path) {
 /// The safetensors files of a folder: those an index names, else the one model file.
 std::vector<std::string> weight_files(const std::string& folder) {
   const std::string index = folder + "/model.safetensors.index.json";
-  if (!fs::exists(index)) return {need(engine::model_file(folder)).string()};
+  std::vector<std::string> files;
+  if (!fs::exists(index)) {
+    for (const auto& entry : fs::directory_iterator(folder))
+      if (entry.path().extension() == ".safetensors" && entry.path().filename().string().substr(0, 5) == "model") files.push_back(entry.path().string());
+    if (files.size() != 1)
+      throw failure{bad_input, "'" + folder + "': files named model*.safetensors (found " + std::to_string(files.size()) +
+                                   ", allowed: one, or model.safetensors.index.json)"};
+    return files;
+  }
   const nbit::json_value json = need(engine::load_json(index));
   const nbit::json_value* const map = json.find("weight_map");
   if (map == nullptr) throw failure{bad_input, "'" + index + "': the index lacks weight_map"};
-  std::vector<std::string> files;
   for (const nbit::json_value& v : map->items()) {
     const std::string name(need(v.get<std::string_view>(), index));
     if (name.find('/') != std::string::npos) throw failure{bad_input, "'" + index + "': '" + name + "' is no file name"};
@@ -191,27 +198,19 @@ source open_source(const std::string& path) {
   return s;
 }
 
-engine::linear packed_linear(nbit::ggml_type type, std::span<const std::byte> bytes, nbit::shape s, std::shared_ptr<const void> owner,
-                             const std::string& name) {
-  return need(engine::ggml_linear(type, bytes, s, std::move(owner)), "'" + name + "'");
-}
-
 engine::linear as_linear(const source_tensor& t, const source& from) {
   return packed_linear(t.type, t.bytes, {t.rows(), t.cols()}, std::make_shared<std::vector<std::shared_ptr<const void>>>(from.owners),
                        t.stored_name);
 }
 
 engine::config config_of(const source& from) {
-  if (from.kind == container::gguf) return need(engine::config_of(*from.gguf), "reading " + from.path);
+  if (from.kind == container::gguf) return gguf_config(*from.gguf, from.path);
   return need(engine::config_of(from.config), from.folder + "/config.json");
 }
 
 nbit::json_value read_json(const std::string& path) { return need(engine::load_json(path), "reading " + path); }
 
-engine::tokenizer read_tokenizer(const std::string& path) { return need(engine::load_tokenizer(path), "tokenizer of " + path); }
-
 engine::model run_ready(const source& from) {
-  if (from.kind == container::gguf) return need(engine::load_gguf(from.gguf), "reading " + from.path);
   engine::model m;
   m.config = config_of(from);
   m.blocks.resize(m.config.layers);
@@ -228,6 +227,8 @@ engine::model run_ready(const source& from) {
       if (engine::linear* const to = m.find(engine::gguf_name(stem + ".weight"))) *to = gptq_matrix(from, stem, packing);
       continue;
     }
+    if (t.name.size() > 5 && t.name.substr(t.name.size() - 5) == ".bias")
+      throw failure{bad_input, "'" + t.name + "': the engine has no biases"};
     const engine::linear w = as_linear(t, from);
     if (t.name == "output.weight") m.output = w;
     else if (engine::linear* const to = m.find(t.name)) *to = w;
@@ -241,7 +242,7 @@ engine::model run_ready(const source& from) {
       }
     }
   }
-  if (!m.output && !from.config.get<bool>("tie_word_embeddings").value_or(false))
+  if (!m.output && from.kind != container::gguf && !from.config.get<bool>("tie_word_embeddings").value_or(false))
     throw failure{bad_input, "'lm_head.weight': the model lacks this tensor"};
   need(m.check(), "reading " + from.path);
   return m;

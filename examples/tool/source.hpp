@@ -65,8 +65,9 @@ engine::model run_ready(const source& from);
 engine::linear packed_linear(nbit::ggml_type type, std::span<const std::byte> bytes, nbit::shape s, std::shared_ptr<const void> owner,
                              const std::string& name);
 
-/// The configuration that config.json gives.
+/// The configuration of a model: from config.json or from the keys of the file.
 engine::config config_of(const source& from);
+engine::config gguf_config(const nbit::gguf::file& file, const std::string& path);
 
 /// A JSON file's value.
 nbit::json_value read_json(const std::string& path);

@@ -8,7 +8,7 @@ stop() { printf '%s\n' "$*" >&2; exit 2; }
 command_of() {
   case $1 in
     ninja-build) say ninja ;;
-    pkg-config | g++ | clang | cmake | python3 | git) say "$1" ;;
+    pkg-config | g++ | clang | cmake | make | python3 | git) say "$1" ;;
     *) say "" ;;
   esac
 }

@@ -1,0 +1,35 @@
+#!/bin/sh
+# The main job on the bundled model:  sh examples/demo.sh [options of `nbit demo`]
+#
+# Installs what is missing (Debian 12, Debian 13, Ubuntu 24.04), builds the tool in build/demo, quantizes the model in
+# examples/data with every solver, evaluates each file, prints one table and writes build/demo/out/demo.json and report.html.
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 2
+. tests/support/packages.sh
+
+if command -v ninja >/dev/null 2>&1; then build_program=ninja-build
+else build_program=make
+fi
+need_packages g++ cmake "$build_program"
+
+jobs=$(nproc 2>/dev/null || echo 2)
+build=build/demo
+generator="Unix Makefiles"
+[ "$build_program" = ninja-build ] && generator=Ninja
+mkdir -p "$build" || stop "$build cannot be created"
+started=$(date +%s)
+if [ ! -f "$build/CMakeCache.txt" ]; then
+  say "Configuring in $build"
+  # -O2: the loops that decide the speed are written for vectors already, and it compiles sooner than -O3.
+  cmake -S . -B "$build" -G "$generator" -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG" \
+    -DNBIT_TESTS=OFF -DNBIT_BENCH=OFF -DNBIT_WARNINGS_AS_ERRORS=OFF >"$build/configure.log" 2>&1 ||
+    { cat "$build/configure.log" >&2; stop "cmake failed"; }
+fi
+say "Building with $jobs jobs"
+cmake --build "$build" --target nbit_tool -j "$jobs" >"$build/build.log" 2>&1 ||
+  { cat "$build/build.log" >&2; stop "the build failed"; }
+say "Built in $(($(date +%s) - started)) s"
+
+"$build/bin/nbit" demo --model examples/data --output "$build/out" "$@" || exit $?
+say "The whole run took $(($(date +%s) - started)) s"

@@ -1,0 +1,158 @@
+#!/bin/sh
+# The command-line tool from outside:  sh tests/tool/run.sh PATH_OF_NBIT
+# Exit codes, JSON, round trips on the bundled model, bad input and interrupted runs that leave nothing behind.
+set -u
+nbit=${1:?usage: run.sh PATH_OF_NBIT}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+data=$root/examples/data
+work=$(mktemp -d "${TMPDIR:-/tmp}/nbit-tool-XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+cases=0 failed=0
+
+fail() { printf 'FAILED: %s\n' "$*"; failed=$((failed + 1)); }
+# expect CODE WORDS... : runs nbit with the words; its error text lies in $work/err afterwards.
+expect() {
+  wanted=$1
+  shift
+  cases=$((cases + 1))
+  "$nbit" "$@" >"$work/out" 2>"$work/err"
+  found=$?
+  [ "$found" = "$wanted" ] || { fail "nbit $* ended with $found, wanted $wanted: $(cat "$work/err")"; return 1; }
+}
+# says TEXT : the last error text holds it.
+says() {
+  cases=$((cases + 1))
+  grep -qF -- "$1" "$work/err" || fail "the error text lacks '$1': $(cat "$work/err")"
+}
+# nothing_at PATH : neither the output nor anything half written lies there.
+nothing_at() {
+  cases=$((cases + 1))
+  for left in "$1" "$1".*; do [ -e "$left" ] && fail "$left was left behind"; done
+}
+json() { cases=$((cases + 1)); python3 -c "$1" <"$work/out" || fail "JSON: $1"; }
+
+# Usage
+expect 1
+expect 0 --help
+expect 0 --version
+for command in inspect quantize eval generate demo; do expect 0 "$command" --help; done
+expect 1 convert; says "convert"; says "allowed"
+expect 1 quantize --frobnicate "$data" -o "$work/x.gguf"; says "--frobnicate"
+expect 1 quantize "$data"; says "--output"
+expect 1 quantize "$data" -o "$work/x.gguf" --type Q9_K; says "Q9_K"; says "Q4_K"
+expect 1 quantize "$data" -o "$work/x.gguf" --solver gptq; says "--calib"
+expect 1 quantize "$data" -o "$work/x.gguf" --threads many; says "many"
+expect 1 quantize "$data" -o "$work/x.gguf" --override 'ffn(=Q4_K'; says "regular expression"
+expect 1 eval "$data"; says "--ids"
+nothing_at "$work/x.gguf"
+
+# A round trip: quantize, inspect, eval, generate
+expect 0 quantize "$data" -o "$work/q4.gguf" --type q4_k --override 'ffn_down=Q6_K' --json
+json 'import json, sys; j = json.load(sys.stdin); assert j["quantized_weights"] == 5767168 and 4 < j["bits_per_weight"] < 6, j'
+expect 0 inspect "$work/q4.gguf" --json
+json 'import json, sys
+(f,) = json.load(sys.stdin)
+t = {x["name"]: x for x in f["tensors"]}
+assert f["keys"]["general.architecture"] == "llama" and len(f["keys"]["tokenizer.ggml.tokens"]) == 2048
+assert len(t) == 57 and t["blk.3.ffn_down.weight"]["type"] == "Q6_K" and t["blk.3.ffn_up.weight"]["type"] == "Q4_K"
+assert t["output.weight"]["type"] == "Q6_K" and t["blk.0.attn_norm.weight"]["type"] == "F32"
+assert t["token_embd.weight"]["shape"] == [256, 2048]
+assert sum(-(-x["bytes"] // 32) * 32 for x in f["tensors"]) == f["bytes"] - f["data_offset"]'
+expect 0 inspect "$work/q4.gguf"
+expect 0 inspect "$data"
+expect 0 eval "$work/q4.gguf" --ids "$data/dev_ids.safetensors" --windows 4 --reference "$data" --json
+json 'import json, sys; j = json.load(sys.stdin); assert 0 < j["kl"] < 0.02 and 27 < j["ppl"] < 30 and j["predictions"] == 1024, j'
+expect 0 eval "$data" --ids "$data/dev_ids.safetensors" --windows 4 --reference "$data" --json
+json 'import json, sys; j = json.load(sys.stdin); assert abs(j["kl"]) < 1e-6 and j["top1"] == 1, j'
+expect 0 generate "$work/q4.gguf" --prompt "It was a" --tokens 4
+expect 0 generate "$work/q4.gguf" --ids "$data/dev_ids.safetensors" --tokens 4 --json
+json 'import json, sys; j = json.load(sys.stdin); assert len(j["prompt"]) == 16 and len(j["ids"]) == 4, j'
+
+# The same bytes for any number of threads, also where a solver works
+for t in 1 2; do
+  expect 0 quantize "$data" -o "$work/t$t.gguf" --type Q3_K --calib "$data/calib_ids.safetensors" --calib-windows 2 --threads $t
+done
+cases=$((cases + 1)); cmp -s "$work/t1.gguf" "$work/t2.gguf" || fail "the codes depend on the number of threads"
+
+# GGUF in, GGUF out: keys survive, quantized weights only on request
+expect 2 quantize "$work/q4.gguf" -o "$work/again.gguf" --type Q3_K; says "--requantize"; says "Q4_K"
+nothing_at "$work/again.gguf"
+expect 0 quantize "$work/q4.gguf" -o "$work/again.gguf" --type Q8_0 --requantize
+expect 1 quantize "$work/q4.gguf" -o "$work/q4.gguf" --type Q8_0 --requantize; says "is the input"
+
+# A GPTQ checkpoint and back into the engine
+expect 0 quantize "$data" -o "$work/ckpt" --format gptq --bits 4 --calib "$data/calib_ids.safetensors" --calib-windows 2
+expect 0 eval "$work/ckpt" --ids "$data/dev_ids.safetensors" --windows 4 --reference "$data" --json
+json 'import json, sys; j = json.load(sys.stdin); assert 0 < j["kl"] < 0.02, j'
+cases=$((cases + 1)); python3 -c "
+import json
+q = json.load(open('$work/ckpt/quantize_config.json'))
+assert q == json.load(open('$work/ckpt/config.json'))['quantization_config']
+assert (q['bits'], q['group_size'], q['checkpoint_format']) == (4, 128, 'gptq')" || fail "the config of the checkpoint"
+expect 1 quantize "$data" -o "$work/ckpt" --format gptq; says "exists"
+expect 2 quantize "$work/ckpt" -o "$work/x.gguf"; says "GPTQ checkpoint already"
+expect 1 quantize "$data" -o "$work/x" --format gptq --bits 7; says "not compiled in"; nothing_at "$work/x"
+
+# Bad input: an error that says what and where, and no output
+expect 3 quantize "$work/absent" -o "$work/x.gguf"; says "absent"
+head -c 1000000 "$work/q4.gguf" >"$work/cut.gguf"
+expect 2 inspect "$work/cut.gguf"; says "at byte"
+expect 2 quantize "$work/cut.gguf" -o "$work/x.gguf" --requantize; says "at byte"
+expect 2 eval "$work/cut.gguf" --ids "$data/dev_ids.safetensors"
+printf 'not a model at all' >"$work/text"
+expect 2 inspect "$work/text"
+expect 2 quantize "$work/text" -o "$work/x.gguf"
+expect 2 eval "$data" --ids "$data/model_bf16.safetensors"; says "ids"
+expect 2 quantize "$root/examples/tool" -o "$work/x.gguf"
+nothing_at "$work/x.gguf"
+expect 3 quantize "$data" -o "$work/no/such/folder/x.gguf"; says "No such file"
+mkdir "$work/bad" && cp "$data/config.json" "$data/tokenizer.json" "$work/bad"
+python3 - "$data/model_bf16.safetensors" "$work/bad/model.safetensors" <<'END'
+import json, sys
+raw = bytearray(open(sys.argv[1], "rb").read())
+n = int.from_bytes(raw[:8], "little")
+at = 8 + n + json.loads(raw[8 : 8 + n])["model.layers.2.mlp.up_proj.weight"]["data_offsets"][0]
+raw[at + 2 * (256 * 3 + 5) : at + 2 * (256 * 3 + 5) + 2] = b"\xc0\x7f"  # NaN in row 3, column 5
+open(sys.argv[2], "wb").write(raw)
+END
+expect 2 quantize "$work/bad" -o "$work/x.gguf"; says "NaN"; says "row 3, column 5"; says "up_proj"
+nothing_at "$work/x.gguf"
+expect 2 quantize "$work/bad" -o "$work/x" --format gptq; nothing_at "$work/x"
+
+# An interrupted run leaves no half file, and the file that was there stays as it was
+for signal in INT TERM HUP; do
+  cases=$((cases + 1))
+  echo old >"$work/kept.gguf"
+  "$nbit" quantize "$data" -o "$work/kept.gguf" --calib "$data/calib_ids.safetensors" >"$work/out" 2>&1 &
+  job=$!
+  for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    ls "$work"/kept.gguf.*.part >/dev/null 2>&1 && break
+    sleep 0.1
+  done
+  ls "$work"/kept.gguf.*.part >/dev/null 2>&1 || fail "$signal: no temporary file appeared"
+  # A shell without job control starts background commands with SIGINT ignored; the tool sets its own handler.
+  kill -$signal $job
+  wait $job
+  code=$?
+  case $signal in INT) wanted=130 ;; TERM) wanted=143 ;; HUP) wanted=129 ;; esac
+  [ $code = $wanted ] || fail "$signal: ended with $code, wanted $wanted"
+  ls "$work"/kept.gguf.*.part >/dev/null 2>&1 && fail "$signal: a half file was left"
+  [ "$(cat "$work/kept.gguf")" = old ] || fail "$signal: the old file changed"
+  rm -f "$work/kept.gguf"
+done
+"$nbit" quantize "$data" -o "$work/half" --format gptq --calib "$data/calib_ids.safetensors" >"$work/out" 2>&1 &
+job=$!
+for wait in 1 2 3 4 5 6 7 8 9 10; do [ -d "$work/half.$job.part" ] && break; sleep 0.1; done
+sleep 0.3
+kill -TERM $job; wait $job
+nothing_at "$work/half"
+
+# A full disk behind the output
+if [ -e /dev/full ]; then
+  cases=$((cases + 1))
+  "$nbit" inspect "$work/q4.gguf" >/dev/full 2>"$work/err"
+  [ $? = 3 ] || fail "a full standard output is not an error"
+fi
+
+echo "count: tool: $cases checks, $failed failed"
+[ "$failed" = 0 ]
