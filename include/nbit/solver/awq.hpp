@@ -17,6 +17,7 @@
 
 #include <nbit/base/buffer.hpp>
 #include <nbit/base/config.hpp>
+#include <nbit/base/elementary.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
@@ -241,14 +242,19 @@ inline void relative_magnitude(std::span<const matrix_view<const float>> linears
   for (float& v : out) v = rows == 0 ? 1.0f : v / static_cast<float>(rows);
 }
 
+/// v^p for magnitudes, 0 included, with the same bits on every machine.
+inline float magnitude_power(float v, float p) {
+  if (!(v > 0.0f)) return p == 0.0f ? 1.0f : 0.0f;
+  return static_cast<float>(power_exact(static_cast<double>(v), static_cast<double>(p)));
+}
+
 /// One candidate: scales with geometric middle 1; what is not a usable number becomes 1.
-/// std::pow may differ in the last bit between C libraries; scales are stored, so this never changes what codes mean.
 inline void scale_candidate(std::span<const float> x, std::span<const float> w, float exponent, bool duo, float* out) {
   NBIT_EXACT
   float least = 3e38f, most = 0.0f;
   for (std::size_t c = 0; c < x.size(); ++c) {
-    float s = std::pow(x[c], exponent);
-    if (duo) s /= std::pow(w[c], 1.0f - exponent) + 1e-4f;
+    float s = magnitude_power(x[c], exponent);
+    if (duo) s /= magnitude_power(w[c], 1.0f - exponent) + 1e-4f;
     if (!(s >= 1e-4f)) s = 1e-4f;
     if (!(s <= 1e6f)) s = 1e6f;
     out[c] = s;
