@@ -1,0 +1,150 @@
+// nbit/format/ggml_low_bit.hpp — Q1_0 and Q2_0: one or two bits a weight and one f16 scale for each group.
+//
+//   Q1_0  f16 d | 16 bytes: 128 bits, lowest first                w = bit ? d : -d         18 bytes
+//   Q2_0  f16 d | 16 bytes: 64 codes of 2 bits, lowest first      w = d * (q - 1)          18 bytes
+// Q1_0's scale is the mean magnitude, Q2_0's the largest one; Q2_0's reference never writes code 3 (2 d).
+// Ref: ggml (MIT); docs/formats.md.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_FORMAT_GGML_LOW_BIT_HPP
+#define NBIT_FORMAT_GGML_LOW_BIT_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <nbit/base/bits.hpp>
+#include <nbit/base/config.hpp>
+#include <nbit/base/float16.hpp>
+#include <nbit/base/numeric.hpp>
+#include <nbit/format/concepts.hpp>
+#include <nbit/format/ggml_block.hpp>
+
+#include <nbit/base/exact_begin.inl>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+NBIT_NOINLINE inline void encode_q1_0(const float* x, f16& d, std::uint8_t* codes) {
+  float sum = 0.0f;
+  for (int i = 0; i < 128; ++i) sum += nbit::abs(x[i]);
+  d = f16::from(sum / 128.0f);
+  for (int i = 0; i < 128; ++i) codes[i] = x[i] >= 0.0f ? 1 : 0;
+}
+
+NBIT_NOINLINE inline void encode_q2_0(const float* x, f16& d, std::uint8_t* codes) {
+  const float size = nbit::abs(largest_signed<64>(x)), inverse = size > 0.0f ? 1.0f / size : 0.0f;
+  d = f16::from(size);
+  for (int i = 0; i < 64; ++i) {
+    // Infinite or NaN, where the inverse overflowed, is the lowest code: the reference's conversion gives INT_MIN.
+    const float v = x[i] * inverse, a = nbit::abs(v);
+    codes[i] = static_cast<std::uint8_t>(a < 0.5f ? 1 : (v > 0.0f && a < 1.5f ? 2 : 0));
+  }
+}
+
+/// Codes of Bits bits, 8 / Bits to a byte, lowest bits first.
+template <int N, int Bits>
+void load_small_codes(const std::byte* from, std::uint8_t* codes) {
+  constexpr int per_byte = 8 / Bits;
+  for (int i = 0; i < N; ++i)
+    codes[i] = static_cast<std::uint8_t>(std::to_integer<unsigned>(from[i / per_byte]) >> (Bits * (i % per_byte)) &
+                                         ((1u << Bits) - 1u));
+}
+template <int N, int Bits>
+void store_small_codes(std::byte* to, const std::uint8_t* codes) {
+  constexpr int per_byte = 8 / Bits;
+  for (int j = 0; j < N / per_byte; ++j) {
+    unsigned b = 0;
+    for (int k = 0; k < per_byte; ++k) b |= (codes[j * per_byte + k] & ((1u << Bits) - 1u)) << (Bits * k);
+    to[j] = static_cast<std::byte>(b);
+  }
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's Q1_0: 1.125 bits a weight, signs and one magnitude.
+struct q1_0 {
+  static constexpr int bits = 1, group = 128, run = 128, ggml_type = 41;
+  static constexpr std::size_t block_bytes = 18;
+  static constexpr bool symmetric = true, exact_levels = true;
+  static constexpr const char* name = "Q1_0";
+  struct params {
+    f16 d;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q1_0>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return (static_cast<float>(p.d) >= 0.0f) == (v >= 0.0f) ? 1 : 0;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(p.d) * static_cast<float>(level(c));
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q1_0>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; the reference ignores importance.
+  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_q1_0(x, p.d, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_small_codes<128, 1>(from + 2, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    store_f16(to, p.d);
+    ggml_block::store_small_codes<128, 1>(to + 2, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return 2 * c - 1; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+/// ggml's Q2_0: 2.25 bits a weight, codes mean -d, 0, d, 2 d.
+struct q2_0 {
+  static constexpr int bits = 2, group = 64, run = 64, ggml_type = 42;
+  static constexpr std::size_t block_bytes = 18;
+  static constexpr bool symmetric = true, exact_levels = true;
+  static constexpr const char* name = "Q2_0";
+  struct params {
+    f16 d;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q2_0>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 2) + 1;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(p.d) * static_cast<float>(level(c));
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q2_0>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; the reference ignores importance.
+  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_q2_0(x, p.d, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_small_codes<64, 2>(from + 2, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    store_f16(to, p.d);
+    ggml_block::store_small_codes<64, 2>(to + 2, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c - 1; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+}  // namespace nbit
+
+#include <nbit/base/exact_end.inl>
+
+#endif
