@@ -80,7 +80,7 @@ def check_text(root, path, pages):
     if name.startswith("docs/") and len(lines) > MOST_LINES:
         problems.append(f"{name}: {len(lines)} lines, more than {MOST_LINES}")
     for number, line in enumerate(lines, 1):
-        if len(line) > MOST_COLUMNS:
+        if len(line) > MOST_COLUMNS and not line.startswith("|"):  # a row of a table cannot be wrapped
             problems.append(f"{name}:{number}: {len(line)} columns, more than {MOST_COLUMNS}")
     for number, line in prose:
         for target, place in LINK.findall(line):
