@@ -81,7 +81,7 @@ inline typename F::params fit_group(std::span<const float> w, std::span<const fl
                                     const search_options& search, float* scratch, code_t<F>* codes) {
   if constexpr (encodes_itself<F>) {
     typename F::params p{};
-    F::encode(w, importance, mean_square, p, std::span<std::uint8_t>(codes, w.size() / std::size_t(step_of<F>)));
+    F::encode(w, importance, mean_square, p, std::span<code_t<F>>(codes, w.size() / std::size_t(step_of<F>)));
     return p;
   } else {
     return search_group<F>(w, importance, search, scratch);

@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 
 #include <nbit/base/buffer.hpp>
 #include <nbit/base/config.hpp>
@@ -24,14 +23,9 @@
 
 namespace nbit {
 
-/// Whether encode_row uses F::encode: it needs codes of one byte.
+/// Whether encode_row uses F::encode.
 template <class F>
-inline constexpr bool encodes_itself = [] {
-  if constexpr (self_encoding<F>)
-    return std::is_same_v<code_t<F>, std::uint8_t>;
-  else
-    return false;
-}();
+inline constexpr bool encodes_itself = self_encoding<F>;
 
 /// Whether rows of this many weights can be held by F: blocks of a file are never short, lattice points never split.
 template <weight_format F>
@@ -84,7 +78,7 @@ template <weight_format F>
 inline void encode_group(std::span<const float> w, std::span<const float> importance, float row_mean_square,
                          typename F::params& p, code_t<F>* codes) {
   if constexpr (encodes_itself<F>) {
-    F::encode(w, importance, row_mean_square, p, std::span<std::uint8_t>(codes, w.size() / std::size_t(step_of<F>)));
+    F::encode(w, importance, row_mean_square, p, std::span<code_t<F>>(codes, w.size() / std::size_t(step_of<F>)));
   } else {
     p = F::fit(w, importance);
     round_group<F>(w, p, 0, codes);
