@@ -78,10 +78,17 @@ void check_shape(nbit::shape s, std::uint64_t seed) {
   REQUIRE(codes);
   std::vector<float> expected(weights.size()), floats(weights.size());
   const std::size_t length = nbit::group_length<F>(s.cols);
+  constexpr std::size_t step = std::size_t(nbit::step_of<F>);
   for (std::size_t r = 0; r < s.rows; ++r)
-    for (std::size_t c = 0; c < s.cols; ++c)
-      expected[r * s.cols + c] = F::value(codes->row_codes(r)[c], codes->params[codes->params_index(r, codes->group_of(c))],
-                                          static_cast<int>(c % length));
+    for (std::size_t c = 0; c < s.cols; c += step) {
+      const auto& params = codes->params[codes->params_index(r, codes->group_of(c))];
+      float point[step];
+      if constexpr (nbit::lattice_format<F>)
+        F::value(static_cast<int>(codes->row_codes(r)[c / step]), params, static_cast<int>(c % length), point);
+      else
+        point[0] = F::value(codes->row_codes(r)[c], params, static_cast<int>(c % length));
+      for (std::size_t i = 0; i < step && c + i < s.cols; ++i) expected[r * s.cols + c + i] = point[i];
+    }
   nbit::dequantize(nbit::arch::scalar{}, view, {floats.data(), s.rows, s.cols});
   REQUIRE(same_bits(floats, expected));
 
