@@ -23,21 +23,34 @@
 #include <nbit/format/codebook.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_grids.hpp>
+#include <nbit/format/ggml_iq1.hpp>
+#include <nbit/format/ggml_iq1_search.hpp>
+#include <nbit/format/ggml_iq2.hpp>
+#include <nbit/format/ggml_iq3.hpp>
 #include <nbit/format/ggml_iq4.hpp>
+#include <nbit/format/ggml_lattice.hpp>
+#include <nbit/format/ggml_lattice_search.hpp>
 #include <nbit/format/ggml_legacy.hpp>
+#include <nbit/format/ggml_low_bit.hpp>
+#include <nbit/format/ggml_nvfp4.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
 #include <nbit/format/ggml_q3_k.hpp>
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/ggml_q6_k.hpp>
 #include <nbit/format/ggml_q8.hpp>
 #include <nbit/format/ggml_search.hpp>
+#include <nbit/format/ggml_ternary.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/format/scale.hpp>
 #include <nbit/format/scheme.hpp>
 #include <nbit/format/uniform.hpp>
 
+#include <nbit/layout/awq_gemv_rows.hpp>
 #include <nbit/layout/awq_interleave.hpp>
 #include <nbit/layout/concepts.hpp>
+#include <nbit/layout/dense_words.hpp>
+#include <nbit/layout/gptq_planes.hpp>
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/linear.hpp>
 #include <nbit/layout/pack.hpp>
@@ -62,6 +75,7 @@
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
+#include <nbit/kernel/product.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/kernel/weights.hpp>
 
@@ -71,14 +85,17 @@
 #include <nbit/solver/fold.hpp>
 #include <nbit/solver/gptq.hpp>
 #include <nbit/solver/gptq_panel.hpp>
-#include <nbit/solver/product.hpp>
 #include <nbit/solver/quadratic.hpp>
 #include <nbit/solver/rtn.hpp>
 #include <nbit/solver/search.hpp>
 
 #include <nbit/io/atomic_file.hpp>
+#include <nbit/io/awq_checkpoint.hpp>
+#include <nbit/io/awq_config.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/byte_sink.hpp>
+#include <nbit/io/checkpoint_tensor.hpp>
+#include <nbit/io/compressed_tensors.hpp>
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf.hpp>
 #include <nbit/io/gguf_file.hpp>

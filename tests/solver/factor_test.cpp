@@ -44,21 +44,6 @@ nbit::metric metric_of(const std::vector<float>& g, std::size_t n, double dampin
 }
 }  // namespace
 
-TEST_CASE("the product adds A^T B to C for every ragged m and many k") {
-  nbit_test::random rng(1);
-  for (std::size_t m = 1; m <= 9; ++m)
-    for (const std::size_t n : {std::size_t{8}, std::size_t{24}})
-      for (const std::size_t k : {std::size_t{0}, std::size_t{1}, std::size_t{5}, std::size_t{128}, std::size_t{300}}) {
-        const std::vector<float> a = rng.normals(k * m + 1), b = rng.normals(k * n + 1);
-        std::vector<float> c = rng.normals(m * n), expected = c;
-        for (std::size_t i = 0; i < m; ++i)
-          for (std::size_t j = 0; j < n; ++j)
-            for (std::size_t t = 0; t < k; ++t) expected[i * n + j] -= a[t * m + i] * b[t * n + j];
-        nbit::detail::add_product(c.data(), n, a.data(), m, b.data(), n, m, n, k, -1.0f);
-        for (std::size_t x = 0; x < c.size(); ++x) CHECK(nbit::abs(c[x] - expected[x]) < 1e-4f);
-      }
-}
-
 TEST_CASE("a factor multiplies back to its matrix, across block borders") {
   for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{17}, std::size_t{63}, std::size_t{64},
                               std::size_t{65}, std::size_t{150}}) {

@@ -20,8 +20,8 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/parallel/executor.hpp>
+#include <nbit/kernel/product.hpp>
 #include <nbit/solver/calibration.hpp>
-#include <nbit/solver/product.hpp>
 
 #if !defined(NBIT_NO_HEAP)
 
@@ -127,8 +127,8 @@ inline bool factor_upper(float* s, std::size_t cols, std::size_t stride, float* 
     // What is left of the upper triangle: A -= U_b D U_b^T.
     ex(b, [=](std::size_t strip) {
       const std::size_t from = strip * factor_block;
-      add_product(s + from * stride + from, stride, scaled + from, stride, transposed + from, stride, factor_block,
-                  first - from, last - first, -1.0f);
+      add_product({s + from * stride + from, stride, scaled + from, stride, transposed + from, stride, factor_block,
+                  first - from, last - first, -1.0f});
     });
   }
   return true;

@@ -20,8 +20,8 @@
 #include <nbit/format/concepts.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
 #include <nbit/tensor/encode.hpp>
+#include <nbit/kernel/product.hpp>
 #include <nbit/solver/factor.hpp>
-#include <nbit/solver/product.hpp>
 #include <nbit/solver/quadratic.hpp>
 #include <nbit/solver/search.hpp>
 
@@ -143,7 +143,7 @@ inline void refit_group(gptq_panel<F>& p, std::size_t first) {
   const std::size_t n = last - known;
   float* const y = p.extra;
   for (std::size_t k = 0; k < n * panel_rows; ++k) y[k] = 0.0f;
-  add_product(y, panel_rows, m.s.data() + known, m.stride, p.e, panel_rows, n, panel_rows, known);
+  add_product({y, panel_rows, m.s.data() + known, m.stride, p.e, panel_rows, n, panel_rows, known, 1.0f});
   for (std::size_t k = 0; k < n; ++k)
     for (std::size_t i = 0; i < k; ++i) {
       const float u = m.s[(known + i) * m.stride + known + k];
@@ -218,7 +218,7 @@ inline void round_panel(gptq_panel<F>& p) {
   for (std::size_t first = 0; first < cols; first += panel_columns) {
     const std::size_t n = cols - first < panel_columns ? cols - first : panel_columns;
     for (std::size_t k = 0; k < n * panel_rows; ++k) p.sums[k] = p.w[first * panel_rows + k];
-    add_product(p.sums, panel_rows, m.s.data() + first, m.stride, p.e, panel_rows, n, panel_rows, first);
+    add_product({p.sums, panel_rows, m.s.data() + first, m.stride, p.e, panel_rows, n, panel_rows, first, 1.0f});
     for (std::size_t j = 0; j < n; j += step) {
       const std::size_t position = first + j;
       if (job.groups != group_fit::upfront && (position == 0 || job.group_at[position] != job.group_at[position - 1]))
@@ -252,7 +252,7 @@ inline bool descend_panel(gptq_panel<F>& p) {
     for (float& v : p.sums) v = 0.0f;
     for (float& v : moved_by) v = 0.0f;
     // Half the gradient, e H, as it is when the block begins; moves inside the block are added as they happen.
-    add_product(p.sums, panel_rows, m.h.data() + first, m.stride, p.e, panel_rows, n, panel_rows, cols);
+    add_product({p.sums, panel_rows, m.h.data() + first, m.stride, p.e, panel_rows, n, panel_rows, cols, 1.0f});
     for (std::size_t j = 0; j < n; j += step) {
       for (std::size_t k = j; k < j + step; ++k)
         for (std::size_t i = 0; i < j; ++i) {

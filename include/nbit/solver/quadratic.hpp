@@ -12,7 +12,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/matrix_view.hpp>
-#include <nbit/solver/product.hpp>
+#include <nbit/kernel/product.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -46,7 +46,7 @@ inline void quadratic_form(const float* h, std::size_t stride, std::size_t cols,
   for (std::size_t first = 0; first < cols; first += panel_columns) {
     const std::size_t n = cols - first < panel_columns ? cols - first : panel_columns;
     for (float& v : sums) v = 0.0f;
-    add_product(sums, panel_rows, h + first, stride, e, panel_rows, n, panel_rows, first);
+    add_product({sums, panel_rows, h + first, stride, e, panel_rows, n, panel_rows, first, 1.0f});
     for (std::size_t j = 0; j < n; ++j) {
       float* const sum = sums + j * panel_rows;
       for (std::size_t i = 0; i < j; ++i) {
