@@ -6,9 +6,9 @@
 
 A block of code in docs/ says after ```cpp what it is; every block says it:
   program   a whole program: it is compiled, linked and run, and must answer 0
-  unit      declarations: they must compile as a file of their own, with <nbit/nbit.hpp> before them
-  body      statements: they must compile inside a function that returns nothing, with <nbit/nbit.hpp> before it
-`body` may use what these pages always mean by the names in PRELUDE. ```text is for what is no code.
+  unit      declarations: they must compile at namespace level, after <nbit/nbit.hpp>
+  body      statements: they must compile inside a function that returns nothing and has the parameters in GIVEN
+```text is for what is no code.
 """
 import argparse
 import concurrent.futures
@@ -24,7 +24,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror", "-Wno-unused"]
 MOST_LINES, MOST_COLUMNS = 250, 130
 
-# What the pages mean by these names: a matrix of weights, inputs, outputs and places for them.
 PRELUDE = """#include <cstddef>
 #include <cstdint>
 #include <span>
@@ -33,6 +32,7 @@ PRELUDE = """#include <cstddef>
 #include <nbit/nbit.hpp>
 #include <nbit/parallel/threads.hpp>
 """
+# What the pages mean by these names: a matrix of weights, inputs, outputs and places for them.
 GIVEN = """[[maybe_unused]] static void shown(const nbit::matrix_view<const float> w, const nbit::matrix_view<const float> X,
     nbit::matrix_view<float> Y, std::span<const float> x, std::span<float> y, std::span<float> out, nbit::hessian& h,
     nbit::thread_pool& pool, std::span<const std::byte> bytes, const std::string& path) {
@@ -102,50 +102,62 @@ def check_text(root, path, pages):
     return problems, looked
 
 
-def source_of(kind, text):
-    if kind == "program":
-        return text
-    return PRELUDE + (text if kind == "unit" else GIVEN + text + "}\n")
+def pieces_source(pieces):
+    """One file of all units and bodies, each in a namespace of its own; messages name the page and its line."""
+    included, code = [], []
+    for n, (page, number, kind, text) in enumerate(pieces):
+        lines = text.split("\n")
+        included += [line for line in lines if line.startswith("#include")]
+        text = "\n".join("" if line.startswith("#include") else line for line in lines)
+        given = GIVEN if kind == "body" else ""
+        code.append(f'namespace piece_{n} {{\n{given}#line {number + 1} "{page}"\n{text}' + ("}\n" if given else "") + "}\n")
+    return PRELUDE + "\n".join(included) + "\n" + "".join(code)
 
 
-def compile_block(job):
+def compile_job(job):
     """None, or what was wrong."""
-    root, compiler, name, number, kind, text = job
+    root, compiler, name, number, text = job
     with tempfile.TemporaryDirectory() as folder:
         source, program = pathlib.Path(folder, "block.cpp"), pathlib.Path(folder, "block")
-        source.write_text(source_of(kind, text), encoding="utf-8")
-        last = ["-O1", "-pthread", "-o", str(program)] if kind == "program" else ["-fsyntax-only"]
+        source.write_text(text, encoding="utf-8")
+        where = f"{name}:{number}" if number else name
+        last = ["-O0", "-pthread", "-o", str(program)] if number else ["-fsyntax-only"]
         command = [compiler, *FLAGS, "-I", str(root / "include"), str(source), *last]
         done = subprocess.run(command, text=True, capture_output=True)
         if done.returncode != 0:
-            return f"{name}:{number}: does not compile with {compiler}\n" + "\n".join(done.stderr.splitlines()[:20])
-        if kind == "program":
+            return f"{where}: does not compile with {compiler}\n" + "\n".join(done.stderr.splitlines()[:20])
+        if number:
             try:
                 ran = subprocess.run([str(program)], cwd=folder, text=True, capture_output=True, timeout=120)
             except subprocess.TimeoutExpired:
-                return f"{name}:{number}: runs longer than 120 s"
+                return f"{where}: runs longer than 120 s"
             if ran.returncode != 0:
-                return f"{name}:{number}: compiled with {compiler}, answers {ran.returncode}\n{ran.stdout}{ran.stderr}"
+                return f"{where}: compiled with {compiler}, answers {ran.returncode}\n{ran.stdout}{ran.stderr}"
     return None
 
 
 def check(root, compilers, only=()):
     paths = sorted((root / "docs").glob("*.md")) + [root / "README.md"]
     pages = {path: read_page(path) for path in paths}
-    problems, looked, jobs = [], 0, []
+    problems, looked, programs, pieces = [], 0, [], []
     for path in paths:
         found, n = check_text(root, path, pages)
         problems += found
         looked += n
+        name = path.relative_to(root).as_posix()
         if only and path.name not in only:
             continue
         for number, language, kind, text in pages[path][0]:
-            if language == "cpp" and kind in ("program", "unit", "body"):
-                jobs += [(root, c, path.relative_to(root).as_posix(), number, kind, text) for c in compilers]
+            if language == "cpp" and kind == "program":
+                programs.append((name, number, f'#line {number + 1} "{name}"\n{text}'))
+            elif language == "cpp" and kind in ("unit", "body"):
+                pieces.append((name, number, kind, text))
+    jobs = [(root, c, *program) for c in compilers for program in programs]
+    if pieces:
+        jobs += [(root, c, "units and bodies of the pages", 0, pieces_source(pieces)) for c in compilers]
     with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, 2)) as pool:
-        problems += [p for p in pool.map(compile_block, jobs) if p]
-    programs = sum(job[4] == "program" for job in jobs)
-    return problems, (len(paths), looked, programs, len(jobs) - programs)
+        problems += [p for p in pool.map(compile_job, jobs) if p]
+    return problems, (len(paths), looked, len(programs), len(pieces))
 
 
 def self_test():
