@@ -1,4 +1,5 @@
-// tool/commands.hpp — the commands of nbit; each takes the words after its name and returns an exit code or throws failure.
+// tool/commands.hpp — the commands of nbit; each takes the words after its name and returns an exit code or throws
+// failure.
 // SPDX-License-Identifier: MIT
 #ifndef TOOL_COMMANDS_HPP
 #define TOOL_COMMANDS_HPP

@@ -24,17 +24,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr option known[] = {
-    {"--model", "DIR", "the model: a folder with safetensors, config.json and tokenizer.json"},
-    {"--calib", "IDS", "calibration windows (default: DIR/calib_ids.safetensors)"},
-    {"--ids", "IDS", "windows to evaluate (default: DIR/dev_ids.safetensors)"},
-    {"--output", "OUT", "folder for the models, demo.json and report.html (-o OUT)"},
-    {"--calib-windows", "N", "calibration windows to use (default: all)"},
-    {"--windows", "N", "windows for perplexity (default: all)"},
-    {"--kl-windows", "N", "windows for KL (default 64)"},
-    {"--threads", "N", "threads to use (default: all)"},
-    {"--progress", nullptr, "say how far it is also when stderr is no terminal"},
-    {"--help", nullptr, "this text"}};
+constexpr option known[] = {{"--model", "DIR", "the model: a folder with safetensors, config.json and tokenizer.json"},
+                            {"--calib", "IDS", "calibration windows (default: DIR/calib_ids.safetensors)"},
+                            {"--ids", "IDS", "windows to evaluate (default: DIR/dev_ids.safetensors)"},
+                            {"--output", "OUT", "folder for the models, demo.json and report.html (-o OUT)"},
+                            {"--calib-windows", "N", "calibration windows to use (default: all)"},
+                            {"--windows", "N", "windows for perplexity (default: all)"},
+                            {"--kl-windows", "N", "windows for KL (default 64)"},
+                            {"--threads", "N", "threads to use (default: all)"},
+                            {"--progress", nullptr, "say how far it is also when stderr is no terminal"},
+                            {"--help", nullptr, "this text"}};
 
 /// What is quantized, and how. format: a ggml type, or wBgN for a GPTQ checkpoint.
 struct recipe {
@@ -43,8 +42,8 @@ struct recipe {
   int bits = 0;
 };
 constexpr recipe recipes[] = {
-    {solver::rtn, "Q3_K"},      {solver::rtn, "Q4_0"},       {solver::rtn, "Q4_K"},     {solver::search, "Q2_K"},
-    {solver::search, "Q3_K"},   {solver::search, "Q4_K"},    {solver::search, "Q6_K"},  {solver::gptq, "Q2_K"},
+    {solver::rtn, "Q3_K"},      {solver::rtn, "Q4_0"},       {solver::rtn, "Q4_K"},      {solver::search, "Q2_K"},
+    {solver::search, "Q3_K"},   {solver::search, "Q4_K"},    {solver::search, "Q6_K"},   {solver::gptq, "Q2_K"},
     {solver::gptq, "Q3_K"},     {solver::gptq, "Q4_K"},      {solver::rtn, "w3g128", 3}, {solver::gptq, "w3g128", 3},
     {solver::rtn, "w4g128", 4}, {solver::gptq, "w4g128", 4}, {solver::awq, "w4g128", 4},
 };
@@ -69,7 +68,8 @@ std::uint64_t weights_of(const source& from) {
 }
 
 /// Hidden states after each block over a few windows.
-std::vector<engine::floats> hidden_after_blocks(const engine::model& m, const engine::token_windows& text, const engine::workers& pool) {
+std::vector<engine::floats> hidden_after_blocks(const engine::model& m, const engine::token_windows& text,
+                                                const engine::workers& pool) {
   engine::hidden_states h = engine::embed(m, text.ids, text.count, text.length);
   engine::runner run(m, pool);
   std::vector<engine::floats> after;
@@ -83,7 +83,8 @@ std::vector<engine::floats> hidden_after_blocks(const engine::model& m, const en
 double relative_error(const engine::floats& found, const engine::floats& wanted) {
   double error = 0, energy = 0;
   for (std::size_t i = 0; i < wanted.values.size(); ++i) {
-    const double e = static_cast<double>(found.values[i]) - static_cast<double>(wanted.values[i]), v = static_cast<double>(wanted.values[i]);
+    const double e = static_cast<double>(found.values[i]) - static_cast<double>(wanted.values[i]),
+                 v = static_cast<double>(wanted.values[i]);
     error += e * e, energy += v * v;
   }
   return energy > 0 ? error / energy : 0.0;
@@ -101,11 +102,13 @@ struct workshop {
   std::vector<block_statistics> statistics;
 
   /// Measures a model that lies on disk.
-  demo_row measure(const std::string& file, const char* how, const char* format, const job_report& made, double seconds, const engine::progress& told) const {
+  demo_row measure(const std::string& file, const char* how, const char* format, const job_report& made, double seconds,
+                   const engine::progress& told) const {
     const source written = open_source(folder + "/" + file);
     const engine::model m = run_ready(written);
     const engine::evaluation found = engine::evaluate(m, text, &reference, pool, told);
-    demo_row row{file, how, format, written.file_bytes, made.bits_per_weight(), 0, found.perplexity, found.kl, found.top1, seconds, {}};
+    demo_row row{file,       how,     format, written.file_bytes, made.bits_per_weight(), 0, found.perplexity, found.kl,
+                 found.top1, seconds, {}};
     row.file_bpw = 8.0 * static_cast<double>(written.file_bytes) / static_cast<double>(weights_of(from));
     const std::vector<engine::floats> after = hidden_after_blocks(m, few, pool);
     for (std::size_t b = 0; b < after.size(); ++b) row.layer_loss.push_back(relative_error(after[b], hidden[b]));
@@ -137,17 +140,21 @@ struct workshop {
 int demo(std::span<const std::string> words) {
   const arguments args(known, words);
   if (args.has("--help")) {
-    std::printf("nbit demo --model DIR -o OUT [options]\nQuantizes a model with every solver, evaluates every file, prints one table and writes demo.json and report.html.\n"
-                "bpw: bits per weight of the quantized matrices, scales included; file: of everything in the file.\n"
-                "seconds: to quantize and write; statistics that rtn, search and awq share are gathered once and not counted.\n\n%s",
-                help_lines(known).c_str());
+    std::printf(
+        "nbit demo --model DIR -o OUT [options]\nQuantizes a model with every solver, evaluates every file, prints "
+        "one table and writes demo.json and report.html.\n"
+        "bpw: bits per weight of the quantized matrices, scales included; file: of everything in the file.\n"
+        "seconds: to quantize and write; statistics that rtn, search and awq share are gathered once and not "
+        "counted.\n\n%s",
+        help_lines(known).c_str());
     return success;
   }
   if (!args.positional.empty()) refuse_option("argument", args.positional[0], "options only; see nbit demo --help");
   for (const char* const name : {"--model", "--output"})
     if (!args.has(name)) throw failure{wrong_usage, std::string("demo needs ") + name};
   const std::string folder = args.get("--model"), out = args.get("--output");
-  const long calib_windows = args.number("--calib-windows", 1 << 30, 1, 1 << 30), windows = args.number("--windows", 1 << 30, 1, 1 << 30);
+  const long calib_windows = args.number("--calib-windows", 1 << 30, 1, 1 << 30),
+             windows = args.number("--windows", 1 << 30, 1, 1 << 30);
   const long kl_windows = args.number("--kl-windows", 64, 1, 1 << 30);
   const auto started = std::chrono::steady_clock::now();
   std::error_code failed;
@@ -159,10 +166,13 @@ int demo(std::span<const std::string> words) {
   const source from = open_source(folder);
   const engine::model model = run_ready(from);
   workshop shop{from, model, pool, out, {}, {}, {}, {}, {}, {}};
-  shop.calibration = read_windows(args.get("--calib", folder + "/calib_ids.safetensors"), model.config.vocabulary).first(static_cast<std::size_t>(calib_windows));
-  shop.text = read_windows(args.get("--ids", folder + "/dev_ids.safetensors"), model.config.vocabulary).first(static_cast<std::size_t>(windows));
+  shop.calibration = read_windows(args.get("--calib", folder + "/calib_ids.safetensors"), model.config.vocabulary)
+                         .first(static_cast<std::size_t>(calib_windows));
+  shop.text = read_windows(args.get("--ids", folder + "/dev_ids.safetensors"), model.config.vocabulary)
+                  .first(static_cast<std::size_t>(windows));
   shop.few = shop.text.first(8);
-  if (shop.text.ids.empty() || shop.calibration.ids.empty()) throw failure{bad_input, "no tokens to calibrate with or to evaluate"};
+  if (shop.text.ids.empty() || shop.calibration.ids.empty())
+    throw failure{bad_input, "no tokens to calibrate with or to evaluate"};
 
   progress bar(args.has("--progress"));
   // Shares of the bar: two for what is shared, one for each row.
@@ -194,7 +204,8 @@ int demo(std::span<const std::string> words) {
   write_text(out + "/report.html", as_html(rows, facts));
   bar.stage("done", 1.0, 1.0);
   std::printf("%s", as_table(rows).c_str());
-  std::printf("%.0f seconds; %s/demo.json and %s/report.html have the same rows\n", facts.total_seconds, out.c_str(), out.c_str());
+  std::printf("%.0f seconds; %s/demo.json and %s/report.html have the same rows\n", facts.total_seconds, out.c_str(),
+              out.c_str());
   return success;
 }
 

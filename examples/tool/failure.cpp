@@ -25,15 +25,16 @@ std::string describe(const nbit::error& e) {
 }
 
 failure as_failure(const nbit::error& e, std::string_view context) {
-  const int code = e.code == nbit::errc::io              ? io_failed
-                   : e.code == nbit::errc::out_of_memory ? no_memory
+  const int code = e.code == nbit::errc::io               ? io_failed
+                   : e.code == nbit::errc::out_of_memory  ? no_memory
                    : e.code == nbit::errc::invalid_option ? wrong_usage
                                                           : bad_input;
   return {code, (context.empty() ? "" : std::string(context) + ": ") + describe(e)};
 }
 
 void refuse_option(std::string_view name, std::string_view value, std::string_view allowed) {
-  throw failure{wrong_usage, std::string(name) + ": '" + std::string(value) + "' is not allowed; allowed: " + std::string(allowed)};
+  throw failure{wrong_usage,
+                std::string(name) + ": '" + std::string(value) + "' is not allowed; allowed: " + std::string(allowed)};
 }
 
 }  // namespace tool

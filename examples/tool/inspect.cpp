@@ -57,15 +57,26 @@ json_value as_json(const nbit::gguf::value& v, bool all) {
 
 file_facts gguf_facts(const std::string& path, bool all) {
   const nbit::gguf::file file = need(nbit::gguf::open(path), "reading " + path);
-  file_facts f{path, "GGUF version " + std::to_string(file.version()), file.bytes().size(), file.data_offset(), json_value::object(), {}};
+  file_facts f{path,
+               "GGUF version " + std::to_string(file.version()),
+               file.bytes().size(),
+               file.data_offset(),
+               json_value::object(),
+               {}};
   for (const nbit::gguf::key& k : file.keys()) {
     json_value v = as_json(k.value, all);
     if (!all && k.value.is_array() && k.value.size() > shown_elements)
-      v = json_value::string(nbit::json_text(v).substr(0, 60) + "... (" + std::to_string(k.value.size()) + " elements)");
+      v = json_value::string(nbit::json_text(v).substr(0, 60) + "... (" + std::to_string(k.value.size()) +
+                             " elements)");
     f.keys.add(k.name, std::move(v));
   }
   for (const nbit::gguf::tensor_info& t : file.tensors())
-    f.tensors.push_back({std::string(t.name), t.type.name, {t.shape().begin(), t.shape().end()}, t.offset, t.bytes.size(), t.elements()});
+    f.tensors.push_back({std::string(t.name),
+                         t.type.name,
+                         {t.shape().begin(), t.shape().end()},
+                         t.offset,
+                         t.bytes.size(),
+                         t.elements()});
   return f;
 }
 
@@ -74,7 +85,8 @@ file_facts safetensors_facts(const std::string& path) {
   file_facts f{path, "safetensors", file.bytes().size(), file.data_offset(), json_value::object(), {}};
   if (file.metadata() != nullptr) f.keys = *file.metadata();
   for (const nbit::safetensors::tensor_info& t : file.tensors())
-    f.tensors.push_back({std::string(t.name), nbit::safetensors::info(t.type).name, t.shape, t.offset, t.bytes.size(), t.elements()});
+    f.tensors.push_back(
+        {std::string(t.name), nbit::safetensors::info(t.type).name, t.shape, t.offset, t.bytes.size(), t.elements()});
   return f;
 }
 
@@ -84,7 +96,8 @@ file_facts facts_of(const std::string& path, bool all) {
   const std::string extension = std::filesystem::path(path).extension().string();
   if (text.substr(0, 4) == "GGUF" || extension == ".gguf") return gguf_facts(path, all);
   if (extension == ".safetensors" || (text.size() > 8 && text[8] == '{')) return safetensors_facts(path);
-  throw failure{bad_input, "'" + path + "': its first bytes are those of no file read here (allowed: GGUF, safetensors)"};
+  throw failure{bad_input,
+                "'" + path + "': its first bytes are those of no file read here (allowed: GGUF, safetensors)"};
 }
 
 /// The files that a path stands for.
@@ -93,9 +106,11 @@ std::vector<std::string> files_of(const std::string& path) {
   if (!std::filesystem::is_directory(path, ignored)) return {path};
   std::vector<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(path))
-    if (entry.path().extension() == ".safetensors" || entry.path().extension() == ".gguf") files.push_back(entry.path().string());
+    if (entry.path().extension() == ".safetensors" || entry.path().extension() == ".gguf")
+      files.push_back(entry.path().string());
   std::sort(files.begin(), files.end());
-  if (files.empty()) throw failure{bad_input, "'" + path + "': the folder holds no model (allowed: *.gguf, *.safetensors)"};
+  if (files.empty())
+    throw failure{bad_input, "'" + path + "': the folder holds no model (allowed: *.gguf, *.safetensors)"};
   return files;
 }
 
@@ -120,7 +135,8 @@ json_value to_json(const file_facts& f) {
 }
 
 void print(const file_facts& f) {
-  std::printf("%s: %s, %" PRIu64 " bytes, data from byte %" PRIu64 "\n", f.path.c_str(), f.kind.c_str(), f.bytes, f.data_offset);
+  std::printf("%s: %s, %" PRIu64 " bytes, data from byte %" PRIu64 "\n", f.path.c_str(), f.kind.c_str(), f.bytes,
+              f.data_offset);
   for (std::size_t i = 0; i < f.keys.size(); ++i)
     std::printf("  %-42s %s\n", f.keys.names()[i].c_str(), nbit::json_text(f.keys.items()[i]).c_str());
   std::size_t widest = 6;
@@ -134,12 +150,13 @@ void print(const file_facts& f) {
   for (const tensor_line& t : f.tensors) {
     std::string shape;
     for (const std::uint64_t n : t.shape) shape += (shape.empty() ? "" : " x ") + std::to_string(n);
-    std::printf("  %-*s %-8s %-18s %12" PRIu64 " %12" PRIu64 "\n", static_cast<int>(widest), t.name.c_str(), t.type.c_str(), shape.c_str(),
-                t.bytes, t.offset);
+    std::printf("  %-*s %-8s %-18s %12" PRIu64 " %12" PRIu64 "\n", static_cast<int>(widest), t.name.c_str(),
+                t.type.c_str(), shape.c_str(), t.bytes, t.offset);
     for (total* const to : {&types[t.type], &sum}) ++to->tensors, to->bytes += t.bytes, to->elements += t.elements;
   }
   const auto line = [](const char* name, const total& t) {
-    std::printf("  %-8s %5zu tensors %14" PRIu64 " weights %14" PRIu64 " bytes %8.3f bits a weight\n", name, t.tensors, t.elements, t.bytes,
+    std::printf("  %-8s %5zu tensors %14" PRIu64 " weights %14" PRIu64 " bytes %8.3f bits a weight\n", name, t.tensors,
+                t.elements, t.bytes,
                 t.elements == 0 ? 0.0 : 8.0 * static_cast<double>(t.bytes) / static_cast<double>(t.elements));
   };
   for (const auto& [name, t] : types) line(name.c_str(), t);
@@ -154,8 +171,11 @@ constexpr option known[] = {{"--json", nullptr, "print one JSON object for each 
 int inspect(std::span<const std::string> words) {
   const arguments args(known, words);
   if (args.has("--help")) {
-    std::printf("nbit inspect FILE...\nKeys, tensors (name, type, shape, bytes, offset) and totals of GGUF files, safetensors files or folders.\n"
-                "GGUF shapes are in the file's order: row length first.\n\n%s", help_lines(known).c_str());
+    std::printf(
+        "nbit inspect FILE...\nKeys, tensors (name, type, shape, bytes, offset) and totals of GGUF files, "
+        "safetensors files or folders.\n"
+        "GGUF shapes are in the file's order: row length first.\n\n%s",
+        help_lines(known).c_str());
     return success;
   }
   if (args.positional.empty()) throw failure{wrong_usage, "inspect needs a file; see nbit inspect --help"};
@@ -163,8 +183,10 @@ int inspect(std::span<const std::string> words) {
   for (const std::string& path : args.positional)
     for (const std::string& file : files_of(path)) {
       const file_facts f = facts_of(file, args.has("--json"));
-      if (args.has("--json")) all.push(to_json(f));
-      else print(f);
+      if (args.has("--json"))
+        all.push(to_json(f));
+      else
+        print(f);
     }
   if (args.has("--json")) std::printf("%s\n", nbit::json_text(all, 1).c_str());
   return success;

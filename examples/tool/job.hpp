@@ -1,4 +1,5 @@
-// tool/job.hpp — one quantization from source to finished file; what `nbit quantize` does once and `nbit demo` many times.
+// tool/job.hpp — one quantization from source to finished file; what `nbit quantize` does once and `nbit demo` many
+// times.
 // SPDX-License-Identifier: MIT
 #ifndef TOOL_JOB_HPP
 #define TOOL_JOB_HPP
@@ -32,15 +33,15 @@ using block_statistics = std::array<nbit::hessian, engine::site_count>;
 /// Everything that decides the bytes of the output, but for the model.
 struct job {
   std::string output;
-  bool checkpoint = false;        // a GPTQ checkpoint (a folder); else a GGUF file
-  plan_options types;             // GGUF
-  int bits = 4;                   // GPTQ checkpoint
+  bool checkpoint = false;  // a GPTQ checkpoint (a folder); else a GGUF file
+  plan_options types;       // GGUF
+  int bits = 4;             // GPTQ checkpoint
   std::int64_t group = 128;
   bool symmetric = false;
   tool::solver how = tool::solver::rtn;
   solver_settings settings;
-  bool tokenizer = true;          // write the tokenizer into a GGUF file that is made from a folder
-  const engine::token_windows* calibration = nullptr;       // for every solver but rtn
+  bool tokenizer = true;  // write the tokenizer into a GGUF file that is made from a folder
+  const engine::token_windows* calibration = nullptr;         // for every solver but rtn
   const std::vector<block_statistics>* statistics = nullptr;  // of the unquantized model, if they are known already
 };
 
@@ -50,19 +51,22 @@ struct job_report {
   std::uint64_t quantized_bytes = 0;  // of the quantized matrices, parameters included
   std::uint64_t quantized_weights = 0;
   double bits_per_weight() const {
-    return quantized_weights == 0 ? 0.0 : 8.0 * static_cast<double>(quantized_bytes) / static_cast<double>(quantized_weights);
+    return quantized_weights == 0 ? 0.0
+                                  : 8.0 * static_cast<double>(quantized_bytes) / static_cast<double>(quantized_weights);
   }
 };
 
-/// Runs a job. The output appears complete or not at all. `model` is the source ready to run; rtn does without (nullptr).
+/// Runs a job. The output appears complete or not at all. `model` is the source ready to run; rtn does without
+/// (nullptr).
 job_report run(const job& what, const source& from, const engine::model* model, const engine::workers& pool,
                const engine::progress& told);
 
 /// Statistics of all blocks of an unquantized model.
-std::vector<block_statistics> collect(const engine::model& m, const engine::token_windows& text, const engine::workers& pool,
-                                      const engine::progress& told);
+std::vector<block_statistics> collect(const engine::model& m, const engine::token_windows& text,
+                                      const engine::workers& pool, const engine::progress& told);
 
-/// Called for a block's matrices once they are solved: name, file bytes or checkpoint tensors are the caller's business.
+/// Called for a block's matrices once they are solved: name, file bytes or checkpoint tensors are the caller's
+/// business.
 struct solved_sink {
   /// Quantizes w for these inputs, keeps the result for the file, and returns what the model runs with from now on.
   std::function<engine::linear(const std::string& name, method, const problem&)> matrix;

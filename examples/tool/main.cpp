@@ -22,7 +22,8 @@ constexpr const char* usage =
     "  eval FILE --ids IDS ...  perplexity, and KL divergence from another model\n"
     "  generate FILE ...        the most likely continuation of a prompt\n"
     "  demo --model DIR ...     every solver on one model: a table, demo.json and report.html\n"
-    "nbit COMMAND --help tells more. Exit codes: 0 done, 1 wrong usage, 2 bad input, 3 a file cannot be read or written,\n"
+    "nbit COMMAND --help tells more. Exit codes: 0 done, 1 wrong usage, 2 bad input, 3 a file cannot be read or "
+    "written,\n"
     "4 no memory, 128 + n ended by signal n.\n";
 
 int run(const std::vector<std::string>& words) {

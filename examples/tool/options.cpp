@@ -41,7 +41,8 @@ arguments::arguments(std::span<const option> known, std::span<const std::string>
       refuse_option("option", name, names);
     }
     if (found->value == nullptr) {
-      if (equals != std::string::npos) throw failure{wrong_usage, name + " takes no value; found '" + word.substr(equals + 1) + "'"};
+      if (equals != std::string::npos)
+        throw failure{wrong_usage, name + " takes no value; found '" + word.substr(equals + 1) + "'"};
       given_.emplace_back(found->name, "");
     } else if (equals != std::string::npos) {
       given_.emplace_back(found->name, word.substr(equals + 1));

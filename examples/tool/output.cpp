@@ -69,7 +69,7 @@ void forget_slot(int slot) {
 }  // namespace
 
 void catch_signals() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = &remove_and_exit;
   sigfillset(&action.sa_mask);
   for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaction(s, &action, nullptr);
@@ -96,7 +96,7 @@ nbit::result<void> output_file::commit() {
 
 output_folder::output_folder(const std::string& path) : target_(path) {
   while (target_.size() > 1 && target_.back() == '/') target_.pop_back();
-  struct stat facts {};
+  struct stat facts{};
   if (stat(target_.c_str(), &facts) == 0)
     throw failure{wrong_usage, "--output: '" + target_ + "' exists; allowed: a folder that does not exist yet"};
   temporary_ = target_ + "." + std::to_string(getpid()) + ".part";

@@ -13,7 +13,8 @@
 
 namespace tool {
 
-/// From now on SIGINT, SIGTERM and SIGHUP remove what is half written and end the program with 128 + the signal's number.
+/// From now on SIGINT, SIGTERM and SIGHUP remove what is half written and end the program with 128 + the signal's
+/// number.
 void catch_signals();
 
 /// A file being written under a temporary name; commit() gives it its own.
@@ -26,7 +27,7 @@ class output_file {
   output_file& operator=(const output_file&) = delete;
 
   /// Appends bytes: the library's byte_sink.
-  nbit::result<void> write(std::span<const std::byte> bytes) { return file_.write(bytes); }
+  nbit::result<void> write(std::span<const std::byte> more) { return file_.write(more); }
   nbit::result<void> commit();
 
  private:

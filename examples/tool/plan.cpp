@@ -20,7 +20,8 @@ bool ends_with(std::string_view text, std::string_view end) {
 /// What the reference quantizer leaves alone, by name and shape.
 bool is_matrix(const source_tensor& t) {
   if (t.ne.size() < 2 || !ends_with(t.name, ".weight")) return false;
-  for (const std::string_view part : {"_norm.weight", "ffn_gate_inp.weight", "ssm_conv1d", "position_embd", "token_types", "time_mix_"})
+  for (const std::string_view part :
+       {"_norm.weight", "ffn_gate_inp.weight", "ssm_conv1d", "position_embd", "token_types", "time_mix_"})
     if (t.name.find(part) != std::string::npos) return false;
   return true;
 }
@@ -96,10 +97,12 @@ std::vector<target> make_plan(const source& from, const plan_options& o) {
           to.type = type;
           break;
         }
-      if (const nbit::ggml_type_info info = *nbit::ggml_type_of(static_cast<std::uint32_t>(to.type)); t.cols() % info.block != 0) {
+      if (const nbit::ggml_type_info info = *nbit::ggml_type_of(static_cast<std::uint32_t>(to.type));
+          t.cols() % info.block != 0) {
         if (!o.fall_back)
-          throw failure{bad_input, "'" + t.name + "': row length does not fit the blocks of " + type_name(to.type) + " (found " +
-                                       std::to_string(t.cols()) + ", allowed: a multiple of " + std::to_string(info.block) +
+          throw failure{bad_input, "'" + t.name + "': row length does not fit the blocks of " + type_name(to.type) +
+                                       " (found " + std::to_string(t.cols()) + ", allowed: a multiple of " +
+                                       std::to_string(info.block) +
                                        "); --ragged fallback stores such tensors in another type"};
         to.type = fallback(to.type, t.cols());
       }
@@ -107,7 +110,8 @@ std::vector<target> make_plan(const source& from, const plan_options& o) {
       to.type = ggml_type::f32;
     }
     if (to.type != t.type && !is_float(t.type) && !o.requantize && is_matrix(t))
-      throw failure{bad_input, "'" + t.name + "': these weights are quantized already (found " + type_name(t.type) + ", wanted " + type_name(to.type) +
+      throw failure{bad_input, "'" + t.name + "': these weights are quantized already (found " + type_name(t.type) +
+                                   ", wanted " + type_name(to.type) +
                                    "); --requantize decodes and quantizes them again, with the errors of both"};
     to.quantized = !is_float(to.type) && to.type != t.type;
     plan.push_back(to);

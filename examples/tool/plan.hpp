@@ -1,8 +1,9 @@
 // tool/plan.hpp — which type every tensor of a model gets.
 //
-// Matrices (two or more dimensions, names ending in .weight) get the type asked for; norms, routers and vectors stay F32
-// or as they are. The output matrix, or the embedding where they are one, gets Q6_K when the type asked for is smaller. Then overrides:
-// the first pattern that is found in the name decides. Last: what to do when rows are not whole blocks.
+// Matrices (two or more dimensions, names ending in .weight) get the type asked for; norms, routers and vectors stay
+// F32 or as they are. The output matrix, or the embedding where they are one, gets Q6_K when the type asked for is
+// smaller. Then overrides: the first pattern that is found in the name decides. Last: what to do when rows are not
+// whole blocks.
 // SPDX-License-Identifier: MIT
 #ifndef TOOL_PLAN_HPP
 #define TOOL_PLAN_HPP
@@ -27,7 +28,7 @@ struct plan_options {
   std::optional<nbit::ggml_type> embedding, output;
   std::vector<std::pair<std::regex, nbit::ggml_type>> overrides;
   bool requantize = false;  // else weights that are quantized already keep their type or are refused
-  bool fall_back = false;  // else rows that are no whole blocks are refused
+  bool fall_back = false;   // else rows that are no whole blocks are refused
 };
 
 /// One tensor of the output.

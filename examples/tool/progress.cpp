@@ -8,7 +8,9 @@
 namespace tool {
 
 progress::progress(bool forced)
-    : shown_(forced || isatty(STDERR_FILENO) != 0), lines_(isatty(STDERR_FILENO) == 0), started_(std::chrono::steady_clock::now()) {}
+    : shown_(forced || isatty(STDERR_FILENO) != 0),
+      lines_(isatty(STDERR_FILENO) == 0),
+      started_(std::chrono::steady_clock::now()) {}
 
 progress::~progress() {
   if (shown_ && !lines_ && !last_.empty()) std::fputs("\r\033[K", stderr);
@@ -33,7 +35,8 @@ void progress::draw(double share) {
   for (int i = 0; i < static_cast<int>(share * width); ++i) bar[static_cast<std::size_t>(i)] = '#';
   char line[200];
   const double seconds = std::chrono::duration<double>(now - started_).count();
-  std::snprintf(line, sizeof(line), "[%s] %3d%% %6.1f s  %s", bar.c_str(), static_cast<int>(share * 100.0), seconds, name_.c_str());
+  std::snprintf(line, sizeof(line), "[%s] %3d%% %6.1f s  %s", bar.c_str(), static_cast<int>(share * 100.0), seconds,
+                name_.c_str());
   if (line == last_) return;
   last_ = line;
   // Into a file or a pipe: one line for each stage, nothing redrawn.

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <optional>
 
-#include <nbit/io/json.hpp>
 #include <nbit/parallel/threads.hpp>
+#include <nbit/io/json.hpp>
 
 #include "commands.hpp"
 #include "failure.hpp"
@@ -24,10 +24,11 @@ constexpr option known[] = {
     {"--bits", "N", "GPTQ checkpoint: 2, 3, 4 (default) or 8"},
     {"--group", "N", "GPTQ checkpoint: 32, 64, 128 (default), or -1 for one group each output"},
     {"--symmetric", nullptr, "GPTQ checkpoint: no zero points"},
-    {"--solver", "NAME", "rtn     round to nearest, the format's own encoder (default without --calib)\n"
-                         "search  the same with errors weighed by the inputs (an importance matrix)\n"
-                         "gptq    codes that keep the output's error small (default with --calib)\n"
-                         "awq     scale and clip first, fold the scales, then round"},
+    {"--solver", "NAME",
+     "rtn     round to nearest, the format's own encoder (default without --calib)\n"
+     "search  the same with errors weighed by the inputs (an importance matrix)\n"
+     "gptq    codes that keep the output's error small (default with --calib)\n"
+     "awq     scale and clip first, fold the scales, then round"},
     {"--calib", "IDS", "token windows for every solver but rtn: safetensors, tensor ids I32 [windows, tokens]"},
     {"--calib-windows", "N", "use the first N windows only"},
     {"--damping", "PERMILLE", "gptq: share of the mean added to the diagonal, in thousandths (default 10)"},
@@ -35,8 +36,10 @@ constexpr option known[] = {
     {"--keep-embeddings", nullptr, "embedding and output matrix stay as they are"},
     {"--embedding-type", "TYPE", "type of the token embedding (default: as --type)"},
     {"--output-type", "TYPE", "type of the output matrix (default: Q6_K if --type is smaller, else as --type)"},
-    {"--override", "REGEX=TYPE", "type of all tensors whose GGUF name holds a match; may be given again, the first match counts"},
-    {"--ragged", "refuse|fallback", "rows that are no whole blocks: an error (default), or a type with blocks of 32, or F16"},
+    {"--override", "REGEX=TYPE",
+     "type of all tensors whose GGUF name holds a match; may be given again, the first match counts"},
+    {"--ragged", "refuse|fallback",
+     "rows that are no whole blocks: an error (default), or a type with blocks of 32, or F16"},
     {"--requantize", nullptr, "allow weights that are quantized already to be decoded and quantized again"},
     {"--no-tokenizer", nullptr, "leave the tokenizer out when a folder becomes a GGUF file"},
     {"--threads", "N", "threads to use (default: all)"},
@@ -73,12 +76,17 @@ plan_options types_of(const arguments& args) {
 int quantize(std::span<const std::string> words) {
   const arguments args(known, words);
   if (args.has("--help")) {
-    std::printf("nbit quantize IN -o OUT [options]\nIN is a GGUF file, a safetensors file with config.json beside it, or a folder with both (llama family).\n"
-                "GGUF files of any architecture can be rounded (rtn); solvers that calibrate run the model, so they need a llama.\n\n%s",
-                help_lines(known).c_str());
+    std::printf(
+        "nbit quantize IN -o OUT [options]\nIN is a GGUF file, a safetensors file with config.json beside it, or a "
+        "folder with both (llama family).\n"
+        "GGUF files of any architecture can be rounded (rtn); solvers that calibrate run the model, so they need a "
+        "llama.\n\n%s",
+        help_lines(known).c_str());
     return success;
   }
-  if (args.positional.size() != 1) throw failure{wrong_usage, "quantize needs one input, found " + std::to_string(args.positional.size()) + "; see nbit quantize --help"};
+  if (args.positional.size() != 1)
+    throw failure{wrong_usage, "quantize needs one input, found " + std::to_string(args.positional.size()) +
+                                   "; see nbit quantize --help"};
   if (!args.has("--output")) throw failure{wrong_usage, "quantize needs --output OUT (-o OUT)"};
   job what;
   what.output = args.get("--output");
@@ -125,8 +133,8 @@ int quantize(std::span<const std::string> words) {
     std::printf("%s\n", nbit::json_text(j, 1).c_str());
   } else {
     std::printf("%s: %llu bytes; %llu weights quantized to %.3f bits each; %.1f s\n", what.output.c_str(),
-                static_cast<unsigned long long>(done.file_bytes), static_cast<unsigned long long>(done.quantized_weights),
-                done.bits_per_weight(), seconds);
+                static_cast<unsigned long long>(done.file_bytes),
+                static_cast<unsigned long long>(done.quantized_weights), done.bits_per_weight(), seconds);
   }
   return success;
 }

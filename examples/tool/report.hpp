@@ -12,11 +12,11 @@ namespace tool {
 /// One quantized model, measured from the file that was written.
 struct demo_row {
   std::string file, solver, format;
-  std::uint64_t bytes = 0;                // of the file with the weights
-  double bpw = 0, file_bpw = 0;           // of the quantized matrices; of everything in the file
+  std::uint64_t bytes = 0;       // of the file with the weights
+  double bpw = 0, file_bpw = 0;  // of the quantized matrices; of everything in the file
   double ppl = 0, kl = 0, top1 = 0;
-  double seconds = 0;                     // to quantize and write
-  std::vector<double> layer_loss;         // after each block: |h' - h|^2 / |h|^2
+  double seconds = 0;              // to quantize and write
+  std::vector<double> layer_loss;  // after each block: |h' - h|^2 / |h|^2
 };
 
 /// Facts that hold for all rows.

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include <nbit/format/uniform.hpp>
+#include <nbit/tensor/repack.hpp>
 #include <nbit/solver/awq.hpp>
 #include <nbit/solver/gptq.hpp>
 #include <nbit/solver/rtn.hpp>
-#include <nbit/tensor/repack.hpp>
 
 #include "solver.hpp"
 
@@ -18,7 +18,8 @@ namespace tool {
 
 /// Codes and parameters of a matrix in format F.
 template <class F>
-nbit::result<nbit::coded_matrix<F>> codes_of(method how, const problem& p, const solver_settings& s, const engine::workers& pool) {
+nbit::result<nbit::coded_matrix<F>> codes_of(method how, const problem& p, const solver_settings& s,
+                                             const engine::workers& pool) {
   if (how == method::rtn) return nbit::round_to_nearest<F>(p.weights, p.importance, pool);
   if (how == method::search) return nbit::round_with_search<F>(p.weights, p.importance, {}, pool);
   nbit::gptq_options o;
@@ -29,14 +30,16 @@ nbit::result<nbit::coded_matrix<F>> codes_of(method how, const problem& p, const
 }
 
 template <class F>
-nbit::result<nbit::awq_result> search_awq(std::span<const nbit::matrix_view<const float>> linears, const nbit::hessian& h,
-                                          const nbit::awq_options& o, const engine::workers& pool) {
+nbit::result<nbit::awq_result> search_awq(std::span<const nbit::matrix_view<const float>> linears,
+                                          const nbit::hessian& h, const nbit::awq_options& o,
+                                          const engine::workers& pool) {
   return nbit::awq<F>(linears, h, o, pool);
 }
 
 /// The bytes of a matrix in a ggml type.
 template <class F>
-nbit::result<std::vector<std::byte>> solve_blocks(method how, const problem& p, const solver_settings& s, const engine::workers& pool) {
+nbit::result<std::vector<std::byte>> solve_blocks(method how, const problem& p, const solver_settings& s,
+                                                  const engine::workers& pool) {
   const auto codes = codes_of<F>(how, p, s, pool);
   if (!codes) return codes.error();
   const auto packed = nbit::pack_codes<nbit::blocks>(*codes);
@@ -51,12 +54,13 @@ constexpr block_type block_type_of(nbit::ggml_type type) {
 
 template <int Bits, int Group, bool Symmetric>
 struct checkpoint_format
-    : nbit::uniform<nbit::scheme{.bits = Bits, .group = Group,
-                                 .symmetry = Symmetric ? nbit::symmetry::gptq : nbit::symmetry::asymmetric}> {};
+    : nbit::uniform<nbit::scheme{
+          .bits = Bits, .group = Group, .symmetry = Symmetric ? nbit::symmetry::gptq : nbit::symmetry::asymmetric}> {};
 
 /// The tensors of a matrix in a GPTQ checkpoint.
 template <class F>
-nbit::result<nbit::gptq_tensors> solve_uniform(method how, const problem& p, const solver_settings& s, const engine::workers& pool) {
+nbit::result<nbit::gptq_tensors> solve_uniform(method how, const problem& p, const solver_settings& s,
+                                               const engine::workers& pool) {
   const auto codes = codes_of<F>(how, p, s, pool);
   if (!codes) return codes.error();
   return nbit::pack_gptq(*codes);

@@ -11,10 +11,10 @@
 
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
-#include <nbit/io/ggml_type.hpp>
-#include <nbit/io/gptq_checkpoint.hpp>
 #include <nbit/solver/awq.hpp>
 #include <nbit/solver/calibration.hpp>
+#include <nbit/io/ggml_type.hpp>
+#include <nbit/io/gptq_checkpoint.hpp>
 
 #include <engine/workers.hpp>
 
@@ -41,8 +41,9 @@ struct solver_settings {
 };
 
 /// The AWQ search for linears with one input, in some format.
-using awq_search = nbit::result<nbit::awq_result> (*)(std::span<const nbit::matrix_view<const float>>, const nbit::hessian&,
-                                                      const nbit::awq_options&, const engine::workers&);
+using awq_search = nbit::result<nbit::awq_result> (*)(std::span<const nbit::matrix_view<const float>>,
+                                                      const nbit::hessian&, const nbit::awq_options&,
+                                                      const engine::workers&);
 
 /// A ggml type that the tool can write: packed bytes, rows of whole blocks.
 struct block_type {
@@ -62,8 +63,8 @@ struct uniform_type {
 };
 
 // The formats are compiled in files of their own, which a build runs side by side.
-std::span<const block_type> legacy_types();   // Q4_0 Q4_1 Q5_0 Q5_1 Q8_0
-std::span<const block_type> k_types();        // Q2_K to Q6_K
+std::span<const block_type> legacy_types();    // Q4_0 Q4_1 Q5_0 Q5_1 Q8_0
+std::span<const block_type> k_types();         // Q2_K to Q6_K
 std::span<const uniform_type> narrow_types();  // 2 and 3 bits
 std::span<const uniform_type> wide_types();    // 4 and 8 bits
 

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include <nbit/format/uniform.hpp>
-#include <nbit/io/gptq_checkpoint.hpp>
 #include <nbit/tensor/encode.hpp>
+#include <nbit/io/gptq_checkpoint.hpp>
 
 #include <engine/load_safetensors.hpp>
 
@@ -33,10 +33,11 @@ std::vector<std::string> weight_files(const std::string& folder) {
   std::vector<std::string> files;
   if (!fs::exists(index)) {
     for (const auto& entry : fs::directory_iterator(folder))
-      if (entry.path().extension() == ".safetensors" && entry.path().filename().string().substr(0, 5) == "model") files.push_back(entry.path().string());
+      if (entry.path().extension() == ".safetensors" && entry.path().filename().string().substr(0, 5) == "model")
+        files.push_back(entry.path().string());
     if (files.size() != 1)
-      throw failure{bad_input, "'" + folder + "': files named model*.safetensors (found " + std::to_string(files.size()) +
-                                   ", allowed: one, or model.safetensors.index.json)"};
+      throw failure{bad_input, "'" + folder + "': files named model*.safetensors (found " +
+                                   std::to_string(files.size()) + ", allowed: one, or model.safetensors.index.json)"};
     return files;
   }
   const nbit::json_value json = need(engine::load_json(index));
@@ -44,7 +45,8 @@ std::vector<std::string> weight_files(const std::string& folder) {
   if (map == nullptr) throw failure{bad_input, "'" + index + "': the index lacks weight_map"};
   for (const nbit::json_value& v : map->items()) {
     const std::string name(need(v.get<std::string_view>(), index));
-    if (name.find('/') != std::string::npos) throw failure{bad_input, "'" + index + "': '" + name + "' is no file name"};
+    if (name.find('/') != std::string::npos)
+      throw failure{bad_input, "'" + index + "': '" + name + "' is no file name"};
     if (std::find(files.begin(), files.end(), folder + "/" + name) == files.end()) files.push_back(folder + "/" + name);
   }
   return files;
@@ -52,15 +54,16 @@ std::vector<std::string> weight_files(const std::string& folder) {
 
 /// Where a tensor stands in a GGUF file: embedding, blocks, the rest.
 std::pair<std::size_t, std::size_t> place(const std::string& name) {
-  static constexpr std::array<std::string_view, 9> parts = {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output",
-                                                            "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"};
+  static constexpr std::array<std::string_view, 9> parts = {"attn_norm", "attn_q",   "attn_k", "attn_v",  "attn_output",
+                                                            "ffn_norm",  "ffn_gate", "ffn_up", "ffn_down"};
   constexpr std::size_t last = ~std::size_t{0};
   if (name == "token_embd.weight") return {0, 0};
   if (name == "output_norm.weight") return {last - 1, 0};
   if (name.substr(0, 4) != "blk.") return {last, 0};
   const std::size_t dot = name.find('.', 4);
   const std::string_view part = std::string_view(name).substr(dot + 1, name.rfind('.') - dot - 1);
-  return {1 + std::stoul(name.substr(4, dot - 4)), static_cast<std::size_t>(std::find(parts.begin(), parts.end(), part) - parts.begin())};
+  return {1 + std::stoul(name.substr(4, dot - 4)),
+          static_cast<std::size_t>(std::find(parts.begin(), parts.end(), part) - parts.begin())};
 }
 
 nbit::ggml_type ggml_of(const nbit::safetensors::tensor_info& t) {
@@ -71,14 +74,16 @@ nbit::ggml_type ggml_of(const nbit::safetensors::tensor_info& t) {
     case nbit::safetensors::dtype::i32: return nbit::ggml_type::i32;
     default: break;
   }
-  throw failure{bad_input, "'" + std::string(t.name) + "': weights of this dtype are not read; allowed: F32, F16, BF16"};
+  throw failure{bad_input,
+                "'" + std::string(t.name) + "': weights of this dtype are not read; allowed: F32, F16, BF16"};
 }
 
 void open_checkpoint(source& s, const std::vector<std::string>& files) {
   s.config = need(engine::load_json(s.folder + "/config.json"));
   const engine::config c = need(engine::config_of(s.config), s.folder + "/config.json");
-  s.kind = s.config.find("quantization_config") != nullptr || fs::exists(s.folder + "/quantize_config.json") ? container::gptq
-                                                                                                             : container::safetensors;
+  s.kind = s.config.find("quantization_config") != nullptr || fs::exists(s.folder + "/quantize_config.json")
+               ? container::gptq
+               : container::safetensors;
   const bool tied = s.config.get<bool>("tie_word_embeddings").value_or(false);
   for (const std::string& path : files) {
     auto file = std::make_shared<const nbit::safetensors::file>(need(nbit::safetensors::open(path), "reading " + path));
@@ -87,7 +92,8 @@ void open_checkpoint(source& s, const std::vector<std::string>& files) {
     for (const nbit::safetensors::tensor_info& t : file->tensors()) {
       source_tensor to;
       to.name = engine::gguf_name(t.name), to.stored_name = t.name;
-      if (to.name.empty() && (s.kind != container::gptq || engine::gguf_name(std::string(t.name.substr(0, t.name.rfind('.'))) + ".weight").empty()))
+      if (to.name.empty() && (s.kind != container::gptq ||
+                              engine::gguf_name(std::string(t.name.substr(0, t.name.rfind('.'))) + ".weight").empty()))
         continue;  // rotary tables and the like
       if (tied && to.name == "output.weight") continue;
       to.ne.assign(t.shape.rbegin(), t.shape.rend());
@@ -98,11 +104,13 @@ void open_checkpoint(source& s, const std::vector<std::string>& files) {
       if (ends("attn_q.weight")) to.order = engine::rope_order(c, c.heads, engine::rope_style::interleaved);
       if (ends("attn_k.weight")) to.order = engine::rope_order(c, c.kv_heads, engine::rope_style::interleaved);
       if (!to.order.empty() && to.order.size() != to.rows())
-        throw failure{bad_input, "'" + to.stored_name + "': rows (found " + std::to_string(to.rows()) + ", allowed: " + std::to_string(to.order.size()) + ")"};
+        throw failure{bad_input, "'" + to.stored_name + "': rows (found " + std::to_string(to.rows()) +
+                                     ", allowed: " + std::to_string(to.order.size()) + ")"};
       s.tensors.push_back(std::move(to));
     }
   }
-  std::stable_sort(s.tensors.begin(), s.tensors.end(), [](const source_tensor& a, const source_tensor& b) { return place(a.name) < place(b.name); });
+  std::stable_sort(s.tensors.begin(), s.tensors.end(),
+                   [](const source_tensor& a, const source_tensor& b) { return place(a.name) < place(b.name); });
 }
 
 void open_gguf(source& s) {
@@ -110,7 +118,8 @@ void open_gguf(source& s) {
   s.owners.push_back(s.gguf);
   s.file_bytes = size_of(s.path);
   for (const nbit::gguf::tensor_info& t : s.gguf->tensors())
-    s.tensors.push_back({std::string(t.name), std::string(t.name), {t.ne.begin(), t.ne.begin() + t.n_dims}, t.type.type, t.bytes, {}});
+    s.tensors.push_back(
+        {std::string(t.name), std::string(t.name), {t.ne.begin(), t.ne.begin() + t.n_dims}, t.type.type, t.bytes, {}});
 }
 
 template <int Bits, int Group>
@@ -187,20 +196,22 @@ source open_source(const std::string& path) {
   // By its first bytes, not by its name.
   const auto bytes = need(nbit::mapped_file::open(path), "reading " + path);
   const std::string_view text = nbit::as_text(bytes.bytes());
-  if (text.substr(0, 4) == "GGUF" || (text.size() < 9 && fs::path(path).extension() == ".gguf")) open_gguf(s);
+  if (text.substr(0, 4) == "GGUF" || (text.size() < 9 && fs::path(path).extension() == ".gguf"))
+    open_gguf(s);
   else if (text.size() >= 9 && text[8] == '{') {
     s.folder = fs::path(path).parent_path().string();
     if (s.folder.empty()) s.folder = ".";
     open_checkpoint(s, {path});
   } else {
-    throw failure{bad_input, "'" + path + "': this is no model (allowed: a GGUF file, a safetensors file, or a folder with one)"};
+    throw failure{bad_input,
+                  "'" + path + "': this is no model (allowed: a GGUF file, a safetensors file, or a folder with one)"};
   }
   return s;
 }
 
 engine::linear as_linear(const source_tensor& t, const source& from) {
-  return packed_linear(t.type, t.bytes, {t.rows(), t.cols()}, std::make_shared<std::vector<std::shared_ptr<const void>>>(from.owners),
-                       t.stored_name);
+  return packed_linear(t.type, t.bytes, {t.rows(), t.cols()},
+                       std::make_shared<std::vector<std::shared_ptr<const void>>>(from.owners), t.stored_name);
 }
 
 engine::config config_of(const source& from) {
@@ -217,21 +228,25 @@ engine::model run_ready(const source& from) {
   nbit::gptq_config packing;
   if (from.kind == container::gptq) {
     const nbit::json_value* const inside = from.config.find("quantization_config");
-    packing = need(nbit::read_gptq_config(inside != nullptr ? *inside : need(engine::load_json(from.folder + "/quantize_config.json"))),
+    packing = need(nbit::read_gptq_config(
+                       inside != nullptr ? *inside : need(engine::load_json(from.folder + "/quantize_config.json"))),
                    from.folder);
   }
   for (const source_tensor& t : from.tensors) {
     if (t.name.empty()) {
       if (t.stored_name.size() < 8 || t.stored_name.substr(t.stored_name.size() - 8) != ".qweight") continue;
       const std::string stem = t.stored_name.substr(0, t.stored_name.size() - 8);
-      if (engine::linear* const to = m.find(engine::gguf_name(stem + ".weight"))) *to = gptq_matrix(from, stem, packing);
+      if (engine::linear* const to = m.find(engine::gguf_name(stem + ".weight")))
+        *to = gptq_matrix(from, stem, packing);
       continue;
     }
     if (t.name.size() > 5 && t.name.substr(t.name.size() - 5) == ".bias")
       throw failure{bad_input, "'" + t.name + "': the engine has no biases"};
     const engine::linear w = as_linear(t, from);
-    if (t.name == "output.weight") m.output = w;
-    else if (engine::linear* const to = m.find(t.name)) *to = w;
+    if (t.name == "output.weight")
+      m.output = w;
+    else if (engine::linear* const to = m.find(t.name))
+      *to = w;
     else {
       std::vector<float> gain(t.rows() * t.cols());
       w.decode({gain.data(), t.rows(), t.cols()});

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include <nbit/io/ggml_type.hpp>
-#include <nbit/io/gptq_checkpoint.hpp>
 #include <nbit/io/gguf_file.hpp>
+#include <nbit/io/gptq_checkpoint.hpp>
 #include <nbit/io/json_value.hpp>
 
 #include <engine/evaluate.hpp>
@@ -62,8 +62,8 @@ source open_source(const std::string& path);
 engine::model run_ready(const source& from);
 
 /// Packed weights of a ggml type that somebody keeps alive, ready to run.  Failure: a type without a decoder here.
-engine::linear packed_linear(nbit::ggml_type type, std::span<const std::byte> bytes, nbit::shape s, std::shared_ptr<const void> owner,
-                             const std::string& name);
+engine::linear packed_linear(nbit::ggml_type type, std::span<const std::byte> bytes, nbit::shape s,
+                             std::shared_ptr<const void> owner, const std::string& name);
 
 /// The configuration of a model: from config.json or from the keys of the file.
 engine::config config_of(const source& from);

@@ -43,13 +43,16 @@ std::int32_t read_id(const json_value& v, std::size_t vocabulary) {
 /// "a b" for a merge that is written as a pair or as one string; spaces inside a piece become its byte-level letter.
 std::string merge_text(const json_value& merge) {
   if (merge.is(json_kind::string)) return std::string(merge.text());
-  if (!merge.is(json_kind::array) || merge.size() != 2) unfit("a merge", "another value", "a pair of strings, or one string");
+  if (!merge.is(json_kind::array) || merge.size() != 2)
+    unfit("a merge", "another value", "a pair of strings, or one string");
   std::string text;
   for (const json_value& half : merge.items()) {
     if (!text.empty()) text += ' ';
     for (const char c : need(half.get<std::string_view>(), "tokenizer.json"))
-      if (c == ' ') text += "\xc4\xa0";
-      else text += c;
+      if (c == ' ')
+        text += "\xc4\xa0";
+      else
+        text += c;
   }
   return text;
 }
@@ -92,7 +95,8 @@ void write_tokenizer_keys(nbit::gguf::writer& to, const json_value& tokenizer, c
   const json_value* const merges = model == nullptr ? nullptr : model->find("merges");
   const std::string_view type = text_of(model, "type");
   if (type != "BPE" || model->get<bool>("byte_fallback").value_or(false))
-    unfit("kind of tokenizer", type == "BPE" ? "BPE with byte fallback" : std::string(type), "byte-level BPE; --no-tokenizer leaves it out");
+    unfit("kind of tokenizer", type == "BPE" ? "BPE with byte fallback" : std::string(type),
+          "byte-level BPE; --no-tokenizer leaves it out");
   if (vocabulary == nullptr || !vocabulary->is(json_kind::object)) unfit("vocab", "none", "an object");
   if (merges == nullptr || !merges->is(json_kind::array)) unfit("merges", "none", "an array");
 
@@ -115,7 +119,8 @@ void write_tokenizer_keys(nbit::gguf::writer& to, const json_value& tokenizer, c
 
   std::vector<std::string> merge_texts;
   for (const json_value& m : merges->items()) merge_texts.push_back(merge_text(m));
-  const std::vector<std::string_view> token_views(tokens.begin(), tokens.end()), merge_views(merge_texts.begin(), merge_texts.end());
+  const std::vector<std::string_view> token_views(tokens.begin(), tokens.end()),
+      merge_views(merge_texts.begin(), merge_texts.end());
   const auto put = [&](const char* key, auto value) { need(to.set(key, value), key); };
   put("tokenizer.ggml.model", std::string_view("gpt2"));
   put("tokenizer.ggml.pre", pre_tokenizer(tokenizer));

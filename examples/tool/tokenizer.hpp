@@ -1,4 +1,5 @@
-// tool/tokenizer.hpp — what a GGUF file says about a llama-family model: shapes from config.json, tokens from tokenizer.json.
+// tool/tokenizer.hpp — what a GGUF file says about a llama-family model: shapes from config.json, tokens from
+// tokenizer.json.
 // SPDX-License-Identifier: MIT
 #ifndef TOOL_TOKENIZER_HPP
 #define TOOL_TOKENIZER_HPP

@@ -1,7 +1,7 @@
 // tool/walk.cpp — calibration: run the model block by block, see what its matrices read, quantize them on the way.
 //
-// GPTQ goes true sequentially: q, k, v, then o with the outputs of the quantized ones, then gate and up, then down. The other
-// solvers look at the unquantized model.
+// GPTQ goes true sequentially: q, k, v, then o with the outputs of the quantized ones, then gate and up, then down. The
+// other solvers look at the unquantized model.
 // SPDX-License-Identifier: MIT
 #include <utility>
 
@@ -55,7 +55,8 @@ struct walker {
     }
   }
 
-  /// Scales, clips, folds and rounds one block. From the back: down's scales go into the rows of up before up is solved.
+  /// Scales, clips, folds and rounds one block. From the back: down's scales go into the rows of up before up is
+  /// solved.
   void awq_block(std::size_t b, const block_statistics& inputs) {
     engine::block& at = m.blocks[b];
     awq_site(b, site::ffn_out, inputs, [&](std::span<const float> s) {
@@ -64,7 +65,8 @@ struct walker {
       need(nbit::fold_into_rows({up.data(), shape.rows, shape.cols}, {}, s));
       at[role::ffn_up] = engine::linear(std::move(up), shape);
     });
-    awq_site(b, site::ffn_in, inputs, [&](std::span<const float> s) { need(nbit::fold_into_norm(at.ffn_norm, {}, s)); });
+    awq_site(b, site::ffn_in, inputs,
+             [&](std::span<const float> s) { need(nbit::fold_into_norm(at.ffn_norm, {}, s)); });
     // With grouped heads v has fewer outputs than o has inputs: nothing can take o's scales, so it is only clipped.
     if (m.config.kv_heads == m.config.heads) {
       awq_site(b, site::attention_out, inputs, [&](std::span<const float> s) {
@@ -76,12 +78,14 @@ struct walker {
     } else {
       awq_site(b, site::attention_out, inputs, nullptr);
     }
-    awq_site(b, site::attention_in, inputs, [&](std::span<const float> s) { need(nbit::fold_into_norm(at.attn_norm, {}, s)); });
+    awq_site(b, site::attention_in, inputs,
+             [&](std::span<const float> s) { need(nbit::fold_into_norm(at.attn_norm, {}, s)); });
     to.norm(engine::tensor_name(b, "ffn_norm"), at.ffn_norm);
     to.norm(engine::tensor_name(b, "attn_norm"), at.attn_norm);
   }
 
-  void awq_site(std::size_t b, site s, const block_statistics& inputs, const std::function<void(std::span<const float>)>& fold) {
+  void awq_site(std::size_t b, site s, const block_statistics& inputs,
+                const std::function<void(std::span<const float>)>& fold) {
     const nbit::hessian& h = inputs[static_cast<std::size_t>(s)];
     std::vector<std::vector<float>> held;
     std::vector<nbit::matrix_view<const float>> views;
@@ -115,8 +119,8 @@ struct walker {
 
 }  // namespace
 
-std::vector<block_statistics> collect(const engine::model& m, const engine::token_windows& text, const engine::workers& pool,
-                                      const engine::progress& told) {
+std::vector<block_statistics> collect(const engine::model& m, const engine::token_windows& text,
+                                      const engine::workers& pool, const engine::progress& told) {
   std::vector<block_statistics> all;
   engine::hidden_states h = engine::embed(m, text.ids, text.count, text.length);
   engine::runner run(m, pool);
@@ -147,7 +151,8 @@ void solve_blocks_of(const job& what, const engine::model& m, const engine::work
       if (told) told(b * engine::site_count + static_cast<std::size_t>(s) + 1, steps);
     };
   engine::hidden_states h;
-  // What is solved must not feed later blocks unless the solver is sequential: the runner sees the unchanged model then.
+  // What is solved must not feed later blocks unless the solver is sequential: the runner sees the unchanged model
+  // then.
   engine::runner run(sequential ? w.m : m, pool);
   const bool known = what.statistics != nullptr && !sequential;
   if (!known) h = engine::embed(m, what.calibration->ids, what.calibration->count, what.calibration->length);

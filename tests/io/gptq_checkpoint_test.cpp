@@ -11,8 +11,8 @@
 #include <vector>
 
 #include <nbit/format/uniform.hpp>
-#include <nbit/io/json_reader.hpp>
 #include <nbit/tensor/encode.hpp>
+#include <nbit/io/json_reader.hpp>
 
 #include "support/data.hpp"
 #include "support/st.hpp"
@@ -39,7 +39,8 @@ bool same(std::span<const std::byte> a, std::span<const std::byte> b) {
 
 /// Reads one linear as F, compares with the peer's codes, zeros and values, and packs it again.
 template <class F>
-void check_linear(const st_file& model, const st_file& reference, const std::string& name, const nbit::gptq_config& config) {
+void check_linear(const st_file& model, const st_file& reference, const std::string& name,
+                  const nbit::gptq_config& config) {
   const nbit::gptq_linear stored = linear_of(model, name);
   const auto read = nbit::unpack_gptq<F>(stored, config.zeros);
   REQUIRE(read);
@@ -63,7 +64,8 @@ void check_linear(const st_file& model, const st_file& reference, const std::str
 }
 
 template <int Bits, int Group>
-bool check_as(const st_file& model, const st_file& reference, const std::string& name, const nbit::gptq_config& config) {
+bool check_as(const st_file& model, const st_file& reference, const std::string& name,
+              const nbit::gptq_config& config) {
   if (config.bits != Bits || config.group != (Group == nbit::per_row ? -1 : Group)) return false;
   check_linear<asym<Bits, Group>>(model, reference, name, config);
   if (config.symmetric) check_linear<sym<Bits, Group>>(model, reference, name, config);
@@ -145,7 +147,8 @@ TEST_CASE("damaged GPTQ tensors are refused with the tensor and the place") {
   REQUIRE(packed);
 
   SECTION("a size that does not fit the shape") {
-    for (auto cut : {&nbit::gptq_linear::qweight, &nbit::gptq_linear::qzeros, &nbit::gptq_linear::scales, &nbit::gptq_linear::g_idx}) {
+    for (auto cut : {&nbit::gptq_linear::qweight, &nbit::gptq_linear::qzeros, &nbit::gptq_linear::scales,
+                     &nbit::gptq_linear::g_idx}) {
       nbit::gptq_linear view = packed->view();
       view.*cut = (view.*cut).first((view.*cut).size() - 1);
       const auto read = nbit::unpack_gptq<F>(view);

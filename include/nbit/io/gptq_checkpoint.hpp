@@ -1,11 +1,13 @@
-// nbit/io/gptq_checkpoint.hpp — a linear as GPTQ checkpoints store it: qweight, qzeros, scales, g_idx, and the config beside.
+// nbit/io/gptq_checkpoint.hpp — a linear as GPTQ checkpoints store it: qweight, qzeros, scales, g_idx, and the config
+// beside.
 //
 //   qweight  i32 [K * b / 32, N]   codes of input k, output n: layout/gptq_words.hpp
 //   qzeros   i32 [G, N * b / 32]   zeros of group g, outputs side by side, low bits first
 //   scales   f16 [G, N]
 //   g_idx    i32 [K]               group of each input
-// "gptq" (v1) stores each zero less one: for 2, 4 and 8 bits 0x11.. is subtracted from the whole word, so a real zero of 0
-// borrows from its neighbour; for 3 bits each field wraps by itself. "gptq_v2" stores the zero. Ref: docs/formats.md.
+// "gptq" (v1) stores each zero less one: for 2, 4 and 8 bits 0x11.. is subtracted from the whole word, so a real zero
+// of 0 borrows from its neighbour; for 3 bits each field wraps by itself. "gptq_v2" stores the zero. Ref:
+// docs/formats.md.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_GPTQ_CHECKPOINT_HPP
 #define NBIT_IO_GPTQ_CHECKPOINT_HPP
@@ -25,10 +27,10 @@
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/scheme.hpp>
-#include <nbit/io/json_value.hpp>
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/json_value.hpp>
 
 namespace nbit {
 
@@ -45,9 +47,12 @@ struct gptq_config {
 
 /// Formats that a GPTQ checkpoint can hold: uniform, 2, 3, 4 or 8 bits, f16 scales, the zero an integer.
 template <class F>
-concept gptq_storable = grid_format<F> && requires { { F::scheme } -> std::convertible_to<scheme>; } &&
-                        (F::bits == 2 || F::bits == 3 || F::bits == 4 || F::bits == 8) && F::group >= per_row &&
-                        std::is_same_v<decltype(F::params::scale), f16> && F::scheme.symmetry != symmetry::asymmetric_float;
+concept gptq_storable =
+    grid_format<F> &&
+    requires {
+      { F::scheme } -> std::convertible_to<scheme>;
+    } && (F::bits == 2 || F::bits == 3 || F::bits == 4 || F::bits == 8) && F::group >= per_row &&
+    std::is_same_v<decltype(F::params::scale), f16> && F::scheme.symmetry != symmetry::asymmetric_float;
 
 /// The four tensors of one linear as bytes of a file, any alignment. An empty g_idx means groups in order.
 struct gptq_linear {
@@ -60,7 +65,9 @@ namespace detail {
 
 /// One in every field of a word.
 template <int Bits>
-inline constexpr std::uint32_t gptq_ones = Bits == 2 ? 0x55555555u : Bits == 4 ? 0x11111111u : 0x01010101u;
+inline constexpr std::uint32_t gptq_ones = Bits == 2   ? 0x55555555u
+                                           : Bits == 4 ? 0x11111111u
+                                                       : 0x01010101u;
 
 template <int Bits>
 inline void put_zeros(std::span<const std::uint8_t> zeros, gptq_zeros how, std::uint32_t* words) {
@@ -79,7 +86,8 @@ inline void get_zeros(std::uint32_t* words, gptq_zeros how, std::span<std::uint8
       for (std::size_t w = 0; w < zeros.size() * std::size_t(Bits) / 32; ++w) words[w] += gptq_ones<Bits>;
   const std::uint32_t add = how == gptq_zeros::minus_one && Bits == 3 ? 1 : 0;
   for (std::size_t n = 0; n < zeros.size(); ++n)
-    zeros[n] = static_cast<std::uint8_t>((extract_bits(words, n * std::size_t(Bits), Bits) + add) & low_mask<std::uint32_t>(Bits));
+    zeros[n] = static_cast<std::uint8_t>((extract_bits(words, n * std::size_t(Bits), Bits) + add) &
+                                         low_mask<std::uint32_t>(Bits));
 }
 
 /// Whether this many inputs and outputs fill whole words.
@@ -97,8 +105,9 @@ inline result<void> gptq_shape(std::size_t inputs, std::size_t outputs) {
 
 inline result<void> gptq_size(const char* name, std::size_t found, std::size_t wanted) {
   if (found == wanted) return {};
-  return make_error(errc::shape, "a tensor of a GPTQ linear has not the bytes that its shape takes").about(name).with(
-      static_cast<std::int64_t>(found));
+  return make_error(errc::shape, "a tensor of a GPTQ linear has not the bytes that its shape takes")
+      .about(name)
+      .with(static_cast<std::int64_t>(found));
 }
 
 }  // namespace detail
@@ -118,7 +127,8 @@ struct gptq_tensors {
 template <gptq_storable F>
 inline result<gptq_tensors> pack_gptq(const coded_matrix<F>& from, gptq_zeros zeros = gptq_zeros::minus_one) {
   constexpr int bits = F::bits;
-  const std::size_t n = from.rows, k = from.cols, groups = groups_per_row<F>(k), zero_words = n * std::size_t(bits) / 32;
+  const std::size_t n = from.rows, k = from.cols, groups = groups_per_row<F>(k),
+                    zero_words = n * std::size_t(bits) / 32;
   if (auto fits = detail::gptq_shape<bits>(k, n); !fits) return fits.error();
   auto words = buffer<std::uint32_t>::zeros(k / 32 * std::size_t(bits) * n);
   auto zero_row = buffer<std::uint32_t>::zeros(zero_words);
@@ -142,8 +152,10 @@ inline result<gptq_tensors> pack_gptq(const coded_matrix<F>& from, gptq_zeros ze
     for (std::size_t r = 0; r < n; ++r) {
       const typename F::params& p = from.params[from.params_index(r, g)];
       store_f16(scales->data() + (g * n + r) * 2, p.scale);
-      if constexpr (F::symmetric) (*zero)[r] = static_cast<std::uint8_t>(F::half);
-      else (*zero)[r] = static_cast<std::uint8_t>(p.zero);
+      if constexpr (F::symmetric)
+        (*zero)[r] = static_cast<std::uint8_t>(F::half);
+      else
+        (*zero)[r] = static_cast<std::uint8_t>(p.zero);
     }
     for (std::uint32_t& w : *zero_row) w = 0;
     detail::put_zeros<bits>(zero->span(), zeros, zero_row->data());
@@ -157,16 +169,19 @@ inline result<gptq_tensors> pack_gptq(const coded_matrix<F>& from, gptq_zeros ze
 
 /// Codes and parameters from the tensors of a checkpoint. F's bits and group must be the file's; an asymmetric F reads
 /// symmetric files too. group_index stays empty when g_idx counts groups in order.
-/// Errors: shape, malformed (a group that does not exist; a zero that a symmetric F cannot mean), not_finite, out_of_memory.
+/// Errors: shape, malformed (a group that does not exist; a zero that a symmetric F cannot mean), not_finite,
+/// out_of_memory.
 template <gptq_storable F>
 inline result<coded_matrix<F>> unpack_gptq(const gptq_linear& from, gptq_zeros zeros = gptq_zeros::minus_one) {
   constexpr int bits = F::bits;
-  const std::size_t n = from.outputs, k = from.inputs, groups = groups_per_row<F>(k), zero_words = n * std::size_t(bits) / 32;
+  const std::size_t n = from.outputs, k = from.inputs, groups = groups_per_row<F>(k),
+                    zero_words = n * std::size_t(bits) / 32;
   if (auto fits = detail::gptq_shape<bits>(k, n); !fits) return fits.error();
   if (from.groups != groups)
     return make_error(errc::shape, "a GPTQ linear has another number of groups than its inputs and group size give")
         .with(static_cast<std::int64_t>(from.groups));
-  if (auto ok = detail::gptq_size("qweight", from.qweight.size(), k / 32 * std::size_t(bits) * n * 4); !ok) return ok.error();
+  if (auto ok = detail::gptq_size("qweight", from.qweight.size(), k / 32 * std::size_t(bits) * n * 4); !ok)
+    return ok.error();
   if (auto ok = detail::gptq_size("qzeros", from.qzeros.size(), groups * zero_words * 4); !ok) return ok.error();
   if (auto ok = detail::gptq_size("scales", from.scales.size(), groups * n * 2); !ok) return ok.error();
   if (!from.g_idx.empty())
@@ -185,17 +200,22 @@ inline result<coded_matrix<F>> unpack_gptq(const gptq_linear& from, gptq_zeros z
   for (std::size_t r = 0; r < n; ++r)
     unpack_row<gptq_words, bits>(words->data(), nbit::shape{n, k}, r, 0, k, to->row_codes(r));
   for (std::size_t g = 0; g < groups; ++g) {
-    for (std::size_t w = 0; w < zero_words; ++w) (*zero_row)[w] = load_u32(from.qzeros.data() + (g * zero_words + w) * 4);
+    for (std::size_t w = 0; w < zero_words; ++w)
+      (*zero_row)[w] = load_u32(from.qzeros.data() + (g * zero_words + w) * 4);
     detail::get_zeros<bits>(zero_row->data(), zeros, zero->span());
     for (std::size_t r = 0; r < n; ++r) {
       const auto row = static_cast<std::int64_t>(r), group = static_cast<std::int64_t>(g);
       typename F::params& p = to->params[to->params_index(r, g)];
       p.scale = load_f16(from.scales.data() + (g * n + r) * 2);
       if (!is_finite(float(p.scale)))
-        return make_error(errc::not_finite, "a scale is NaN or infinite", "finite numbers").about("scales").at(group, row);
-      if constexpr (!F::symmetric) p.zero = (*zero)[r];
+        return make_error(errc::not_finite, "a scale is NaN or infinite", "finite numbers")
+            .about("scales")
+            .at(group, row);
+      if constexpr (!F::symmetric)
+        p.zero = (*zero)[r];
       else if ((*zero)[r] != F::half)
-        return make_error(errc::malformed, "a zero point of a symmetric GPTQ linear is not in the middle", "2^(bits - 1)")
+        return make_error(errc::malformed, "a zero point of a symmetric GPTQ linear is not in the middle",
+                          "2^(bits - 1)")
             .about("qzeros")
             .at(group, row)
             .with((*zero)[r]);
@@ -226,12 +246,14 @@ inline result<gptq_config> read_gptq_config(const json_value& from) {
   const auto refused = [](std::string_view name, const char* what, const char* allowed) {
     return make_error(errc::unsupported, what, allowed).about(name);
   };
-  if (text("quant_method", "gptq") != "gptq") return refused("quant_method", "the checkpoint was quantized by another method", "gptq");
+  if (text("quant_method", "gptq") != "gptq")
+    return refused("quant_method", "the checkpoint was quantized by another method", "gptq");
   const std::string_view kind = text("checkpoint_format", "gptq");
   if (kind != "gptq" && kind != "gptq_v2")
     return refused("checkpoint_format", "codes are packed in another way", "gptq or gptq_v2");
   c.zeros = kind == "gptq" ? gptq_zeros::minus_one : gptq_zeros::plain;
-  if (text("pack_dtype", "int32") != "int32") return refused("pack_dtype", "codes are packed into other words", "int32");
+  if (text("pack_dtype", "int32") != "int32")
+    return refused("pack_dtype", "codes are packed into other words", "int32");
   const result<int> bits = from.get<int>("bits");
   if (!bits) return bits.error();
   if (*bits != 2 && *bits != 3 && *bits != 4 && *bits != 8)
@@ -239,7 +261,9 @@ inline result<gptq_config> read_gptq_config(const json_value& from) {
   const result<std::int64_t> group = from.get<std::int64_t>("group_size");
   if (!group) return group.error();
   if (*group != -1 && *group < 1)
-    return make_error(errc::malformed, "group size of a GPTQ checkpoint", "-1, or 1 and more").about("group_size").with(*group);
+    return make_error(errc::malformed, "group size of a GPTQ checkpoint", "-1, or 1 and more")
+        .about("group_size")
+        .with(*group);
   c.bits = *bits, c.group = *group;
   for (const auto& [name, to] : {std::pair<const char*, bool*>{"sym", &c.symmetric}, {"desc_act", &c.act_order}}) {
     if (from.find(name) == nullptr) continue;
