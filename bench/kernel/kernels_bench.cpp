@@ -1,6 +1,6 @@
 // bench/kernel/kernels_bench.cpp — gemv and gemm of every format as a share of what the machine can do, in one run, one thread.
 //
-//   nbit_bench_kernels [MiB of weights = 256] [rounds = 7]
+//   nbit_kernels_bench [MiB of weights = 256] [rounds = 7]
 // Limits: read bandwidth (a sum over as many bytes) and the multiply-add peak (registers only), measured in between.
 // SPDX-License-Identifier: MIT
 #include <cstdint>
