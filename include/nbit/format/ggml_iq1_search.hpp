@@ -15,6 +15,7 @@
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_lattice.hpp>
 #include <nbit/format/ggml_search.hpp>
+#include <nbit/format/ggml_shells.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -42,11 +43,14 @@ struct iq1_cut {
   float scale;
 };
 
-/// The best cut of 32 weights with one shift.
+/// True if a lane is.
+NBIT_INLINE bool any_of(four_ints v) { return ((v[0] | v[1]) | (v[2] | v[3])) != 0; }
+
+/// The best cut of 32 weights with one shift. Four second cuts side by side; they are compared one by one, in order,
+/// only where one of them beats what was found before.
 inline iq1_cut best_cut_of_32(const float* x, const float* weight, const int* place) {
   NBIT_EXACT
-  float sum_wx[33], sum_w[33];
-  sum_wx[0] = sum_w[0] = 0.0f;
+  float sum_wx[36] = {}, sum_w[36] = {};
   for (int j = 0; j < 32; ++j) {
     const int i = place[j];
     sum_wx[j + 1] = sum_wx[j] + weight[i] * x[i];
@@ -55,17 +59,27 @@ inline iq1_cut best_cut_of_32(const float* x, const float* weight, const int* pl
   iq1_cut best{-1, -1, 0, 0.0f};
   float score = -3.402823466e38f;
   for (int a = 0; a <= 32; ++a)
-    for (int b = a; b <= 32; ++b)
+    for (int first = a; first <= 32; first += 4) {
+      four_floats wx = {}, w = {}, wqx[2], wqq[2];
+      const int lanes = first <= 29 ? 4 : 33 - first;
+      __builtin_memcpy(&wx, sum_wx + first, sizeof wx);
+      __builtin_memcpy(&w, sum_w + first, sizeof w);
+      four_ints better = {};
       for (int shift = 0; shift < 2; ++shift) {
         const float* q = iq1_levels[shift];
-        const float wqx = sum_wx[a] * q[0] + (sum_wx[b] - sum_wx[a]) * q[1] + (sum_wx[32] - sum_wx[b]) * q[2];
-        const float wqq =
-            sum_w[a] * q[0] * q[0] + (sum_w[b] - sum_w[a]) * q[1] * q[1] + (sum_w[32] - sum_w[b]) * q[2] * q[2];
-        if (wqq > 0.0f && wqx * wqx > score * wqq) {
-          best = {a, b, shift, wqx / wqq};
-          score = best.scale * wqx;
-        }
+        wqx[shift] = sum_wx[a] * q[0] + (wx - sum_wx[a]) * q[1] + (sum_wx[32] - wx) * q[2];
+        wqq[shift] = sum_w[a] * q[0] * q[0] + (w - sum_w[a]) * q[1] * q[1] + (sum_w[32] - w) * q[2] * q[2];
+        better |= wqx[shift] * wqx[shift] > score * wqq[shift];
       }
+      if (!any_of(better)) continue;
+      for (int t = 0; t < lanes; ++t)
+        for (int shift = 0; shift < 2; ++shift) {
+          const float qx = wqx[shift][t], qq = wqq[shift][t];
+          if (!(qq > 0.0f && qx * qx > score * qq)) continue;
+          best = {a, first + t, shift, qx / qq};
+          score = best.scale * qx;
+        }
+    }
   return best;
 }
 
@@ -119,17 +133,19 @@ float place_cut(const float* x, const float* weight, const int* place, iq1_cut& 
   bool all_on_lattice = true;
   for (int k = 0; k < parts; ++k) {
     find_shells<iq1_grid>(keys[k], shells);
-    points[k] = shells.index[0];
-    if (shells.count == 0) continue;
-    all_on_lattice = false;
-    points[k] = static_cast<std::uint16_t>(best_neighbour<iq1_grid>(
-        shells, x + 8 * k, weight + 8 * k, cut.scale, iq1_levels[Run == 32 ? cut.shift : cut.shift >> k & 1]));
+    if (shells.count != 0) {
+      all_on_lattice = false;
+      const float* worth = iq1_levels[Run == 32 ? cut.shift : cut.shift >> k & 1];
+      keys[k] = static_cast<unsigned>(
+          best_neighbours<iq1_grid>(shells, x + 8 * k, weight + 8 * k, four_floats{} + cut.scale, worth)[0]);
+    }
+    points[k] = static_cast<std::uint16_t>(lattice_rows<iq1_grid>::index_of(keys[k]));
   }
   if (all_on_lattice) return cut.scale;
   float wqx = 0.0f, wqq = 0.0f;
   for (int k = 0; k < parts; ++k)
     for (int i = 0; i < 8; ++i) {
-      const int level = iq1_points[points[k]] >> (2 * i) & 3;
+      const unsigned level = keys[k] >> (2 * i) & 3u;
       const float q = iq1_levels[Run == 32 ? cut.shift : cut.shift >> k & 1][level], wq = weight[8 * k + i] * q;
       wqx += wq * x[8 * k + i];
       wqq += wq * q;

@@ -1,8 +1,6 @@
-// nbit/format/ggml_lattice.hpp — points of ggml's lattices: their values, the nearest one, and neighbours by distance.
+// nbit/format/ggml_lattice.hpp — the lattices of ggml's IQ formats: what points mean, and the nearest one to some
+// weights.
 //
-// Where the rounded levels of a few weights are no point of the lattice, the reference lets the points in the nearest
-// shells of squared distance compete by weighted error, and keeps tables of all those neighbours. Here the shells are
-// found when asked for, from one byte per point, coordinate and level, sixteen points at a time.
 // Products of a step and a level have at most 22 significant bits: exact in float, with and without fused multiply-add.
 // Ref: ggml (MIT); docs/formats.md.
 // SPDX-License-Identifier: MIT
@@ -144,117 +142,6 @@ unsigned solver_signs(const float* w, float step, float* magnitude) {
 /// The stored 7 signs and the eighth that follows: the count of minus signs is even.
 NBIT_INLINE unsigned even_signs(unsigned seven) {
   return seven | static_cast<unsigned>(__builtin_popcount(seven) & 1) << 7;
-}
-
-/// The squared distance of coordinate i of each point of Grid from each level, in one byte.
-template <class Grid>
-struct lattice_distances {
-  struct table {
-    std::uint8_t of[Grid::dims][Grid::levels][Grid::points];
-  };
-  static constexpr table make() {
-    table t{};
-    for (int i = 0; i < Grid::dims; ++i)
-      for (int j = 0; j < Grid::points; ++j) {
-        const int at = Grid::keys[j] >> (Grid::bits * i) & ((1 << Grid::bits) - 1);
-        for (int l = 0; l < Grid::levels; ++l) t.of[i][l][j] = static_cast<std::uint8_t>((at - l) * (at - l));
-      }
-    return t;
-  }
-  static constexpr table plane = make();
-};
-
-/// Points that compete for one place off the lattice, by index, with their squared distances.
-template <class Grid>
-struct lattice_shells {
-  int count;  // 0: the place is the point index[0]
-  std::uint16_t index[Grid::points];
-  std::uint8_t distance[Grid::points];  // by point, not by place in the list
-};
-
-using sixteen_bytes = std::uint8_t __attribute__((vector_size(16)));
-
-NBIT_INLINE void keep_least(sixteen_bytes& least, sixteen_bytes v) { least = v < least ? v : least; }
-inline int least_of(sixteen_bytes v) {
-  int least = 255;
-  for (int i = 0; i < 16; ++i) least = v[i] < least ? v[i] : least;
-  return least;
-}
-
-/// Finds the point that `key` is, or all points in the nearest Grid::shells shells of distance.
-template <class Grid>
-void find_shells(unsigned key, lattice_shells<Grid>& found) {
-  constexpr int parts = Grid::points / 16;
-  const auto& plane = lattice_distances<Grid>::plane.of;
-  const std::uint8_t* row[Grid::dims];
-  for (int i = 0; i < Grid::dims; ++i) row[i] = plane[i][key >> (Grid::bits * i) & ((1u << Grid::bits) - 1u)];
-  sixteen_bytes least = sixteen_bytes{} + 255;
-  for (int j = 0; j < parts; ++j) {
-    sixteen_bytes sum, one;
-    __builtin_memcpy(&sum, row[0] + 16 * j, sizeof sum);
-    for (int i = 1; i < Grid::dims; ++i) {
-      __builtin_memcpy(&one, row[i] + 16 * j, sizeof one);
-      sum += one;
-    }
-    __builtin_memcpy(found.distance + 16 * j, &sum, sizeof sum);
-    keep_least(least, sum);
-  }
-  int radius = least_of(least);
-  const int shells = radius == 0 ? 1 : Grid::shells;
-  for (int s = 1; s < shells; ++s) {
-    const sixteen_bytes inner = sixteen_bytes{} + static_cast<std::uint8_t>(radius);
-    least = sixteen_bytes{} + 255;
-    for (int j = 0; j < parts; ++j) {
-      sixteen_bytes v;
-      __builtin_memcpy(&v, found.distance + 16 * j, sizeof v);
-      keep_least(least, v > inner ? v : sixteen_bytes{} + 255);
-    }
-    const int next = least_of(least);
-    if (next == 255) break;
-    radius = next;
-  }
-  const sixteen_bytes outer = sixteen_bytes{} + static_cast<std::uint8_t>(radius);
-  int count = 0;
-  for (int j = 0; j < parts; ++j) {
-    sixteen_bytes v;
-    __builtin_memcpy(&v, found.distance + 16 * j, sizeof v);
-    const auto inside = v <= outer;
-    std::uint64_t half[2];
-    __builtin_memcpy(half, &inside, sizeof half);
-    if ((half[0] | half[1]) == 0) continue;
-    for (int i = 16 * j; i < 16 * j + 16; ++i) {
-      found.index[count] = static_cast<std::uint16_t>(i);  // count never passes i
-      count += found.distance[i] <= radius;
-    }
-  }
-  found.count = radius == 0 ? 0 : count;
-}
-
-/// Of the points that compete, the one with the least weighted error against x; level l of coordinate i is worth
-/// scale * worth[l]. Of equal errors the nearer shell wins, then the lower index.
-template <class Grid>
-int best_neighbour(const lattice_shells<Grid>& found, const float* x, const float* weight, float scale,
-                   const float* worth) {
-  NBIT_EXACT
-  constexpr unsigned mask = (1u << Grid::bits) - 1u;
-  float cost[Grid::dims][Grid::levels];
-  for (int i = 0; i < Grid::dims; ++i)
-    for (int l = 0; l < Grid::levels; ++l) {
-      const float diff = scale * worth[l] - x[i];
-      cost[i][l] = weight[i] * diff * diff;
-    }
-  int best = found.index[0], shell = 0;
-  float least = 3.402823466e38f;
-  for (int n = 0; n < found.count; ++n) {
-    const int j = found.index[n];
-    const unsigned key = Grid::keys[j];
-    float error = cost[0][key & mask];
-    for (int i = 1; i < Grid::dims; ++i) error += cost[i][key >> (Grid::bits * i) & mask];
-    if (error < least || (error == least && found.distance[j] < shell)) {
-      least = error, best = j, shell = found.distance[j];
-    }
-  }
-  return best;
 }
 
 }  // namespace ggml_block

@@ -24,6 +24,7 @@
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_lattice.hpp>
 #include <nbit/format/ggml_search.hpp>
+#include <nbit/format/ggml_shells.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -98,11 +99,13 @@ float search_lattice(const float* x, const float* weight, const float* root_weig
   constexpr int mask = (1 << grid::bits) - 1;
   constexpr float top = static_cast<float>(2 * grid::levels - 1);
   lattice_shells<grid> shells;
-  float inverse[lanes], wqx[lanes], wqq[lanes];
-  std::int32_t keys[lanes], chosen[parts][lanes], chosen_keys[parts][lanes];
+  float inverse[lanes], scales[lanes + 4] = {}, wqx[lanes], wqq[lanes];
+  std::int32_t keys[lanes], chosen[parts][lanes], final_keys[parts];
   std::uint32_t off_lattice[lanes] = {};
-  for (int s = 0; s < lanes; ++s)
+  for (int s = 0; s < lanes; ++s) {
     inverse[s] = (top + static_cast<float>(s - Search::candidates / 2) * Search::stride) / size;
+    scales[s] = 1.0f / inverse[s];
+  }
   for (int k = 0; k < parts; ++k) {
     for (int s = 0; s < lanes; s += 4) {
       four_floats four;
@@ -110,22 +113,29 @@ float search_lattice(const float* x, const float* weight, const float* root_weig
       const four_ints rounded = rounded_keys<grid>(x + dims * k, four);
       __builtin_memcpy(keys + s, &rounded, sizeof rounded);
     }
-    for (int s = 0; s < Search::candidates; ++s) {
-      if (s == 0 || keys[s] != keys[s - 1]) find_shells<grid>(static_cast<unsigned>(keys[s]), shells);
-      int j = shells.index[0];
-      if (shells.count != 0) {
-        j = best_neighbour<grid>(shells, x + dims * k, root_weight + dims * k, 1.0f / inverse[s], odd_levels);
-        off_lattice[s] |= 1u << k;
+    for (int s = 0, end = 0; s < Search::candidates; s = end) {  // scales that round to the same place go together
+      for (end = s + 1; end < Search::candidates && keys[end] == keys[s];) ++end;
+      find_shells<grid>(static_cast<unsigned>(keys[s]), shells);
+      for (int c = s; c < end; c += 4) {
+        four_ints best = four_ints{} + keys[s];
+        if (shells.count != 0) {
+          four_floats four;
+          __builtin_memcpy(&four, scales + c, sizeof four);
+          best = best_neighbours<grid>(shells, x + dims * k, root_weight + dims * k, four, odd_levels);
+        }
+        for (int t = c; t < end && t < c + 4; ++t) {
+          chosen[k][t] = best[t - c];
+          off_lattice[t] |= (shells.count != 0 ? 1u : 0u) << k;
+        }
       }
-      chosen[k][s] = j, chosen_keys[k][s] = grid::keys[j];
     }
-    for (int s = Search::candidates; s < lanes; ++s) chosen_keys[k][s] = 0;  // their sums are not read
+    for (int s = Search::candidates; s < lanes; ++s) chosen[k][s] = 0;  // their sums are not read
   }
   for (int s = 0; s < lanes; s += 4) {
     four_floats sum_wqx = {}, sum_wqq = {};
     for (int k = 0; k < parts; ++k) {
       four_ints key;
-      __builtin_memcpy(&key, chosen_keys[k] + s, sizeof key);
+      __builtin_memcpy(&key, chosen[k] + s, sizeof key);
       for (int i = 0; i < dims; ++i) {
         const float w = weight[dims * k + i], wx = w * x[dims * k + i];
         const four_floats q = __builtin_convertvector(2 * (key >> (grid::bits * i) & mask) + 1, four_floats);
@@ -140,8 +150,10 @@ float search_lattice(const float* x, const float* weight, const float* root_weig
   float best = 0.0f;
   for (int s = 0; s < Search::candidates; ++s)
     if (wqq[s] > 0.0f && wqx[s] * wqx[s] > best * wqq[s]) winner = s, scale = wqx[s] / wqq[s], best = scale * wqx[s];
-  for (int k = 0; k < parts; ++k)
-    points[k] = winner < 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(chosen[k][winner]);
+  for (int k = 0; k < parts; ++k) {
+    final_keys[k] = winner < 0 ? 0 : chosen[k][winner];
+    points[k] = static_cast<std::uint16_t>(lattice_rows<grid>::index_of(static_cast<unsigned>(final_keys[k])));
+  }
   // Which points are rounded again with the new scale differs: always all, all if one is off the lattice, or those.
   const std::uint32_t off = winner < 0 ? (Search::again_if_none ? ~0u : 0u) : off_lattice[winner];
   const std::uint32_t again = Search::again_always ? ~0u : (off != 0 && Search::again_all ? ~0u : off);
@@ -150,13 +162,15 @@ float search_lattice(const float* x, const float* weight, const float* root_weig
   float sum_wqx = 0.0f, sum_wqq = 0.0f;
   for (int k = 0; k < parts; ++k) {
     if ((again >> k & 1u) != 0) {
-      find_shells<grid>(static_cast<unsigned>(rounded_keys<grid>(x + dims * k, once)[0]), shells);
-      points[k] = shells.count == 0 ? shells.index[0]
-                                    : static_cast<std::uint16_t>(best_neighbour<grid>(
-                                          shells, x + dims * k, root_weight + dims * k, scale, odd_levels));
+      final_keys[k] = rounded_keys<grid>(x + dims * k, once)[0];
+      find_shells<grid>(static_cast<unsigned>(final_keys[k]), shells);
+      if (shells.count != 0)
+        final_keys[k] =
+            best_neighbours<grid>(shells, x + dims * k, root_weight + dims * k, four_floats{} + scale, odd_levels)[0];
+      points[k] = static_cast<std::uint16_t>(lattice_rows<grid>::index_of(static_cast<unsigned>(final_keys[k])));
     }
     for (int i = 0; i < dims; ++i) {
-      const float w = weight[dims * k + i], q = odd_levels[grid::keys[points[k]] >> (grid::bits * i) & mask];
+      const float w = weight[dims * k + i], q = odd_levels[final_keys[k] >> (grid::bits * i) & mask];
       sum_wqx += w * x[dims * k + i] * q;
       sum_wqq += w * q * q;
     }
