@@ -22,6 +22,7 @@
 
 #include <nbit/format/codebook.hpp>
 #include <nbit/format/concepts.hpp>
+#include <nbit/format/float_codes.hpp>
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_grids.hpp>
 #include <nbit/format/ggml_iq1.hpp>
@@ -40,6 +41,7 @@
 #include <nbit/format/ggml_q6_k.hpp>
 #include <nbit/format/ggml_q8.hpp>
 #include <nbit/format/ggml_search.hpp>
+#include <nbit/format/ggml_shells.hpp>
 #include <nbit/format/ggml_ternary.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/format/scale.hpp>
@@ -52,6 +54,8 @@
 #include <nbit/layout/dense_words.hpp>
 #include <nbit/layout/gptq_planes.hpp>
 #include <nbit/layout/gptq_words.hpp>
+#include <nbit/layout/high_nibbles.hpp>
+#include <nbit/layout/hqq_slabs.hpp>
 #include <nbit/layout/linear.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/layout/split.hpp>
@@ -92,9 +96,12 @@
 #include <nbit/io/atomic_file.hpp>
 #include <nbit/io/awq_checkpoint.hpp>
 #include <nbit/io/awq_config.hpp>
+#include <nbit/io/bnb_checkpoint.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/byte_sink.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
+#include <nbit/io/compressed_config.hpp>
+#include <nbit/io/compressed_floats.hpp>
 #include <nbit/io/compressed_tensors.hpp>
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf.hpp>
@@ -104,6 +111,7 @@
 #include <nbit/io/gguf_value.hpp>
 #include <nbit/io/gguf_writer.hpp>
 #include <nbit/io/gptq_checkpoint.hpp>
+#include <nbit/io/hqq_checkpoint.hpp>
 #include <nbit/io/json.hpp>
 #include <nbit/io/json_reader.hpp>
 #include <nbit/io/json_value.hpp>
