@@ -111,6 +111,7 @@
 #include <nbit/io/gguf_value.hpp>
 #include <nbit/io/gguf_writer.hpp>
 #include <nbit/io/gptq_checkpoint.hpp>
+#include <nbit/io/gptq_planar_checkpoint.hpp>
 #include <nbit/io/hqq_checkpoint.hpp>
 #include <nbit/io/json.hpp>
 #include <nbit/io/json_reader.hpp>
