@@ -46,9 +46,16 @@ NBIT_NOINLINE inline void encode_q2_0(const float* x, f16& d, std::uint8_t* code
 template <int N, int Bits>
 void load_small_codes(const std::byte* from, std::uint8_t* codes) {
   constexpr int per_byte = 8 / Bits;
-  for (int i = 0; i < N; ++i)
-    codes[i] = static_cast<std::uint8_t>(std::to_integer<unsigned>(from[i / per_byte]) >> (Bits * (i % per_byte)) &
-                                         ((1u << Bits) - 1u));
+  if constexpr (Bits == 2) {  // the four codes of a byte meet the low bits of four bytes
+    for (int j = 0; j < N / 4; ++j) {
+      const std::uint32_t b = std::to_integer<std::uint32_t>(from[j]);
+      store_u32(reinterpret_cast<std::byte*>(codes + 4 * j), (b | b << 6 | b << 12 | b << 18) & 0x03030303u);
+    }
+  } else {
+    for (int i = 0; i < N; ++i)
+      codes[i] = static_cast<std::uint8_t>(std::to_integer<unsigned>(from[i / per_byte]) >> (Bits * (i % per_byte)) &
+                                           ((1u << Bits) - 1u));
+  }
 }
 template <int N, int Bits>
 void store_small_codes(std::byte* to, const std::uint8_t* codes) {

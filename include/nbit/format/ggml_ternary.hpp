@@ -43,14 +43,21 @@ NBIT_NOINLINE void encode_trits(const float* x, f16& d, std::uint8_t* codes) {
   for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(nearest_trit(x[i] * inverse) + 1);
 }
 
-/// Count bytes, byte j holds the Trits codes j, j + Count, ...
+/// Count bytes, byte j holds the Trits codes j, j + Count, ...; eight bytes at a time.
 template <int Count, int Trits>
 void load_trits(const std::byte* from, std::uint8_t* codes) {
-  for (int j = 0; j < Count; ++j) {
-    unsigned left = std::to_integer<unsigned>(from[j]);
+  using bytes = std::uint8_t __attribute__((vector_size(8)));
+  using words = std::uint16_t __attribute__((vector_size(16)));
+  constexpr std::size_t lanes = Count < 8 ? Count : 8;
+  for (int j = 0; j < Count; j += 8) {
+    bytes b = {};
+    __builtin_memcpy(&b, from + j, lanes);
+    words left = __builtin_convertvector(b, words);
     for (int k = 0; k < Trits; ++k) {
-      codes[j + Count * k] = static_cast<std::uint8_t>(left * 3u >> 8);
-      left = left * 3u & 255u;
+      left *= 3;
+      const bytes code = __builtin_convertvector(left >> 8, bytes);
+      __builtin_memcpy(codes + j + Count * k, &code, lanes);
+      left &= 255;
     }
   }
 }
