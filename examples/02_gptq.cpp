@@ -3,8 +3,8 @@
 #include <cstdio>
 #include <vector>
 
-#include <nbit/nbit.hpp>
 #include <nbit/parallel/threads.hpp>
+#include <nbit/nbit.hpp>
 
 namespace {
 
@@ -28,13 +28,15 @@ int main() {
   std::vector<float> weights(outputs * inputs), batch(tokens * inputs);
   for (float& v : weights) v = 0.2f * numbers.uniform() - 0.1f;
 
-  // Calibration is a stream of batches, one token per row. Real inputs are correlated: here through a few shared factors.
+  // Calibration is a stream of batches, one token per row. Real inputs are correlated: here through a few shared
+  // factors.
   nbit::hessian h(inputs);
   for (int part = 0; part < 4; ++part) {
     for (std::size_t t = 0; t < tokens; ++t) {
       float shared[8];
       for (float& s : shared) s = 2.0f * numbers.uniform() - 1.0f;
-      for (std::size_t c = 0; c < inputs; ++c) batch[t * inputs + c] = shared[c % 8] + 0.3f * (numbers.uniform() - 0.5f);
+      for (std::size_t c = 0; c < inputs; ++c)
+        batch[t * inputs + c] = shared[c % 8] + 0.3f * (numbers.uniform() - 0.5f);
     }
     if (auto added = h.add({batch.data(), tokens, inputs}); !added) return std::printf("%s\n", added.error().what), 1;
   }

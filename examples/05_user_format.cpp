@@ -1,4 +1,5 @@
-// examples/05_user_format.cpp — a number format of one's own in twenty lines: quantized, solved and multiplied like any other.
+// examples/05_user_format.cpp — a number format of one's own in twenty lines: quantized, solved and multiplied like any
+// other.
 // SPDX-License-Identifier: MIT
 #include <cstdio>
 #include <span>
@@ -41,7 +42,7 @@ int main() {
 
   const auto q = nbit::quantize<power_grid>(w);  // round to nearest
   if (!q) return std::printf("error: %s\n", q.error().what), 1;
-  nbit::gemv(q->view(), x, y);                   // runs on every instruction set
+  nbit::gemv(q->view(), x, y);  // runs on every instruction set
 
   nbit::hessian h(cols);
   if (auto added = h.add({batch.data(), tokens, cols}); !added) return 1;

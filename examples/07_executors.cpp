@@ -1,11 +1,12 @@
-// examples/07_executors.cpp — threads come from the caller: any callable ex(n, f) will do, and the result never depends on it.
+// examples/07_executors.cpp — threads come from the caller: any callable ex(n, f) will do, and the result never depends
+// on it.
 // SPDX-License-Identifier: MIT
 #include <cstdio>
 #include <thread>
 #include <vector>
 
-#include <nbit/nbit.hpp>
 #include <nbit/parallel/threads.hpp>
+#include <nbit/nbit.hpp>
 
 int main() {
   constexpr std::size_t outputs = 200, inputs = 512, tokens = 64;
@@ -23,7 +24,8 @@ int main() {
   nbit::thread_pool pool(3);
   nbit::gemm(q->view(), in, {pooled.data(), tokens, outputs}, pool);
 
-  // An executor of one's own. OpenMP would be: [](std::size_t n, auto&& f) { _Pragma("omp parallel for") for (...) f(i); }
+  // An executor of one's own. OpenMP would be: [](std::size_t n, auto&& f) { _Pragma("omp parallel for") for (...)
+  // f(i); }
   const auto two_threads = [](std::size_t n, auto&& f) {
     std::thread other([&] {
       for (std::size_t i = 1; i < n; i += 2) f(i);

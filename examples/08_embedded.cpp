@@ -17,7 +17,8 @@ constexpr std::size_t bytes = nbit::packed_bytes<format>(layer);
 alignas(16) constexpr std::array<std::byte, bytes> flash = [] {
   std::array<std::byte, bytes> b{};
   for (std::size_t i = 0; i < nbit::packed_code_bytes<format>(layer); ++i) b[i] = static_cast<std::byte>(i * 37);
-  for (std::size_t i = nbit::packed_code_bytes<format>(layer); i < bytes; i += 2) b[i] = std::byte{0}, b[i + 1] = std::byte{0x28};
+  for (std::size_t i = nbit::packed_code_bytes<format>(layer); i < bytes; i += 2)
+    b[i] = std::byte{0}, b[i + 1] = std::byte{0x28};
   return b;
 }();
 
@@ -38,8 +39,8 @@ int main() {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 9) - 4.0f;
   infer(x, y);
   nbit::gemv(nbit::arch::scalar{}, nbit::packed_view<format>(flash, layer), x, exact);
-  std::printf("%zu bytes of weights, %zu of scratch; y[0] = %.4f with int8 activations, %.4f with f32\n", bytes, scratch.size(),
-              double(y[0]), double(exact[0]));
+  std::printf("%zu bytes of weights, %zu of scratch; y[0] = %.4f with int8 activations, %.4f with f32\n", bytes,
+              scratch.size(), double(y[0]), double(exact[0]));
   for (std::size_t r = 0; r < y.size(); ++r)
     if (nbit::abs(y[r] - exact[r]) > 0.05f) return 1;
   return 0;

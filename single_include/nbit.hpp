@@ -243,14 +243,14 @@ struct f16 {
   NBIT_INLINE constexpr explicit operator float() const {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16, a = bits & 0x7fffu;
     std::uint32_t u = 0;
-    if (a >= 0x7c00u) {
-      u = 0x7f800000u | (a & 0x3ffu) << 13;
-      if ((a & 0x3ffu) != 0) u |= 0x400000u;
-    } else if (a >= 0x400u) {
+    if (a - 0x400u < 0x7800u) [[likely]] {  // normal: one compare on the path that every scale takes
       u = (a << 13) + 0x38000000u;
-    } else {
+    } else if (a < 0x400u) {
       // subnormal: a * 2^-24 is exact in float
       u = std::bit_cast<std::uint32_t>(static_cast<float>(a) * 0x1p-24f);
+    } else {
+      u = 0x7f800000u | (a & 0x3ffu) << 13;
+      if ((a & 0x3ffu) != 0) u |= 0x400000u;
     }
     return std::bit_cast<float>(sign | u);
   }
@@ -566,7 +566,8 @@ NBIT_INLINE allocator default_allocator() { return {&detail::heap_get, &detail::
 /// An owned array of trivially copyable elements, aligned to 64 bytes, moved but never copied by accident.
 template <class T>
 class buffer {
-  static_assert(std::is_trivially_copyable_v<T>, "nbit::buffer holds plain numbers and structs; use a container for others");
+  static_assert(std::is_trivially_copyable_v<T>,
+                "nbit::buffer holds plain numbers and structs; use a container for others");
 
  public:
   static constexpr std::size_t alignment = alignof(T) > 64 ? alignof(T) : 64;
@@ -690,7 +691,8 @@ NBIT_INLINE void violated(const char* expected, const char* file, int line) {
 #endif
 // END nbit/base/contract.hpp
 // BEGIN nbit/base/elementary.hpp
-// nbit/base/elementary.hpp — log2, exp2 and powers from additions and multiplications alone: the same bits on every machine.
+// nbit/base/elementary.hpp — log2, exp2 and powers from additions and multiplications alone: the same bits on every
+// machine.
 //
 // C libraries differ in the last bit of log and pow, and a different bit may pick another code. These are good to a few
 // units in the last place of a double, which solvers do not notice; what matters is that no library is asked.
@@ -1011,9 +1013,7 @@ NBIT_INLINE constexpr int round_clamped(float v, int low, int high) {
 NBIT_INLINE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
 /// True unless v is NaN or infinite; works under -ffast-math.
-NBIT_INLINE constexpr bool is_finite(float v) {
-  return (std::bit_cast<std::uint32_t>(v) & 0x7f800000u) != 0x7f800000u;
-}
+NBIT_INLINE constexpr bool is_finite(float v) { return (std::bit_cast<std::uint32_t>(v) & 0x7f800000u) != 0x7f800000u; }
 
 NBIT_INLINE constexpr float abs(float v) { return std::bit_cast<float>(std::bit_cast<std::uint32_t>(v) & 0x7fffffffu); }
 
@@ -1157,8 +1157,8 @@ template <class T>
 //
 //   struct log4 : nbit::codebook<log4, 4, 64> { static constexpr std::array<float, 16> levels = {...}; };
 //
-// value = scale * levels[code], scale = absmax of the group / largest |level|. Levels may stand in any order (FP4 stores
-// sign and magnitude); the nearest is found by counting midpoints, a tie goes to the smaller level.
+// value = scale * levels[code], scale = absmax of the group / largest |level|. Levels may stand in any order (FP4
+// stores sign and magnitude); the nearest is found by counting midpoints, a tie goes to the smaller level.
 #ifndef NBIT_FORMAT_CODEBOOK_HPP
 #define NBIT_FORMAT_CODEBOOK_HPP
 
@@ -1170,9 +1170,9 @@ template <class T>
 // BEGIN nbit/format/concepts.hpp
 // nbit/format/concepts.hpp — what a weight format has to say: the seam between formats, solvers and kernels.
 //
-// A solver asks a format three questions: fit parameters to a group, round one weight, give a code's value. The smallest
-// model of grid_format is some twenty lines (examples/05_user_format.cpp). Everything else a format may offer (blocks
-// with fixed bytes, a reference encoder, an integer form for int8 kernels) is a refinement found by concept.
+// A solver asks a format three questions: fit parameters to a group, round one weight, give a code's value. The
+// smallest model of grid_format is some twenty lines (examples/05_user_format.cpp). Everything else a format may offer
+// (blocks with fixed bytes, a reference encoder, an integer form for int8 kernels) is a refinement found by concept.
 //
 //   struct my_grid {
 //     static constexpr int bits = 3, group = 64;                 // per code; weights that share params, or per_row
@@ -1206,21 +1206,23 @@ concept has_geometry = requires {
 
 /// A format that rounds one weight at a time: fit, code, value.
 template <class F>
-concept grid_format = detail::has_geometry<F> &&
-    requires(std::span<const float> w, const typename F::params& p, float v, int c, int i) {
+concept grid_format =
+    detail::has_geometry<F> && requires(std::span<const float> w, const typename F::params& p, float v, int c, int i) {
       { F::fit(w, w) } -> std::same_as<typename F::params>;
       { F::code(v, p, i) } -> std::convertible_to<int>;
       { F::value(c, p, i) } -> std::convertible_to<float>;
     };
 
-/// A format that rounds `step` weights to one lattice point: code and value take spans of F::step weights at position i.
+/// A format that rounds `step` weights to one lattice point: code and value take spans of F::step weights at position
+/// i.
 template <class F>
-concept lattice_format = detail::has_geometry<F> && requires { requires F::step > 1; } &&
-    requires(std::span<const float> w, std::span<float> out, const typename F::params& p, int c, int i) {
-      { F::fit(w, w) } -> std::same_as<typename F::params>;
-      { F::code(w, p, i) } -> std::convertible_to<int>;
-      F::value(c, p, i, out);
-    };
+concept lattice_format = detail::has_geometry<F> && requires {
+  requires F::step > 1;
+} && requires(std::span<const float> w, std::span<float> out, const typename F::params& p, int c, int i) {
+  { F::fit(w, w) } -> std::same_as<typename F::params>;
+  { F::code(w, p, i) } -> std::convertible_to<int>;
+  F::value(c, p, i, out);
+};
 
 /// Any format that solvers and kernels accept.
 template <class F>
@@ -1228,29 +1230,29 @@ concept weight_format = grid_format<F> || lattice_format<F>;
 
 /// The smallest unsigned integer that holds a code of F.
 template <class F>
-using code_t = std::conditional_t<(F::bits <= 8), std::uint8_t,
-                                  std::conditional_t<(F::bits <= 16), std::uint16_t, std::uint32_t>>;
+using code_t =
+    std::conditional_t<(F::bits <= 8), std::uint8_t, std::conditional_t<(F::bits <= 16), std::uint16_t, std::uint32_t>>;
 
 /// A format whose group has its own bytes in files: parameters and codes in one block of F::block_bytes.
 template <class F>
 concept block_format = weight_format<F> && requires(const std::byte* from, std::byte* to, typename F::params p,
-                                                   code_t<F>* codes, const code_t<F>* const_codes) {
+                                                    code_t<F>* codes, const code_t<F>* const_codes) {
   { F::block_bytes } -> std::convertible_to<std::size_t>;
   { F::load_params(from) } -> std::same_as<typename F::params>;
-  F::load_codes(from, codes);       // F::group / step codes
-  F::store(to, p, const_codes);     // the inverse of both
+  F::load_codes(from, codes);    // F::group / step codes
+  F::store(to, p, const_codes);  // the inverse of both
 };
 
 /// A format with an encoder of its own, better or more exact than fit + code: the peers' reference bytes.
 /// row_mean_square is the mean of the squares of the whole row, which some references ask for.
 template <class F>
-concept self_encoding = weight_format<F> && requires(std::span<const float> w, std::span<code_t<F>> codes,
-                                                    typename F::params& p, float row_mean_square) {
-  F::encode(w, w, row_mean_square, p, codes);
-};
+concept self_encoding =
+    weight_format<F> && requires(std::span<const float> w, std::span<code_t<F>> codes, typename F::params& p,
+                                 float row_mean_square) { F::encode(w, w, row_mean_square, p, codes); };
 
-/// A format whose value is scale * level + offset with an integer level in [-128, 127] that depends on the code alone, and
-/// scale and offset constant over runs of F::run weights: what int8 kernels need. run == 0: constant over the group.
+/// A format whose value is scale * level + offset with an integer level in [-128, 127] that depends on the code alone,
+/// and scale and offset constant over runs of F::run weights: what int8 kernels need. run == 0: constant over the
+/// group.
 template <class F>
 concept integer_format = grid_format<F> && requires(const typename F::params& p, int c, int s) {
   { F::run } -> std::convertible_to<int>;
@@ -1259,47 +1261,64 @@ concept integer_format = grid_format<F> && requires(const typename F::params& p,
   { F::offset(p, s) } -> std::convertible_to<float>;
 };
 
-/// Whether an integer_format promises more: value() has the very bits of scale * level (+ offset, unless symmetric), each
-/// operation rounded. Kernels then decode a run at a time.
+/// Whether an integer_format promises more: value() has the very bits of scale * level (+ offset, unless symmetric),
+/// each operation rounded. Kernels then decode a run at a time.
 template <class F>
 inline constexpr bool has_exact_levels = [] {
-  if constexpr (integer_format<F> && requires { { F::exact_levels } -> std::convertible_to<bool>; }) return bool{F::exact_levels};
-  else return false;
+  if constexpr (integer_format<F> && requires {
+                  { F::exact_levels } -> std::convertible_to<bool>;
+                })
+    return bool{F::exact_levels};
+  else
+    return false;
 }();
 
 /// Weights per code: 1, or the lattice's step.
 template <class F>
 inline constexpr int step_of = [] {
-  if constexpr (lattice_format<F>) return static_cast<int>(F::step);
-  else return 1;
+  if constexpr (lattice_format<F>)
+    return static_cast<int>(F::step);
+  else
+    return 1;
 }();
 
-/// Whether value = scale * level + offset has an offset other than zero (symmetric formats save the sums of activations).
+/// Whether value = scale * level + offset has an offset other than zero (symmetric formats save the sums of
+/// activations).
 template <class F>
 inline constexpr bool has_offset = [] {
-  if constexpr (requires { { F::symmetric } -> std::convertible_to<bool>; }) return !F::symmetric;
-  else return true;
+  if constexpr (requires {
+                  { F::symmetric } -> std::convertible_to<bool>;
+                })
+    return !F::symmetric;
+  else
+    return true;
 }();
 
 /// Groups in a row of `cols` weights; the last may be short.
 template <class F>
 NBIT_INLINE constexpr std::size_t groups_per_row(std::size_t cols) {
-  if constexpr (F::group > 0) return (cols + std::size_t(F::group) - 1) / std::size_t(F::group);
-  else return cols == 0 ? 0 : 1;
+  if constexpr (F::group > 0)
+    return (cols + std::size_t(F::group) - 1) / std::size_t(F::group);
+  else
+    return cols == 0 ? 0 : 1;
 }
 
 /// Parameters stored for a rows x cols tensor.
 template <class F>
 NBIT_INLINE constexpr std::size_t params_count(std::size_t rows, std::size_t cols) {
-  if constexpr (F::group == per_tensor) return rows == 0 || cols == 0 ? 0 : 1;
-  else return rows * groups_per_row<F>(cols);
+  if constexpr (F::group == per_tensor)
+    return rows == 0 || cols == 0 ? 0 : 1;
+  else
+    return rows * groups_per_row<F>(cols);
 }
 
 /// Weights in a full group of a row of `cols` weights.
 template <class F>
 NBIT_INLINE constexpr std::size_t group_length(std::size_t cols) {
-  if constexpr (F::group > 0) return std::size_t(F::group);
-  else return cols;
+  if constexpr (F::group > 0)
+    return std::size_t(F::group);
+  else
+    return cols;
 }
 
 }  // namespace nbit
@@ -1334,8 +1353,8 @@ enum class scale_type : std::uint8_t { f32, f16, bf16, f8_e4m3, e8m0 };
 
 /// A uniform integer format as a value; wrap it in a named type: struct w4g128 : uniform<scheme{.bits = 4}> {};
 struct scheme {
-  int bits = 4;                                         // 1 to 8
-  int group = 128;                                      // weights that share a scale, or per_row, or per_tensor
+  int bits = 4;     // 1 to 8
+  int group = 128;  // weights that share a scale, or per_row, or per_tensor
   nbit::symmetry symmetry = nbit::symmetry::restricted;
   scale_type scale = scale_type::f16;
 
@@ -1412,8 +1431,8 @@ struct symmetric_params {
   Scale scale;
 };
 
-/// What a group of an asymmetric format with an integer zero stores. The zero is as wide as the scale: padding bytes would
-/// make equal tensors differ in memory.
+/// What a group of an asymmetric format with an integer zero stores. The zero is as wide as the scale: padding bytes
+/// would make equal tensors differ in memory.
 template <class Scale>
 struct integer_zero_params {
   using zero_t = std::conditional_t<sizeof(Scale) == 4, std::uint32_t,
@@ -1498,9 +1517,11 @@ inline Params fit_uniform(std::span<const float> w) {
 template <scheme S>
 struct uniform {
   static_assert(S.bits >= 1 && S.bits <= 8, "nbit::uniform: scheme.bits must be 1 to 8");
-  static_assert(S.group >= per_tensor, "nbit::uniform: scheme.group must be a count of weights, nbit::per_row or nbit::per_tensor");
-  static_assert(!(S.symmetry == symmetry::full_range && S.scale == scale_type::e8m0),
-                "nbit::uniform: symmetry::full_range needs a signed scale; use f32, f16, bf16 or f8_e4m3 instead of e8m0");
+  static_assert(S.group >= per_tensor,
+                "nbit::uniform: scheme.group must be a count of weights, nbit::per_row or nbit::per_tensor");
+  static_assert(
+      !(S.symmetry == symmetry::full_range && S.scale == scale_type::e8m0),
+      "nbit::uniform: symmetry::full_range needs a signed scale; use f32, f16, bf16 or f8_e4m3 instead of e8m0");
   static_assert(!(S.symmetry == symmetry::asymmetric_float &&
                   (S.scale == scale_type::e8m0 || S.scale == scale_type::f8_e4m3)),
                 "nbit::uniform: symmetry::asymmetric_float stores its zero like its scale; use f32, f16 or bf16");
@@ -1510,9 +1531,9 @@ struct uniform {
   static constexpr bool symmetric = S.symmetry != symmetry::asymmetric && S.symmetry != symmetry::asymmetric_float;
 
   using scale_t = typename detail::scale_storage<S.scale>::type;
-  using params = std::conditional_t<symmetric, symmetric_params<scale_t>,
-                                    std::conditional_t<S.symmetry == symmetry::asymmetric, integer_zero_params<scale_t>,
-                                                       float_zero_params<scale_t>>>;
+  using params = std::conditional_t<
+      symmetric, symmetric_params<scale_t>,
+      std::conditional_t<S.symmetry == symmetry::asymmetric, integer_zero_params<scale_t>, float_zero_params<scale_t>>>;
 
   static constexpr bool exact_levels = symmetric;
 
@@ -1541,9 +1562,12 @@ struct uniform {
 
   NBIT_INLINE static float value(int c, const params& p, int /*i*/) {
     NBIT_EXACT
-    if constexpr (symmetric) return float(p.scale) * static_cast<float>(level(c));
-    else if constexpr (S.symmetry == symmetry::asymmetric) return float(p.scale) * static_cast<float>(c - int(p.zero));
-    else return float(p.scale) * (static_cast<float>(c) - float(p.zero));
+    if constexpr (symmetric)
+      return float(p.scale) * static_cast<float>(level(c));
+    else if constexpr (S.symmetry == symmetry::asymmetric)
+      return float(p.scale) * static_cast<float>(c - int(p.zero));
+    else
+      return float(p.scale) * (static_cast<float>(c) - float(p.zero));
   }
 
   // The integer form: value = scale * level + offset.
@@ -1551,8 +1575,10 @@ struct uniform {
   NBIT_INLINE static float scale(const params& p, int) { return float(p.scale); }
   NBIT_INLINE static float offset(const params& p, int) {
     NBIT_EXACT
-    if constexpr (symmetric) return 0.0f;
-    else return float(p.scale) * (static_cast<float>(half) - static_cast<float>(p.zero));
+    if constexpr (symmetric)
+      return 0.0f;
+    else
+      return float(p.scale) * (static_cast<float>(half) - static_cast<float>(p.zero));
   }
 };
 
@@ -1571,7 +1597,8 @@ struct uniform {
 namespace nbit {
 namespace detail {
 
-/// The levels of a codebook in rising order: where each came from, the midpoints between neighbours, the largest |level|.
+/// The levels of a codebook in rising order: where each came from, the midpoints between neighbours, the largest
+/// |level|.
 template <std::size_t N>
 struct codebook_order {
   std::array<std::uint8_t, N> code{};
@@ -1612,7 +1639,8 @@ constexpr codebook_order<N> order_levels(const std::array<float, N>& levels) {
 template <class Derived, int Bits, int Group, scale_type Scale = scale_type::f16>
 struct codebook {
   static_assert(Bits >= 1 && Bits <= 8, "nbit::codebook: the code width must be 1 to 8 bits");
-  static_assert(Group >= per_tensor, "nbit::codebook: Group must be a count of weights, nbit::per_row or nbit::per_tensor");
+  static_assert(Group >= per_tensor,
+                "nbit::codebook: Group must be a count of weights, nbit::per_row or nbit::per_tensor");
 
   static constexpr int bits = Bits, group = Group;
   using scale_t = typename detail::scale_storage<Scale>::type;
@@ -1644,13 +1672,25 @@ struct codebook {
 #endif
 // END nbit/base/exact_end.inl
 
-/// bitsandbytes NF4: quantiles of the normal distribution; blocks of 64, f32 absmax.  Ref: Dettmers 2023, QLoRA, appendix E.
+/// bitsandbytes NF4: quantiles of the normal distribution; blocks of 64, f32 absmax.  Ref: Dettmers 2023, QLoRA,
+/// appendix E.
 struct nf4 : codebook<nf4, 4, 64, scale_type::f32> {
-  static constexpr std::array<float, 16> levels = {
-      -1.0f,           -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
-      -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
-      0.07958029955625534f,  0.16093020141124725f,  0.24611230194568634f,  0.33791524171829224f,
-      0.44070982933044434f,  0.5626170039176941f,   0.7229568362236023f,   1.0f};
+  static constexpr std::array<float, 16> levels = {-1.0f,
+                                                   -0.6961928009986877f,
+                                                   -0.5250730514526367f,
+                                                   -0.39491748809814453f,
+                                                   -0.28444138169288635f,
+                                                   -0.18477343022823334f,
+                                                   -0.09105003625154495f,
+                                                   0.0f,
+                                                   0.07958029955625534f,
+                                                   0.16093020141124725f,
+                                                   0.24611230194568634f,
+                                                   0.33791524171829224f,
+                                                   0.44070982933044434f,
+                                                   0.5626170039176941f,
+                                                   0.7229568362236023f,
+                                                   1.0f};
 };
 
 /// bitsandbytes FP4: sign and magnitude, 1-2-1 bits; blocks of 64, f32 absmax.
@@ -1664,6 +1704,75 @@ struct fp4 : codebook<fp4, 4, 64, scale_type::f32> {
 
 #endif
 // END nbit/format/codebook.hpp
+// BEGIN nbit/format/float_codes.hpp
+// nbit/format/float_codes.hpp — codes that are small floats (E2M1, E4M3, E5M2), a group shares a scale.
+//
+//   value = scale * element(code), scale = absmax of the group / largest element, codes rounded half to even
+//
+// float_codes<f4_e2m1, 16, scale_type::f8_e4m3> are the codes of NVFP4, float_codes<f8_e4m3, per_row, scale_type::f32>
+// those of FP8 checkpoints. The codes of NaN and infinity are never made; readers of files refuse them. Ref: OCP
+// Microscaling Formats 1.0; docs/formats.md.
+#ifndef NBIT_FORMAT_FLOAT_CODES_HPP
+#define NBIT_FORMAT_FLOAT_CODES_HPP
+
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+
+/// A format whose codes are the bits of Element.
+template <class Element, int Group, scale_type Scale>
+struct float_codes {
+  static_assert(std::is_same_v<Element, f4_e2m1> || std::is_same_v<Element, f8_e4m3> ||
+                    std::is_same_v<Element, f8_e5m2>,
+                "nbit::float_codes: Element must be f4_e2m1, f8_e4m3 or f8_e5m2");
+  static_assert(Group >= per_tensor,
+                "nbit::float_codes: Group must be a count of weights, nbit::per_row or nbit::per_tensor");
+
+  using element = Element;
+  static constexpr int bits = std::is_same_v<Element, f4_e2m1> ? 4 : 8, group = Group;
+  static constexpr scale_type scale_stored = Scale;
+  static constexpr bool symmetric = true;
+  using scale_t = typename detail::scale_storage<Scale>::type;
+  using params = symmetric_params<scale_t>;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {
+    return {detail::scale_storage<Scale>::from(nbit::abs(detail::range_of(w).signed_max) / Element::max)};
+  }
+  NBIT_INLINE static int code(float v, const params& p, int /*i*/) {
+    const float s = float(p.scale), x = s == 0.0f ? 0.0f : v / s;
+    // e5m2 has infinities, which a value held at the top never becomes
+    return Element::from(x > Element::max ? Element::max : x < -Element::max ? -Element::max : x).bits;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int /*i*/) {
+    return float(p.scale) * float(Element::from_bits(static_cast<std::uint8_t>(c)));
+  }
+};
+
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/float_codes.hpp
 // BEGIN nbit/format/ggml_block.hpp
 // nbit/format/ggml_block.hpp — what ggml's block formats share: nearest codes, short groups, and the row's mean square.
 //
@@ -1675,6 +1784,7 @@ struct fp4 : codebook<fp4, 4, 64, scale_type::f32> {
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 // BEGIN nbit/base/exact_begin.inl
@@ -1701,6 +1811,20 @@ NBIT_NOINLINE inline float row_mean_square(std::span<const float> row) {
 }
 
 namespace ggml_block {
+
+/// Neighbouring bytes in a local array. Bytes in memory may alias anything, so loops over them stay scalar; loops over
+/// these become vectors, of whatever width the caller's instruction set has.
+template <int N>
+struct byte_run {
+  std::uint8_t v[N];
+
+  NBIT_INLINE static byte_run load(const void* from) {
+    byte_run r;
+    std::memcpy(r.v, from, N);
+    return r;
+  }
+  NBIT_INLINE void store(void* to) const { std::memcpy(to, v, N); }
+};
 
 /// The level nearest to v on the grid scale * level + offset, held in [low, high]; any scale: 0 answers level 0.
 NBIT_INLINE int nearest_level(float v, float scale, float offset, int low, int high) {
@@ -1780,36 +1904,339 @@ typename F::params fit_group(std::span<const float> w, std::span<const float> im
 
 #endif
 // END nbit/format/ggml_block.hpp
-// BEGIN nbit/format/ggml_iq4.hpp
-// nbit/format/ggml_iq4.hpp — IQ4_NL, IQ4_XS and MXFP4: 4-bit codes that name one of 16 uneven levels.
+// BEGIN nbit/format/ggml_grids.hpp
+// nbit/format/ggml_grids.hpp — the lattice points of ggml's IQ formats as lists of indices, 9 KB in all.
 //
-//   IQ4_NL  f16 d | 16 bytes of nibbles                                              w = d * level(q)           18
-//   bytes IQ4_XS  f16 d | u16: upper 2 bits of 8 scales | 4 bytes: their low nibbles       w = (d * (s - 32)) *
-//   level(q)
-//           | 128 bytes of nibbles                                                                             136
-//           bytes
-//   MXFP4   u8 e | 16 bytes of nibbles                                               w = level(q) * 2^(e - 128) 17
-//   bytes
-// Nibbles: 16 bytes for each 32 codes, byte j holds codes j (low) and j + 16 (high). MXFP4's levels are E2M1 doubled,
-// so its scale is halved. Ref: ggml (MIT); OCP Microscaling Formats 1.0; docs/formats.md.
-#ifndef NBIT_FORMAT_GGML_IQ4_HPP
-#define NBIT_FORMAT_GGML_IQ4_HPP
+// A point is one 16-bit number: 8 coordinates of 2 bits (levels 0 .. 2) for IQ1 and IQ2, 4 coordinates of 3 bits
+// (levels 0 .. 7) for IQ3, the first coordinate lowest. Lists ascend. What a level is worth is the format's business.
+// Ref: ggml (MIT), where the same points stand expanded to 64 and 32 bits; docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_GRIDS_HPP
+#define NBIT_FORMAT_GGML_GRIDS_HPP
+
+#include <cstdint>
+
+namespace nbit {
+
+/// The points of each format; a code's grid index counts in these lists.
+// clang-format off
+inline constexpr std::uint16_t iq3_xxs_points[256] = {
+    0, 2, 4, 9, 11, 15, 16, 18, 25, 34, 59, 61, 65, 67, 72, 74, 81, 85, 88, 90, 97, 108, 120, 128, 130, 132, 137, 144,
+    146, 153, 155, 159, 169, 175, 189, 193, 199, 200, 202, 213, 248, 267, 287, 292, 303, 315, 317, 321, 327, 346, 362,
+    413, 436, 456, 460, 462, 483, 497, 513, 515, 520, 522, 529, 531, 536, 538, 540, 551, 552, 576, 578, 585, 592, 594,
+    641, 643, 648, 650, 657, 664, 698, 704, 706, 720, 729, 742, 758, 769, 773, 808, 848, 852, 870, 889, 901, 978, 992,
+    1024, 1026, 1033, 1035, 1040, 1042, 1046, 1049, 1058, 1089, 1091, 1093, 1096, 1098, 1105, 1112, 1139, 1143, 1144,
+    1152, 1154, 1161, 1167, 1168, 1170, 1183, 1184, 1197, 1217, 1224, 1228, 1272, 1276, 1309, 1323, 1347, 1367, 1377,
+    1404, 1473, 1475, 1486, 1509, 1537, 1544, 1546, 1553, 1555, 1576, 1589, 1594, 1600, 1602, 1616, 1625, 1636, 1638,
+    1665, 1667, 1672, 1685, 1706, 1722, 1737, 1755, 1816, 1831, 1850, 1856, 1862, 1874, 1901, 1932, 1950, 1971, 2011,
+    2032, 2052, 2063, 2077, 2079, 2091, 2095, 2172, 2192, 2207, 2208, 2224, 2230, 2247, 2277, 2308, 2345, 2356, 2389,
+    2403, 2424, 2501, 2504, 2506, 2520, 2570, 2593, 2616, 2624, 2630, 2646, 2669, 2700, 2714, 2746, 2754, 2795, 2824,
+    2835, 2839, 2874, 2882, 2905, 2984, 3028, 3042, 3092, 3108, 3110, 3124, 3153, 3185, 3215, 3252, 3288, 3294, 3364,
+    3397, 3434, 3483, 3523, 3537, 3587, 3589, 3591, 3592, 3610, 3626, 3670, 3680, 3722, 3749, 3754, 3776, 3789, 3803,
+    3824, 3857, 3873, 3904, 3906, 3924, 3992,
+};
+inline constexpr std::uint16_t iq3_s_points[512] = {
+    0, 1, 2, 5, 7, 8, 9, 10, 12, 14, 16, 17, 21, 27, 32, 34, 37, 39, 41, 43, 48, 50, 57, 60, 63, 64, 65, 66, 68, 72, 73,
+    77, 80, 83, 87, 89, 93, 100, 113, 117, 122, 128, 129, 133, 135, 136, 139, 142, 145, 149, 152, 156, 162, 165, 167,
+    169, 171, 184, 187, 195, 201, 205, 208, 210, 217, 219, 222, 228, 232, 234, 247, 249, 253, 256, 267, 271, 273, 276,
+    282, 288, 291, 297, 312, 322, 324, 336, 338, 342, 347, 353, 357, 359, 374, 379, 390, 393, 395, 409, 426, 441, 448,
+    450, 452, 464, 466, 470, 475, 488, 492, 512, 513, 514, 516, 520, 521, 523, 525, 527, 528, 530, 537, 540, 542, 556,
+    558, 561, 570, 576, 577, 579, 582, 584, 588, 593, 600, 603, 609, 616, 618, 632, 638, 640, 650, 653, 655, 656, 660,
+    666, 672, 675, 685, 688, 698, 705, 708, 711, 712, 715, 721, 727, 728, 732, 737, 754, 760, 771, 773, 778, 780, 793,
+    795, 802, 806, 808, 812, 833, 840, 843, 849, 856, 858, 873, 912, 916, 919, 932, 934, 961, 963, 968, 970, 977, 989,
+    993, 1010, 1016, 1024, 1025, 1027, 1029, 1031, 1032, 1034, 1036, 1038, 1041, 1043, 1047, 1048, 1050, 1057, 1059,
+    1061, 1064, 1066, 1079, 1080, 1083, 1085, 1088, 1090, 1096, 1099, 1103, 1106, 1109, 1113, 1116, 1122, 1129, 1153,
+    1156, 1159, 1169, 1171, 1176, 1183, 1185, 1195, 1199, 1209, 1212, 1216, 1218, 1221, 1225, 1234, 1236, 1241, 1243,
+    1250, 1256, 1270, 1281, 1287, 1296, 1299, 1306, 1309, 1313, 1338, 1341, 1348, 1353, 1362, 1375, 1376, 1387, 1400,
+    1408, 1410, 1415, 1425, 1453, 1457, 1477, 1481, 1494, 1496, 1507, 1512, 1538, 1545, 1547, 1549, 1551, 1554, 1561,
+    1563, 1565, 1570, 1572, 1575, 1577, 1587, 1593, 1601, 1603, 1605, 1612, 1617, 1619, 1632, 1648, 1658, 1662, 1664,
+    1674, 1680, 1690, 1692, 1704, 1729, 1736, 1740, 1745, 1747, 1751, 1752, 1761, 1763, 1767, 1773, 1787, 1795, 1801,
+    1806, 1810, 1817, 1834, 1840, 1844, 1857, 1864, 1866, 1877, 1882, 1892, 1902, 1915, 1934, 1953, 1985, 1987, 2000,
+    2002, 2013, 2048, 2052, 2058, 2064, 2068, 2071, 2074, 2081, 2088, 2104, 2114, 2119, 2121, 2123, 2130, 2136, 2141,
+    2147, 2153, 2157, 2177, 2179, 2184, 2189, 2193, 2203, 2208, 2223, 2226, 2232, 2244, 2249, 2251, 2256, 2258, 2265,
+    2269, 2304, 2306, 2324, 2335, 2336, 2361, 2373, 2375, 2385, 2418, 2443, 2460, 2480, 2504, 2509, 2520, 2531, 2537,
+    2562, 2568, 2572, 2578, 2592, 2596, 2599, 2602, 2614, 2620, 2625, 2627, 2629, 2634, 2641, 2650, 2682, 2688, 2697,
+    2707, 2712, 2718, 2731, 2754, 2759, 2760, 2775, 2788, 2793, 2805, 2811, 2817, 2820, 2832, 2842, 2854, 2890, 2902,
+    2921, 2923, 2978, 3010, 3012, 3026, 3081, 3083, 3085, 3097, 3099, 3120, 3136, 3152, 3159, 3188, 3210, 3228, 3234,
+    3245, 3250, 3256, 3264, 3276, 3281, 3296, 3349, 3363, 3378, 3392, 3395, 3420, 3440, 3461, 3488, 3529, 3531, 3584,
+    3588, 3591, 3600, 3602, 3614, 3616, 3628, 3634, 3650, 3657, 3668, 3683, 3685, 3713, 3716, 3720, 3726, 3729, 3736,
+    3753, 3778, 3802, 3805, 3819, 3841, 3845, 3851, 3856, 3880, 3922, 3938, 3970, 3993, 4032,
+};
+inline constexpr std::uint16_t iq2_xxs_points[256] = {
+    0, 2, 5, 8, 10, 17, 20, 32, 34, 40, 42, 65, 68, 80, 88, 97, 100, 128, 130, 138, 162, 257, 260, 272, 277, 320, 388,
+    408, 512, 514, 546, 642, 1025, 1028, 1040, 1057, 1060, 1088, 1090, 1096, 1120, 1153, 1156, 1168, 1188, 1280, 1282,
+    1288, 1312, 1350, 1385, 1408, 1425, 1545, 1552, 1600, 1668, 1700, 2048, 2053, 2056, 2068, 2088, 2113, 2116, 2128,
+    2130, 2184, 2308, 2368, 2562, 2580, 4097, 4100, 4112, 4129, 4160, 4192, 4228, 4240, 4245, 4352, 4360, 4384, 4432,
+    4442, 4480, 4644, 4677, 5120, 5128, 5152, 5157, 5193, 5248, 5400, 5474, 5632, 5654, 6145, 6148, 6160, 6208, 6273,
+    6400, 6405, 6560, 6737, 8192, 8194, 8202, 8260, 8289, 8320, 8322, 8489, 8520, 8704, 8706, 9217, 9220, 9232, 9280,
+    9302, 9472, 9537, 9572, 9872, 10248, 10272, 10388, 10820, 16385, 16388, 16400, 16408, 16417, 16420, 16448, 16456,
+    16470, 16480, 16513, 16516, 16528, 16640, 16672, 16737, 16768, 16773, 16897, 16912, 16968, 16982, 17000, 17408,
+    17416, 17440, 17536, 17561, 17682, 17700, 17920, 18433, 18436, 18448, 18496, 18501, 18688, 18776, 18785, 18818,
+    19013, 19088, 20480, 20488, 20497, 20505, 20512, 20608, 20616, 20740, 20802, 20900, 21137, 21648, 21650, 21770,
+    22017, 22100, 22528, 22545, 22553, 22628, 22848, 23048, 24580, 24592, 24640, 24680, 24832, 24917, 25112, 25184,
+    25600, 25605, 25872, 25874, 25988, 26690, 32768, 32770, 32778, 32833, 32898, 33028, 33048, 33088, 33297, 33793,
+    33796, 33808, 33813, 33856, 33888, 34048, 34118, 34196, 34313, 34368, 34400, 34818, 35076, 35345, 36868, 36880,
+    36900, 36928, 37025, 37142, 37248, 37445, 37888, 37922, 37956, 38225, 39041, 39200, 40962, 41040, 41093, 41225,
+    41472, 42008, 43088, 43268,
+};
+inline constexpr std::uint16_t iq2_xs_points[512] = {
+    0, 2, 5, 8, 10, 17, 20, 22, 25, 32, 34, 37, 40, 65, 68, 70, 73, 80, 82, 85, 88, 97, 100, 128, 130, 133, 136, 145,
+    148, 153, 160, 257, 260, 262, 265, 272, 274, 277, 280, 282, 289, 292, 320, 322, 325, 328, 337, 340, 352, 360, 385,
+    388, 400, 512, 514, 517, 520, 529, 532, 544, 577, 580, 592, 597, 640, 650, 1025, 1028, 1030, 1033, 1040, 1042, 1045,
+    1048, 1057, 1060, 1088, 1090, 1093, 1096, 1105, 1108, 1110, 1120, 1153, 1156, 1168, 1280, 1282, 1285, 1288, 1297,
+    1300, 1312, 1345, 1348, 1360, 1377, 1408, 1537, 1540, 1552, 1574, 1600, 1602, 1668, 2048, 2050, 2053, 2056, 2058,
+    2065, 2068, 2080, 2085, 2113, 2116, 2128, 2136, 2176, 2208, 2218, 2305, 2308, 2320, 2368, 2433, 2441, 2560, 2592,
+    2600, 2710, 2720, 4097, 4100, 4102, 4105, 4112, 4114, 4117, 4120, 4129, 4132, 4160, 4162, 4165, 4168, 4177, 4180,
+    4192, 4202, 4225, 4228, 4240, 4352, 4354, 4357, 4360, 4369, 4372, 4384, 4417, 4420, 4432, 4480, 4500, 4502, 4609,
+    4612, 4614, 4624, 4672, 4704, 5120, 5122, 5125, 5128, 5137, 5140, 5152, 5185, 5188, 5193, 5200, 5220, 5248, 5377,
+    5380, 5392, 5440, 5632, 5652, 5705, 6145, 6148, 6160, 6162, 6208, 6228, 6278, 6400, 6405, 6502, 6737, 6825, 8192,
+    8194, 8197, 8200, 8202, 8209, 8212, 8224, 8257, 8260, 8272, 8320, 8352, 8449, 8452, 8464, 8512, 8520, 8549, 8704,
+    8738, 8832, 8872, 9217, 9220, 9232, 9257, 9280, 9472, 9537, 9554, 9625, 9729, 9754, 9894, 10240, 10248, 10250,
+    10272, 10325, 10376, 10402, 10600, 10640, 10760, 10784, 10882, 10888, 10890, 16385, 16388, 16390, 16393, 16400,
+    16402, 16405, 16408, 16417, 16420, 16448, 16450, 16453, 16456, 16458, 16465, 16468, 16480, 16485, 16513, 16516,
+    16528, 16640, 16642, 16645, 16648, 16657, 16660, 16672, 16705, 16708, 16720, 16768, 16773, 16802, 16897, 16900,
+    16912, 16914, 16937, 16960, 17408, 17410, 17413, 17416, 17425, 17428, 17433, 17440, 17473, 17476, 17488, 17536,
+    17556, 17665, 17668, 17680, 17700, 17728, 17818, 17920, 17930, 17988, 18000, 18433, 18436, 18448, 18496, 18501,
+    18516, 18530, 18688, 18705, 18756, 18768, 18793, 18948, 20480, 20482, 20485, 20488, 20497, 20500, 20512, 20520,
+    20545, 20548, 20560, 20608, 20737, 20740, 20752, 20757, 20800, 20802, 20992, 21060, 21162, 21505, 21508, 21520,
+    21537, 21568, 21600, 21633, 21665, 21760, 21768, 21888, 21896, 22049, 22120, 22177, 22528, 22548, 22593, 22608,
+    22681, 22810, 22848, 22850, 23173, 24577, 24580, 24592, 24640, 24660, 24674, 24710, 24745, 24832, 25124, 25162,
+    25234, 25600, 25622, 25872, 25920, 25925, 26020, 26625, 26730, 26917, 27142, 27220, 27234, 32768, 32770, 32773,
+    32776, 32785, 32788, 32800, 32810, 32833, 32836, 32848, 32896, 32898, 32936, 32938, 33025, 33028, 33030, 33040,
+    33088, 33105, 33113, 33280, 33312, 33408, 33410, 33440, 33448, 33793, 33796, 33808, 33810, 33813, 33856, 33888,
+    33929, 34048, 34116, 34213, 34328, 34410, 34816, 34824, 34853, 34906, 34944, 34946, 34984, 35078, 35362, 35456,
+    35464, 35478, 35496, 36865, 36868, 36880, 36928, 36950, 36996, 37120, 37154, 37220, 37462, 37513, 37888, 37893,
+    37956, 37968, 37976, 38185, 38288, 38290, 38465, 38993, 39078, 39241, 39445, 39520, 40960, 40962, 40968, 40970,
+    40992, 41002, 41120, 41297, 41305, 41382, 41472, 41474, 41480, 41514, 41600, 41632, 42048, 42133, 42597, 42648,
+    43018, 43040, 43042, 43048, 43168, 43176, 43268, 43396, 43398, 43560, 43562, 43665, 43690,
+};
+inline constexpr std::uint16_t iq2_s_points[1024] = {
+    0, 2, 5, 8, 10, 17, 20, 22, 25, 32, 34, 37, 40, 65, 68, 70, 73, 80, 82, 85, 88, 97, 100, 102, 105, 128, 130, 133,
+    136, 145, 148, 160, 165, 170, 257, 260, 262, 265, 272, 274, 277, 280, 289, 292, 320, 322, 325, 328, 337, 340, 342,
+    345, 352, 357, 360, 385, 388, 400, 402, 405, 417, 420, 512, 514, 517, 520, 529, 532, 544, 554, 577, 580, 582, 585,
+    592, 597, 640, 645, 650, 660, 674, 1025, 1028, 1030, 1033, 1040, 1042, 1045, 1048, 1057, 1060, 1062, 1065, 1088,
+    1090, 1093, 1096, 1098, 1105, 1108, 1110, 1113, 1120, 1122, 1125, 1153, 1156, 1158, 1161, 1168, 1173, 1176, 1185,
+    1188, 1280, 1282, 1285, 1288, 1290, 1297, 1300, 1302, 1305, 1312, 1317, 1320, 1345, 1348, 1350, 1353, 1360, 1362,
+    1365, 1368, 1377, 1380, 1408, 1410, 1413, 1416, 1425, 1428, 1440, 1537, 1540, 1542, 1545, 1552, 1557, 1600, 1605,
+    1608, 1617, 1620, 1632, 1665, 1668, 1680, 2048, 2050, 2053, 2056, 2065, 2068, 2070, 2073, 2080, 2085, 2090, 2113,
+    2116, 2118, 2121, 2128, 2130, 2133, 2136, 2145, 2148, 2176, 2181, 2196, 2218, 2305, 2308, 2320, 2322, 2325, 2328,
+    2337, 2368, 2373, 2376, 2385, 2388, 2400, 2433, 2448, 2560, 2577, 2580, 2594, 2600, 2602, 2640, 2713, 4097, 4100,
+    4102, 4105, 4112, 4114, 4117, 4120, 4129, 4132, 4134, 4160, 4162, 4165, 4168, 4177, 4180, 4182, 4185, 4192, 4194,
+    4197, 4200, 4225, 4228, 4230, 4240, 4245, 4248, 4257, 4260, 4352, 4354, 4357, 4360, 4362, 4369, 4372, 4374, 4377,
+    4384, 4386, 4389, 4392, 4417, 4420, 4422, 4425, 4432, 4434, 4437, 4440, 4449, 4452, 4480, 4482, 4485, 4488, 4497,
+    4500, 4609, 4612, 4617, 4624, 4629, 4641, 4644, 4672, 4677, 4689, 4692, 4737, 4740, 4752, 5120, 5122, 5125, 5128,
+    5137, 5140, 5142, 5145, 5152, 5157, 5160, 5185, 5188, 5190, 5193, 5200, 5202, 5205, 5208, 5217, 5220, 5248, 5250,
+    5253, 5256, 5265, 5268, 5280, 5377, 5380, 5382, 5385, 5392, 5394, 5397, 5400, 5409, 5412, 5440, 5442, 5445, 5448,
+    5457, 5460, 5472, 5505, 5508, 5520, 5632, 5637, 5640, 5649, 5652, 5664, 5697, 5700, 5712, 5760, 5802, 6145, 6148,
+    6150, 6153, 6160, 6165, 6168, 6177, 6208, 6210, 6213, 6216, 6225, 6228, 6240, 6273, 6276, 6400, 6402, 6405, 6408,
+    6417, 6420, 6432, 6465, 6468, 6480, 6505, 6562, 6660, 6672, 6720, 6742, 8192, 8194, 8197, 8200, 8209, 8212, 8214,
+    8217, 8224, 8229, 8234, 8257, 8260, 8272, 8274, 8277, 8292, 8320, 8330, 8340, 8362, 8449, 8452, 8464, 8466, 8469,
+    8481, 8512, 8514, 8517, 8529, 8532, 8544, 8577, 8580, 8592, 8704, 8714, 8738, 8744, 8746, 8772, 8784, 8840, 8842,
+    8872, 9217, 9220, 9222, 9225, 9232, 9237, 9240, 9249, 9252, 9280, 9282, 9285, 9288, 9297, 9300, 9312, 9345, 9348,
+    9360, 9472, 9477, 9480, 9489, 9492, 9504, 9537, 9540, 9552, 9574, 9600, 9729, 9732, 9744, 9792, 9817, 10240, 10245,
+    10257, 10260, 10305, 10308, 10320, 10378, 10410, 10497, 10500, 10512, 10645, 10762, 10786, 10852, 10888, 10890,
+    16385, 16388, 16390, 16393, 16400, 16402, 16405, 16408, 16410, 16417, 16420, 16422, 16448, 16450, 16453, 16456,
+    16458, 16465, 16468, 16470, 16473, 16480, 16482, 16485, 16513, 16516, 16528, 16533, 16536, 16545, 16548, 16640,
+    16642, 16645, 16648, 16657, 16660, 16662, 16665, 16672, 16674, 16677, 16705, 16708, 16710, 16713, 16720, 16722,
+    16725, 16728, 16737, 16740, 16768, 16770, 16773, 16776, 16785, 16788, 16800, 16897, 16900, 16912, 16914, 16917,
+    16920, 16932, 16960, 16965, 16968, 16977, 16980, 16992, 17025, 17028, 17408, 17410, 17413, 17416, 17418, 17425,
+    17428, 17430, 17433, 17440, 17442, 17445, 17448, 17473, 17476, 17478, 17481, 17488, 17490, 17493, 17496, 17505,
+    17508, 17536, 17538, 17541, 17544, 17553, 17556, 17568, 17665, 17668, 17670, 17673, 17680, 17682, 17685, 17688,
+    17697, 17700, 17728, 17730, 17733, 17736, 17745, 17748, 17760, 17770, 17793, 17796, 17808, 17920, 17922, 17925,
+    17928, 17937, 17940, 17952, 17985, 17988, 18000, 18048, 18085, 18433, 18436, 18441, 18448, 18450, 18453, 18456,
+    18465, 18468, 18496, 18498, 18501, 18504, 18513, 18516, 18528, 18564, 18576, 18688, 18690, 18693, 18696, 18705,
+    18708, 18720, 18753, 18756, 18768, 18816, 18838, 18945, 18948, 18960, 19008, 20480, 20482, 20485, 20488, 20497,
+    20500, 20502, 20505, 20512, 20514, 20517, 20520, 20545, 20548, 20550, 20553, 20560, 20562, 20565, 20568, 20577,
+    20580, 20608, 20610, 20613, 20616, 20625, 20628, 20737, 20740, 20742, 20745, 20752, 20754, 20757, 20760, 20769,
+    20772, 20800, 20802, 20805, 20808, 20817, 20820, 20832, 20865, 20868, 20880, 20992, 20997, 21000, 21009, 21012,
+    21024, 21057, 21060, 21072, 21097, 21120, 21505, 21508, 21510, 21513, 21520, 21522, 21525, 21528, 21537, 21540,
+    21568, 21570, 21573, 21576, 21585, 21588, 21600, 21633, 21636, 21648, 21760, 21762, 21765, 21768, 21777, 21780,
+    21792, 21825, 21828, 21840, 21888, 22017, 22020, 22032, 22054, 22080, 22528, 22530, 22533, 22536, 22545, 22548,
+    22560, 22593, 22596, 22608, 22618, 22656, 22785, 22788, 22800, 22848, 23040, 23065, 23173, 23208, 24577, 24580,
+    24582, 24592, 24594, 24597, 24600, 24609, 24612, 24640, 24645, 24648, 24657, 24660, 24672, 24708, 24720, 24832,
+    24834, 24837, 24840, 24849, 24852, 24864, 24897, 24900, 24912, 24960, 24985, 25092, 25104, 25152, 25174, 25249,
+    25600, 25605, 25608, 25617, 25620, 25632, 25665, 25668, 25680, 25728, 25857, 25860, 25872, 25920, 25930, 25960,
+    26002, 26112, 26260, 26625, 26628, 26640, 26725, 26776, 26880, 26922, 27202, 27297, 32768, 32770, 32773, 32776,
+    32785, 32788, 32793, 32800, 32805, 32833, 32836, 32848, 32850, 32853, 32856, 32865, 32896, 32901, 32913, 32916,
+    33025, 33028, 33033, 33040, 33042, 33045, 33048, 33057, 33060, 33088, 33090, 33093, 33096, 33105, 33108, 33153,
+    33156, 33168, 33193, 33280, 33285, 33290, 33297, 33300, 33345, 33348, 33360, 33793, 33796, 33798, 33801, 33808,
+    33810, 33813, 33816, 33825, 33856, 33858, 33861, 33864, 33873, 33876, 33888, 33921, 33924, 33936, 34048, 34050,
+    34053, 34056, 34065, 34068, 34080, 34113, 34116, 34128, 34176, 34186, 34305, 34308, 34320, 34345, 34368, 34816,
+    34821, 34833, 34836, 34881, 34884, 34896, 34978, 35073, 35076, 35136, 35173, 35362, 35416, 35418, 35458, 35490,
+    36865, 36868, 36873, 36880, 36882, 36885, 36888, 36900, 36928, 36930, 36933, 36936, 36945, 36948, 36960, 36993,
+    36996, 37008, 37120, 37125, 37137, 37140, 37185, 37188, 37200, 37210, 37377, 37380, 37392, 37440, 37542, 37888,
+    37890, 37893, 37896, 37905, 37908, 37920, 37953, 37956, 37968, 38016, 38038, 38145, 38148, 38160, 38208, 38296,
+    38305, 38400, 38470, 38500, 38913, 38916, 38928, 38950, 38976, 39081, 39168, 39241, 39250, 39568, 40960, 40965,
+    40970, 40980, 40994, 41002, 41025, 41028, 41040, 41122, 41130, 41280, 41317, 41474, 41482, 41506, 41512, 41514,
+    41602, 41608, 41610, 41640, 41985, 41988, 42000, 42048, 42121, 42148, 42240, 42265, 42577, 43018, 43048, 43170,
+    43348, 43398, 43528, 43530, 43552, 43554, 43560, 43656, 43690,
+};
+inline constexpr std::uint16_t iq1_points[2048] = {
+    0, 2, 5, 8, 10, 17, 21, 32, 34, 40, 42, 69, 81, 84, 86, 101, 128, 130, 136, 138, 149, 160, 162, 168, 170, 260, 261,
+    273, 276, 278, 281, 282, 293, 321, 326, 329, 338, 341, 346, 353, 356, 358, 360, 389, 401, 404, 406, 421, 512, 514,
+    520, 522, 533, 544, 546, 552, 554, 581, 593, 601, 612, 617, 640, 642, 648, 650, 657, 661, 665, 672, 674, 680, 682,
+    1041, 1044, 1046, 1061, 1089, 1097, 1109, 1114, 1124, 1125, 1169, 1177, 1189, 1281, 1284, 1285, 1286, 1301, 1304,
+    1306, 1321, 1344, 1349, 1354, 1360, 1361, 1364, 1365, 1366, 1369, 1376, 1378, 1381, 1384, 1386, 1409, 1425, 1429,
+    1432, 1434, 1441, 1444, 1445, 1446, 1449, 1556, 1561, 1601, 1604, 1616, 1618, 1621, 1624, 1632, 1633, 1638, 1641,
+    1669, 1681, 1684, 1689, 2048, 2050, 2056, 2058, 2069, 2080, 2082, 2088, 2090, 2117, 2129, 2134, 2149, 2176, 2178,
+    2184, 2186, 2197, 2208, 2210, 2216, 2218, 2309, 2321, 2324, 2329, 2340, 2341, 2369, 2384, 2385, 2389, 2401, 2404,
+    2409, 2449, 2452, 2454, 2457, 2469, 2560, 2562, 2568, 2570, 2581, 2592, 2594, 2600, 2602, 2629, 2641, 2649, 2657,
+    2661, 2688, 2690, 2693, 2696, 2698, 2709, 2720, 2722, 2728, 2730, 4112, 4113, 4116, 4121, 4132, 4133, 4161, 4164,
+    4176, 4181, 4184, 4193, 4196, 4197, 4201, 4241, 4244, 4246, 4257, 4261, 4353, 4356, 4358, 4361, 4368, 4370, 4373,
+    4376, 4385, 4388, 4393, 4421, 4426, 4432, 4433, 4434, 4436, 4437, 4438, 4441, 4448, 4453, 4484, 4498, 4501, 4513,
+    4516, 4625, 4628, 4630, 4645, 4672, 4678, 4681, 4690, 4693, 4696, 4698, 4708, 4710, 4741, 4753, 4756, 4758, 4773,
+    5121, 5126, 5129, 5140, 5141, 5144, 5145, 5153, 5158, 5185, 5189, 5190, 5192, 5194, 5201, 5204, 5205, 5206, 5209,
+    5218, 5221, 5224, 5252, 5257, 5264, 5268, 5269, 5272, 5273, 5274, 5281, 5284, 5285, 5289, 5378, 5381, 5386, 5393,
+    5396, 5397, 5398, 5401, 5408, 5410, 5413, 5416, 5418, 5441, 5444, 5445, 5446, 5457, 5458, 5460, 5461, 5462, 5465,
+    5466, 5473, 5476, 5477, 5478, 5481, 5504, 5506, 5508, 5509, 5512, 5514, 5520, 5521, 5524, 5525, 5526, 5529, 5530,
+    5536, 5538, 5541, 5633, 5636, 5637, 5638, 5653, 5654, 5656, 5658, 5665, 5670, 5696, 5698, 5700, 5701, 5704, 5706,
+    5713, 5717, 5718, 5720, 5721, 5729, 5732, 5733, 5736, 5737, 5738, 5766, 5770, 5778, 5781, 5796, 5801, 6161, 6166,
+    6181, 6209, 6212, 6214, 6217, 6224, 6229, 6232, 6234, 6240, 6241, 6244, 6246, 6249, 6277, 6289, 6292, 6309, 6416,
+    6418, 6421, 6426, 6433, 6437, 6466, 6468, 6469, 6472, 6481, 6484, 6485, 6486, 6489, 6490, 6496, 6501, 6506, 6537,
+    6545, 6546, 6549, 6552, 6561, 6566, 6569, 6665, 6678, 6692, 6694, 6724, 6726, 6729, 6736, 6738, 6741, 6744, 6753,
+    6758, 6761, 6789, 6801, 6806, 6810, 8192, 8194, 8200, 8202, 8213, 8224, 8226, 8229, 8232, 8234, 8261, 8273, 8281,
+    8289, 8293, 8320, 8322, 8328, 8330, 8341, 8352, 8354, 8357, 8360, 8362, 8453, 8465, 8468, 8473, 8485, 8514, 8516,
+    8521, 8533, 8536, 8538, 8545, 8548, 8549, 8550, 8581, 8592, 8598, 8601, 8613, 8705, 8712, 8714, 8721, 8725, 8736,
+    8738, 8744, 8746, 8773, 8785, 8790, 8793, 8805, 8833, 8840, 8842, 8849, 8853, 8864, 8866, 8872, 8874, 9221, 9236,
+    9238, 9241, 9253, 9284, 9285, 9286, 9289, 9298, 9301, 9304, 9306, 9318, 9349, 9361, 9364, 9369, 9377, 9381, 9481,
+    9493, 9505, 9513, 9536, 9541, 9544, 9553, 9556, 9557, 9561, 9570, 9573, 9576, 9609, 9616, 9620, 9621, 9624, 9626,
+    9633, 9636, 9638, 9641, 9733, 9744, 9746, 9753, 9765, 9793, 9801, 9813, 9824, 9825, 9833, 9860, 9862, 9872, 9882,
+    10240, 10242, 10248, 10250, 10261, 10272, 10274, 10280, 10282, 10309, 10321, 10324, 10341, 10368, 10370, 10376,
+    10378, 10400, 10402, 10408, 10410, 10505, 10513, 10516, 10521, 10533, 10566, 10569, 10578, 10581, 10593, 10596,
+    10598, 10601, 10629, 10640, 10646, 10649, 10660, 10661, 10752, 10754, 10760, 10762, 10784, 10786, 10792, 10794,
+    10821, 10833, 10838, 10841, 10853, 10880, 10882, 10888, 10890, 10901, 10912, 10914, 10920, 10922, 16389, 16401,
+    16406, 16421, 16457, 16466, 16469, 16472, 16474, 16481, 16484, 16486, 16532, 16537, 16545, 16550, 16640, 16641,
+    16644, 16646, 16649, 16658, 16661, 16662, 16664, 16666, 16673, 16678, 16681, 16709, 16712, 16714, 16721, 16724,
+    16725, 16726, 16729, 16730, 16741, 16744, 16746, 16769, 16772, 16774, 16784, 16786, 16789, 16800, 16801, 16802,
+    16901, 16913, 16916, 16918, 16933, 16961, 16978, 16981, 16986, 16996, 17001, 17033, 17044, 17061, 17409, 17429,
+    17433, 17449, 17477, 17480, 17482, 17489, 17492, 17493, 17494, 17505, 17506, 17509, 17512, 17514, 17537, 17542,
+    17545, 17552, 17554, 17557, 17568, 17569, 17577, 17665, 17666, 17669, 17674, 17681, 17684, 17685, 17686, 17689,
+    17696, 17701, 17706, 17729, 17732, 17733, 17734, 17737, 17744, 17745, 17748, 17749, 17750, 17752, 17753, 17761,
+    17764, 17765, 17766, 17769, 17794, 17796, 17797, 17800, 17809, 17812, 17813, 17814, 17817, 17818, 17829, 17832,
+    17834, 17921, 17925, 17929, 17940, 17941, 17944, 17946, 17953, 17956, 17961, 17984, 17986, 17989, 17992, 18000,
+    18001, 18002, 18005, 18006, 18009, 18018, 18021, 18024, 18049, 18053, 18058, 18068, 18069, 18081, 18084, 18086,
+    18437, 18449, 18453, 18458, 18469, 18498, 18505, 18512, 18517, 18520, 18529, 18532, 18534, 18537, 18565, 18577,
+    18580, 18582, 18585, 18597, 18689, 18693, 18694, 18698, 18704, 18708, 18709, 18712, 18721, 18724, 18726, 18752,
+    18757, 18762, 18769, 18770, 18772, 18773, 18774, 18777, 18784, 18786, 18789, 18790, 18794, 18822, 18825, 18834,
+    18837, 18838, 18840, 18849, 18852, 18854, 18857, 18966, 19012, 19014, 19017, 19029, 19032, 19034, 19044, 19049,
+    19092, 19109, 20481, 20484, 20485, 20486, 20489, 20498, 20501, 20506, 20513, 20516, 20521, 20544, 20549, 20552,
+    20561, 20564, 20565, 20566, 20569, 20581, 20584, 20614, 20617, 20629, 20632, 20640, 20641, 20646, 20649, 20741,
+    20744, 20745, 20746, 20753, 20756, 20757, 20758, 20760, 20761, 20768, 20773, 20774, 20776, 20778, 20801, 20804,
+    20805, 20806, 20809, 20816, 20817, 20818, 20820, 20821, 20822, 20824, 20825, 20826, 20833, 20836, 20837, 20838,
+    20841, 20866, 20869, 20881, 20884, 20885, 20886, 20889, 20896, 20901, 20906, 20993, 20998, 21010, 21013, 21018,
+    21025, 21028, 21058, 21061, 21066, 21073, 21076, 21077, 21078, 21081, 21090, 21093, 21125, 21136, 21138, 21141,
+    21145, 21146, 21156, 21508, 21509, 21521, 21524, 21525, 21526, 21528, 21529, 21537, 21541, 21544, 21546, 21569,
+    21572, 21573, 21574, 21577, 21578, 21584, 21585, 21588, 21589, 21590, 21592, 21593, 21594, 21601, 21602, 21604,
+    21605, 21606, 21609, 21632, 21640, 21642, 21649, 21652, 21653, 21654, 21657, 21665, 21668, 21669, 21674, 21761,
+    21762, 21764, 21765, 21766, 21769, 21776, 21777, 21778, 21780, 21781, 21782, 21785, 21786, 21793, 21796, 21797,
+    21798, 21801, 21824, 21825, 21826, 21828, 21829, 21830, 21832, 21833, 21840, 21841, 21842, 21844, 21845, 21846,
+    21848, 21849, 21850, 21856, 21857, 21860, 21861, 21862, 21864, 21865, 21866, 21889, 21892, 21893, 21897, 21898,
+    21904, 21905, 21908, 21909, 21910, 21912, 21913, 21921, 21924, 21925, 21926, 21929, 22016, 22017, 22018, 22020,
+    22022, 22024, 22025, 22033, 22036, 22037, 22040, 22041, 22048, 22049, 22050, 22052, 22053, 22054, 22056, 22057,
+    22081, 22085, 22086, 22088, 22089, 22090, 22096, 22097, 22098, 22100, 22101, 22102, 22104, 22105, 22106, 22113,
+    22116, 22117, 22121, 22146, 22149, 22150, 22152, 22153, 22154, 22161, 22165, 22170, 22178, 22181, 22182, 22184,
+    22185, 22532, 22533, 22534, 22537, 22544, 22549, 22552, 22561, 22570, 22597, 22600, 22602, 22609, 22612, 22613,
+    22614, 22616, 22617, 22624, 22626, 22628, 22629, 22658, 22665, 22672, 22674, 22677, 22680, 22689, 22697, 22785,
+    22786, 22789, 22794, 22801, 22804, 22805, 22806, 22809, 22821, 22849, 22852, 22853, 22854, 22857, 22864, 22865,
+    22866, 22868, 22869, 22870, 22872, 22873, 22874, 22881, 22884, 22885, 22886, 22889, 22913, 22917, 22921, 22929,
+    22932, 22933, 22934, 22936, 22937, 22949, 23044, 23048, 23061, 23066, 23072, 23077, 23078, 23081, 23109, 23112,
+    23113, 23121, 23125, 23126, 23128, 23129, 23138, 23141, 23144, 23146, 23169, 23178, 23186, 23189, 23190, 23192,
+    23194, 23201, 24581, 24596, 24598, 24601, 24613, 24644, 24656, 24661, 24662, 24664, 24666, 24673, 24676, 24678,
+    24681, 24705, 24726, 24741, 24833, 24836, 24838, 24841, 24850, 24853, 24865, 24866, 24870, 24873, 24901, 24905,
+    24913, 24917, 24918, 24921, 24933, 24934, 24938, 24964, 24970, 24978, 24981, 24993, 24998, 25001, 25105, 25110,
+    25113, 25152, 25153, 25158, 25173, 25174, 25176, 25184, 25221, 25233, 25238, 25253, 25617, 25618, 25621, 25622,
+    25626, 25633, 25638, 25641, 25664, 25666, 25669, 25672, 25674, 25681, 25684, 25685, 25686, 25689, 25690, 25696,
+    25698, 25701, 25732, 25733, 25737, 25744, 25746, 25748, 25749, 25750, 25752, 25754, 25761, 25764, 25769, 25861,
+    25864, 25866, 25873, 25877, 25878, 25881, 25924, 25925, 25926, 25929, 25936, 25937, 25940, 25941, 25942, 25945,
+    25953, 25956, 25957, 25958, 25961, 25990, 25993, 25994, 26001, 26005, 26006, 26009, 26010, 26018, 26021, 26022,
+    26024, 26114, 26121, 26133, 26144, 26150, 26152, 26153, 26176, 26181, 26184, 26186, 26193, 26196, 26197, 26198,
+    26200, 26202, 26208, 26213, 26216, 26240, 26242, 26245, 26250, 26260, 26262, 26264, 26265, 26272, 26276, 26278,
+    26282, 26646, 26649, 26661, 26689, 26706, 26709, 26714, 26721, 26729, 26757, 26769, 26776, 26790, 26881, 26884,
+    26896, 26901, 26913, 26916, 26918, 26921, 26944, 26945, 26949, 26950, 26952, 26961, 26964, 26965, 26966, 26969,
+    26976, 26981, 26986, 27010, 27012, 27018, 27029, 27041, 27044, 27045, 27049, 27153, 27158, 27160, 27201, 27204,
+    27209, 27216, 27221, 27224, 27226, 27236, 27237, 27241, 27270, 27284, 27288, 27290, 27302, 32768, 32770, 32776,
+    32778, 32800, 32802, 32808, 32810, 32837, 32848, 32849, 32852, 32854, 32857, 32869, 32896, 32898, 32904, 32906,
+    32917, 32928, 32930, 32936, 32938, 33029, 33041, 33044, 33046, 33049, 33061, 33089, 33092, 33097, 33104, 33106,
+    33109, 33110, 33112, 33113, 33124, 33126, 33129, 33157, 33161, 33172, 33174, 33177, 33189, 33280, 33282, 33288,
+    33290, 33301, 33312, 33314, 33320, 33322, 33361, 33364, 33369, 33381, 33408, 33410, 33416, 33418, 33429, 33440,
+    33442, 33448, 33450, 33812, 33817, 33857, 33860, 33873, 33877, 33882, 33889, 33892, 33897, 33940, 33945, 34049,
+    34057, 34066, 34069, 34074, 34086, 34089, 34112, 34113, 34117, 34120, 34129, 34132, 34133, 34134, 34137, 34138,
+    34149, 34150, 34152, 34154, 34177, 34180, 34182, 34185, 34192, 34194, 34197, 34200, 34214, 34321, 34326, 34329,
+    34341, 34369, 34372, 34377, 34378, 34384, 34389, 34393, 34394, 34401, 34406, 34410, 34437, 34449, 34458, 34468,
+    34816, 34818, 34824, 34826, 34837, 34848, 34850, 34856, 34858, 34881, 34885, 34897, 34900, 34905, 34917, 34921,
+    34944, 34946, 34952, 34954, 34965, 34976, 34978, 34984, 34986, 35077, 35078, 35089, 35092, 35094, 35109, 35137,
+    35140, 35142, 35145, 35152, 35154, 35157, 35162, 35169, 35172, 35205, 35222, 35225, 35237, 35328, 35330, 35336,
+    35338, 35349, 35360, 35362, 35368, 35370, 35397, 35409, 35412, 35414, 35456, 35458, 35464, 35466, 35477, 35488,
+    35490, 35496, 35498, 36869, 36881, 36886, 36888, 36889, 36901, 36929, 36934, 36937, 36949, 36952, 36954, 36969,
+    36970, 36997, 37009, 37012, 37014, 37017, 37029, 37121, 37124, 37126, 37129, 37136, 37141, 37144, 37146, 37153,
+    37156, 37158, 37161, 37184, 37189, 37200, 37201, 37204, 37205, 37206, 37209, 37218, 37221, 37252, 37254, 37266,
+    37269, 37272, 37281, 37284, 37286, 37289, 37381, 37393, 37396, 37401, 37413, 37444, 37446, 37449, 37456, 37458,
+    37461, 37464, 37478, 37481, 37509, 37524, 37526, 37545, 37889, 37892, 37894, 37904, 37909, 37912, 37926, 37952,
+    37962, 37969, 37972, 37973, 37974, 37976, 37977, 37984, 37985, 37986, 37989, 38020, 38022, 38034, 38036, 38037,
+    38040, 38049, 38057, 38144, 38149, 38152, 38154, 38160, 38161, 38164, 38165, 38166, 38169, 38177, 38181, 38185,
+    38186, 38209, 38212, 38213, 38214, 38217, 38224, 38225, 38226, 38228, 38229, 38230, 38232, 38233, 38234, 38241,
+    38244, 38245, 38246, 38249, 38273, 38277, 38280, 38289, 38290, 38292, 38293, 38294, 38297, 38298, 38304, 38306,
+    38309, 38312, 38314, 38401, 38404, 38416, 38421, 38425, 38432, 38438, 38441, 38469, 38472, 38473, 38481, 38482,
+    38485, 38486, 38489, 38501, 38504, 38530, 38532, 38537, 38538, 38546, 38548, 38549, 38564, 38566, 38569, 38917,
+    38934, 38937, 38949, 38977, 38982, 38992, 38994, 38997, 38998, 39002, 39012, 39013, 39045, 39057, 39062, 39065,
+    39077, 39172, 39174, 39177, 39184, 39186, 39189, 39192, 39194, 39200, 39201, 39204, 39206, 39232, 39234, 39237,
+    39240, 39242, 39249, 39252, 39253, 39254, 39257, 39266, 39269, 39270, 39274, 39297, 39300, 39312, 39314, 39317,
+    39322, 39329, 39334, 39429, 39445, 39461, 39492, 39494, 39497, 39504, 39509, 39512, 39521, 39557, 39569, 39572,
+    39573, 39574, 40960, 40962, 40968, 40970, 40981, 40992, 40994, 41000, 41002, 41029, 41041, 41044, 41046, 41049,
+    41088, 41090, 41096, 41098, 41109, 41120, 41122, 41128, 41130, 41221, 41225, 41233, 41236, 41238, 41241, 41242,
+    41286, 41289, 41297, 41301, 41304, 41306, 41313, 41316, 41349, 41360, 41362, 41366, 41369, 41474, 41480, 41482,
+    41488, 41497, 41506, 41512, 41514, 41541, 41553, 41558, 41561, 41573, 41600, 41602, 41608, 41610, 41621, 41632,
+    41634, 41640, 41642, 42009, 42021, 42049, 42052, 42064, 42068, 42069, 42072, 42074, 42081, 42085, 42086, 42088,
+    42089, 42117, 42246, 42249, 42256, 42258, 42261, 42264, 42278, 42281, 42306, 42309, 42321, 42324, 42325, 42326,
+    42329, 42341, 42346, 42369, 42372, 42373, 42374, 42377, 42386, 42389, 42392, 42501, 42513, 42518, 42522, 42529,
+    42533, 42564, 42566, 42570, 42578, 42581, 42582, 42584, 42592, 42594, 42630, 42640, 42645, 42646, 42649, 42657,
+    42660, 42662, 43008, 43010, 43016, 43018, 43040, 43042, 43048, 43050, 43089, 43092, 43094, 43097, 43136, 43138,
+    43144, 43146, 43157, 43168, 43170, 43176, 43178, 43269, 43284, 43289, 43297, 43301, 43329, 43344, 43349, 43354,
+    43361, 43366, 43369, 43408, 43414, 43520, 43522, 43528, 43530, 43552, 43554, 43560, 43562, 43601, 43604, 43606,
+    43648, 43650, 43656, 43658, 43669, 43680, 43682, 43688, 43690,
+};
+// clang-format on
+
+}  // namespace nbit
+
+#endif
+// END nbit/format/ggml_grids.hpp
+// BEGIN nbit/format/ggml_iq1.hpp
+// nbit/format/ggml_iq1.hpp — IQ1_S and IQ1_M: 8 weights name one of 2048 points of -1, 0, 1, shifted up or down by 1/8.
+//
+//   IQ1_S  f16 d | 32 bytes: points | 8 x u16: 4 x 3 upper bits, 3-bit scale, shift                   50 bytes
+//   IQ1_M  32 bytes: points | 16 bytes: 2 x (3 upper bits, shift) | 4 x u16: 4 x 3-bit scale, a nibble of f16 d
+//                                                                                                     56 bytes
+//   w = d (2 s + 1) (point + 1/8), or - 1/8 where the shift bit is set
+// IQ1_S has a scale and a shift for 32 weights: both are parameters. IQ1_M has a scale for 16 and a shift for 8
+// weights: the shift is the twelfth bit of a code. The reference encodes IQ1_S with importance only; without, this uses
+// an importance of one everywhere. Ref: ggml (MIT); docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_IQ1_HPP
+#define NBIT_FORMAT_GGML_IQ1_HPP
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-// BEGIN nbit/format/ggml_legacy.hpp
-// nbit/format/ggml_legacy.hpp — Q4_0, Q4_1, Q5_0, Q5_1: 32 weights, one or two f16 numbers, 4 or 5 bits a code.
+// BEGIN nbit/format/ggml_iq1_search.hpp
+// nbit/format/ggml_iq1_search.hpp — the encoders of IQ1_S and IQ1_M: exact cuts into three levels, then lattice points.
 //
-//   Q4_0  d | 16 bytes of nibbles               w = d * (q - 8)          18 bytes
-//   Q4_1  d | m | 16 bytes                      w = d * q + m            20 bytes
-//   Q5_0  d | 32 high bits | 16 bytes           w = d * (q - 16)         22 bytes
-//   Q5_1  d | m | 32 high bits | 16 bytes       w = d * q + m            24 bytes
-// Byte j of the nibbles holds the low 4 bits of code j (low nibble) and of code j + 16; high bit j belongs to code j.
-// The reference picks codes with the scale before it is rounded to f16. Ref: ggml (MIT); docs/formats.md.
-#ifndef NBIT_FORMAT_GGML_LEGACY_HPP
-#define NBIT_FORMAT_GGML_LEGACY_HPP
+// The weights of a run are sorted; every way to cut them into levels -1, 0, 1 is tried with the grid shifted up and
+// down by 1/8, and the cut whose least-squares scale explains most is kept. Only then do 8 weights at a time move to
+// the nearest point of the lattice. Sums run in the reference's order; equal weights keep theirs.
+// Ref: ggml (MIT), the quantizers of its IQ1 formats; reference bytes in tests/golden.
+#ifndef NBIT_FORMAT_GGML_IQ1_SEARCH_HPP
+#define NBIT_FORMAT_GGML_IQ1_SEARCH_HPP
+
+#include <cstdint>
+
+// BEGIN nbit/format/ggml_lattice.hpp
+// nbit/format/ggml_lattice.hpp — the lattices of ggml's IQ formats: what points mean, and the nearest one to some
+// weights.
+//
+// Products of a step and a level have at most 22 significant bits: exact in float, with and without fused multiply-add.
+// Ref: ggml (MIT); docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_LATTICE_HPP
+#define NBIT_FORMAT_GGML_LATTICE_HPP
 
 #include <cstddef>
 #include <cstdint>
@@ -2112,6 +2539,1593 @@ float positive_search(const float* x, const float* weight, std::uint8_t* codes) 
 // END nbit/base/exact_begin.inl
 
 namespace nbit {
+
+/// What IQ formats store for 256 weights besides the codes: f16 d and 4 bits for each of Runs runs.
+template <int Runs>
+struct iq_params {
+  f16 d;
+  std::uint8_t packed[Runs / 2];  // even runs in the low nibbles
+
+  /// The 4 bits of run s.  Needs: 0 <= s < Runs.
+  NBIT_INLINE constexpr int nibble(int s) const { return packed[s >> 1] >> (4 * (s & 1)) & 15; }
+};
+
+/// A lattice of ggml: points, coordinates of a point (dims), levels and bits of a coordinate, and how many shells of
+/// neighbours its encoder considers. worth: what a level means before it is scaled.
+template <int Points, int Dims, int Levels, int Bits, int Shells, const std::uint16_t (&Keys)[Points]>
+struct iq_grid {
+  static constexpr int points = Points, dims = Dims, levels = Levels, bits = Bits, shells = Shells;
+  static constexpr const std::uint16_t* keys = Keys;
+};
+struct iq2_xxs_grid : iq_grid<256, 8, 3, 2, 2, iq2_xxs_points> {
+  static constexpr std::int8_t worth[] = {8, 25, 43};
+};
+struct iq2_xs_grid : iq_grid<512, 8, 3, 2, 2, iq2_xs_points> {
+  static constexpr std::int8_t worth[] = {8, 25, 43};
+};
+struct iq2_s_grid : iq_grid<1024, 8, 3, 2, 1, iq2_s_points> {
+  static constexpr std::int8_t worth[] = {8, 25, 43};
+};
+struct iq3_xxs_grid : iq_grid<256, 4, 8, 3, 2, iq3_xxs_points> {
+  static constexpr std::int8_t worth[] = {4, 12, 20, 28, 36, 44, 52, 62};
+};
+struct iq3_s_grid : iq_grid<512, 4, 8, 3, 3, iq3_s_points> {
+  static constexpr std::int8_t worth[] = {1, 3, 5, 7, 9, 11, 13, 15};
+};
+struct iq1_grid : iq_grid<2048, 8, 3, 2, 3, iq1_points> {
+  static constexpr std::int8_t worth[] = {-1, 0, 1};
+};
+
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+/// What the coordinates of each point mean, expanded from the list of indices.
+template <class Grid>
+struct lattice_values {
+  struct table {
+    std::int8_t of[Grid::points][Grid::dims];
+  };
+  static constexpr table make() {
+    table t{};
+    for (int j = 0; j < Grid::points; ++j)
+      for (int i = 0; i < Grid::dims; ++i)
+        t.of[j][i] = Grid::worth[Grid::keys[j] >> (Grid::bits * i) & ((1 << Grid::bits) - 1)];
+    return t;
+  }
+  static constexpr table plane = make();
+};
+
+/// Writes step * coordinate of one point; bit i of signs makes weight i negative.  Needs: index < Grid::points.
+template <class Grid>
+NBIT_INLINE void point_values(unsigned index, unsigned signs, float step, float* out) {
+  const std::int8_t* level = lattice_values<Grid>::plane.of[index];
+  for (int i = 0; i < Grid::dims; i += 4) {
+    const four_ints four = {level[i], level[i + 1], level[i + 2], level[i + 3]};
+    const four_ints bit = four_ints{1, 2, 4, 8} << i, minus = (bit & static_cast<int>(signs)) == bit;
+    const four_floats v = step * __builtin_convertvector(four, four_floats);
+    const four_ints signed_bits = (four_ints)v ^ (minus & (-2147483647 - 1));
+    __builtin_memcpy(out + i, &signed_bits, sizeof signed_bits);
+  }
+}
+
+/// The point nearest to magnitudes x by plain squared error, and the nearest when one weight must change its sign.
+struct nearest_points {
+  int plain, flipped, flipped_weight;
+  float plain_error, flipped_error;
+};
+template <class Grid, bool Flips>
+nearest_points nearest_lattice_points(const float* x, float step) {
+  NBIT_EXACT
+  constexpr unsigned mask = (1u << Grid::bits) - 1u;
+  float cost[Grid::dims][Grid::levels], extra[Grid::dims][Grid::levels];
+  for (int i = 0; i < Grid::dims; ++i)
+    for (int l = 0; l < Grid::levels; ++l) {
+      const float v = step * static_cast<float>(Grid::worth[l]);
+      cost[i][l] = (x[i] - v) * (x[i] - v);
+      extra[i][l] = 4.0f * x[i] * v;
+    }
+  nearest_points found{0, 0, 0, __builtin_inff(), __builtin_inff()};
+  for (int j = 0; j < Grid::points; ++j) {
+    const unsigned key = Grid::keys[j];
+    float error = cost[0][key & mask];
+    for (int i = 1; i < Grid::dims; ++i) error += cost[i][key >> (Grid::bits * i) & mask];
+    if (error < found.plain_error) found.plain_error = error, found.plain = j;
+    if constexpr (Flips) {
+      if (!(error < found.flipped_error)) continue;  // a flip only adds
+      int weight = 0;
+      float least = extra[0][key & mask];
+      for (int i = 1; i < Grid::dims; ++i) {
+        const float more = extra[i][key >> (Grid::bits * i) & mask];
+        if (more < least) least = more, weight = i;
+      }
+      if (error + least < found.flipped_error)
+        found.flipped_error = error + least, found.flipped = j, found.flipped_weight = weight;
+    }
+  }
+  return found;
+}
+
+/// Magnitudes and signs of N weights relative to a step of either sign.
+template <int N>
+unsigned solver_signs(const float* w, float step, float* magnitude) {
+  unsigned signs = 0;
+  for (int i = 0; i < N; ++i) {
+    magnitude[i] = nbit::abs(w[i]);
+    signs |= ((w[i] < 0.0f) != (step < 0.0f) ? 1u : 0u) << i;
+  }
+  return signs;
+}
+
+/// The stored 7 signs and the eighth that follows: the count of minus signs is even.
+NBIT_INLINE unsigned even_signs(unsigned seven) {
+  return seven | static_cast<unsigned>(__builtin_popcount(seven) & 1) << 7;
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_lattice.hpp
+// BEGIN nbit/format/ggml_shells.hpp
+// nbit/format/ggml_shells.hpp — neighbours of a place off a lattice, by squared distance, and the best of them.
+//
+// Where the rounded levels of a few weights are no point of the lattice, ggml's encoders let the points in the nearest
+// shells of squared distance compete by weighted error. The reference keeps tables of all those neighbours; here they
+// are found when asked for. Keys are cut in two: a row of bits for each upper half says which lower halves make a
+// point, and rings of bits around the lower half pick those at a distance.
+// Ref: ggml (MIT); docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_SHELLS_HPP
+#define NBIT_FORMAT_GGML_SHELLS_HPP
+
+#include <cstdint>
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+/// Halves of keys of Dims coordinates, and how far they are from each other.
+template <int Dims>
+struct half_rings {
+  static constexpr int dims = Dims / 2, bits = Dims == 4 ? 3 : 2, levels = Dims == 4 ? 8 : 3, key_bits = dims * bits;
+  static constexpr int halves = Dims == 4 ? 64 : 81, words = (halves + 63) / 64;
+  static constexpr int far = Dims == 4 ? 40 : 17;  // no shell that matters is as far; ggml_shells_test looks
+  struct table {
+    std::uint8_t key[halves], place[1 << key_bits];  // dense number of a half to its key, and back
+    std::uint64_t ring[halves][far][words];          // the halves at a distance
+    std::uint8_t near[halves][halves], at[halves][halves], count[halves];  // by rising distance
+  };
+  static constexpr table make() {
+    table t{};
+    for (int k = 0, n = 0; k < 1 << key_bits; ++k) {
+      bool real = true;
+      for (int i = 0; i < dims; ++i) real = real && (k >> (bits * i) & ((1 << bits) - 1)) < levels;
+      if (real) t.key[n] = static_cast<std::uint8_t>(k), t.place[k] = static_cast<std::uint8_t>(n++);
+    }
+    for (int a = 0; a < halves; ++a) {
+      int start[far + 1] = {}, distance[halves] = {};
+      for (int b = 0; b < halves; ++b) {
+        for (int i = 0; i < dims; ++i) {
+          const int mask = (1 << bits) - 1;
+          const int diff = (t.key[a] >> (bits * i) & mask) - (t.key[b] >> (bits * i) & mask);
+          distance[b] += diff * diff;
+        }
+        if (distance[b] >= far) continue;
+        t.ring[a][distance[b]][b / 64] |= std::uint64_t{1} << (b % 64);
+        ++start[distance[b] + 1], ++t.count[a];
+      }
+      for (int d = 1; d <= far; ++d) start[d] += start[d - 1];
+      for (int b = 0; b < halves; ++b) {
+        if (distance[b] >= far) continue;
+        const int to = start[distance[b]]++;
+        t.near[a][to] = static_cast<std::uint8_t>(b), t.at[a][to] = static_cast<std::uint8_t>(distance[b]);
+      }
+    }
+    return t;
+  }
+  static constexpr table rings = make();
+};
+
+/// The points of Grid as rows of bits: bit l of row h says that the key with upper half h and lower half l is a point.
+template <class Grid>
+struct lattice_rows {
+  using halves = half_rings<Grid::dims>;
+  struct table {
+    std::uint64_t member[halves::halves][halves::words];
+    std::uint16_t first[halves::halves];  // index of the row's first point
+  };
+  static constexpr table make() {
+    table t{};
+    int row = -1;
+    for (int j = 0; j < Grid::points; ++j) {
+      const int low = halves::rings.place[Grid::keys[j] & ((1 << halves::key_bits) - 1)];
+      const int high = halves::rings.place[Grid::keys[j] >> halves::key_bits];
+      if (high != row) row = high, t.first[row] = static_cast<std::uint16_t>(j);
+      t.member[row][low / 64] |= std::uint64_t{1} << (low % 64);
+    }
+    return t;
+  }
+  static constexpr table rows = make();
+
+  /// The index of a point.  Needs: key is one.
+  static int index_of(unsigned key) {
+    const int low = halves::rings.place[key & ((1u << halves::key_bits) - 1u)];
+    const int high = halves::rings.place[key >> halves::key_bits];
+    int before = rows.first[high];
+    for (int w = 0; w < low / 64; ++w) before += __builtin_popcountll(rows.member[high][w]);
+    return before + __builtin_popcountll(rows.member[high][low / 64] & ((std::uint64_t{1} << (low % 64)) - 1));
+  }
+};
+
+/// Points that compete for one place: distance << 16 | key, the nearest first; none if the place is a point itself.
+template <class Grid>
+struct lattice_shells {
+  int count;
+  std::int32_t rank[Grid::points];
+};
+
+/// Finds the points in the nearest Grid::shells shells of distance around a place, or none if it is a point.
+template <class Grid>
+void find_shells(unsigned key, lattice_shells<Grid>& found) {
+  using halves = half_rings<Grid::dims>;
+  constexpr auto& rings = halves::rings;
+  constexpr auto& rows = lattice_rows<Grid>::rows;
+  const int low = rings.place[key & ((1u << halves::key_bits) - 1u)], high = rings.place[key >> halves::key_bits];
+  found.count = 0;
+  if ((rows.member[high][low / 64] >> (low % 64) & 1u) != 0) return;
+  int count = 0;
+  for (int d = 1, shells = 0; d < halves::far && shells < Grid::shells; ++d) {
+    const int before = count;
+    for (int n = 0; n < rings.count[high] && rings.at[high][n] <= d; ++n) {
+      const int row = rings.near[high][n];
+      const std::uint64_t* ring = rings.ring[low][d - rings.at[high][n]];
+      for (int w = 0; w < halves::words; ++w)
+        for (std::uint64_t bits = rows.member[row][w] & ring[w]; bits != 0; bits &= bits - 1)
+          found.rank[count++] =
+              d << 16 | rings.key[row] << halves::key_bits | rings.key[64 * w + __builtin_ctzll(bits)];
+    }
+    shells += count != before;
+  }
+  found.count = count;
+}
+
+/// Of the points that compete, the key of the one with the least weighted error against x, for four scales: level l of
+/// coordinate i is worth scale * worth[l]. Of equal errors the nearer shell wins, then the lower index.
+template <class Grid>
+four_ints best_neighbours(const lattice_shells<Grid>& found, const float* x, const float* weight, four_floats scale,
+                          const float* worth) {
+  NBIT_EXACT
+  constexpr int mask = (1 << Grid::bits) - 1;
+  four_floats cost[Grid::dims][Grid::levels], least = four_floats{} + 3.402823466e38f;
+  for (int l = 0; l < Grid::levels; ++l) {
+    const four_floats v = scale * worth[l];
+    for (int i = 0; i < Grid::dims; ++i) {
+      const four_floats diff = v - x[i];
+      cost[i][l] = weight[i] * diff * diff;
+    }
+  }
+  four_ints best = four_ints{} + found.rank[0];
+  for (int n = 0; n < found.count; ++n) {
+    const int key = found.rank[n];
+    four_floats error = cost[0][key & mask];
+    for (int i = 1; i < Grid::dims; ++i) error += cost[i][key >> (Grid::bits * i) & mask];
+    const four_ints rank = four_ints{} + key, better = (error < least) | ((error == least) & (rank < best));
+    least = better ? error : least;
+    best = better ? rank : best;
+  }
+  return best & 0xffff;
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_shells.hpp
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+/// The three levels, shifted up and down.
+inline constexpr float iq1_levels[2][3] = {{-0.875f, 0.125f, 1.125f}, {-1.125f, -0.125f, 0.875f}};
+
+/// The positions of N weights in ascending order; equal weights stay in order.
+template <int N>
+void sorted_places(const float* x, int* place) {
+  for (int i = 0; i < N; ++i) {
+    int to = i;
+    for (; to > 0 && x[place[to - 1]] > x[i]; --to) place[to] = place[to - 1];
+    place[to] = i;
+  }
+}
+
+/// A cut of sorted weights: [0, first) are level 0, [first, second) level 1, the rest level 2. first < 0: none was
+/// found. Bit k of shift is set when part k of the run is shifted down.
+struct iq1_cut {
+  int first, second, shift;
+  float scale;
+};
+
+/// True if a lane is.
+NBIT_INLINE bool any_of(four_ints v) { return ((v[0] | v[1]) | (v[2] | v[3])) != 0; }
+
+/// The best cut of 32 weights with one shift. Four second cuts side by side; they are compared one by one, in order,
+/// only where one of them beats what was found before.
+inline iq1_cut best_cut_of_32(const float* x, const float* weight, const int* place) {
+  NBIT_EXACT
+  float sum_wx[36] = {}, sum_w[36] = {};
+  for (int j = 0; j < 32; ++j) {
+    const int i = place[j];
+    sum_wx[j + 1] = sum_wx[j] + weight[i] * x[i];
+    sum_w[j + 1] = sum_w[j] + weight[i];
+  }
+  iq1_cut best{-1, -1, 0, 0.0f};
+  float score = -3.402823466e38f;
+  for (int a = 0; a <= 32; ++a)
+    for (int first = a; first <= 32; first += 4) {
+      four_floats wx = {}, w = {}, wqx[2], wqq[2];
+      const int lanes = first <= 29 ? 4 : 33 - first;
+      __builtin_memcpy(&wx, sum_wx + first, sizeof wx);
+      __builtin_memcpy(&w, sum_w + first, sizeof w);
+      four_ints better = {};
+      for (int shift = 0; shift < 2; ++shift) {
+        const float* q = iq1_levels[shift];
+        wqx[shift] = sum_wx[a] * q[0] + (wx - sum_wx[a]) * q[1] + (sum_wx[32] - wx) * q[2];
+        wqq[shift] = sum_w[a] * q[0] * q[0] + (w - sum_w[a]) * q[1] * q[1] + (sum_w[32] - w) * q[2] * q[2];
+        better |= wqx[shift] * wqx[shift] > score * wqq[shift];
+      }
+      if (!any_of(better)) continue;
+      for (int t = 0; t < lanes; ++t)
+        for (int shift = 0; shift < 2; ++shift) {
+          const float qx = wqx[shift][t], qq = wqq[shift][t];
+          if (!(qq > 0.0f && qx * qx > score * qq)) continue;
+          best = {a, first + t, shift, qx / qq};
+          score = best.scale * qx;
+        }
+    }
+  return best;
+}
+
+/// The best cut of 16 weights whose halves have shifts of their own. The lanes are the four pairs of shifts; each sum
+/// starts anew from the cut before, as if all its terms were added in order.
+inline iq1_cut best_cut_of_16(const float* x, const float* weight, const int* place) {
+  NBIT_EXACT
+  four_floats qx[3][16], qq[3][16];  // by level and sorted place
+  for (int level = 0; level < 3; ++level)
+    for (int j = 0; j < 16; ++j) {
+      const int i = place[j];
+      for (int k = 0; k < 4; ++k) {  // lanes: up up, up down, down up, down down
+        const float q = iq1_levels[i < 8 ? k >> 1 : k & 1][level], wq = weight[i] * q;
+        qx[level][j][k] = wq * x[i];
+        qq[level][j][k] = wq * q;
+      }
+    }
+  iq1_cut best{-1, -1, 0, 0.0f};
+  float score = -3.402823466e38f;
+  four_floats low_qx = {}, low_qq = {};
+  for (int a = 0; a <= 16; ++a) {
+    four_floats mid_qx = low_qx, mid_qq = low_qq;
+    for (int b = a; b <= 16; ++b) {
+      four_floats sum_qx = mid_qx, sum_qq = mid_qq;
+      for (int j = b; j < 16; ++j) sum_qx += qx[2][j], sum_qq += qq[2][j];
+      for (int k = 0; k < 4; ++k)
+        if (sum_qq[k] > 0.0f && sum_qx[k] * sum_qx[k] > score * sum_qq[k]) {
+          best = {a, b, k >> 1 | (k & 1) << 1, sum_qx[k] / sum_qq[k]};
+          score = best.scale * sum_qx[k];
+        }
+      if (b < 16) mid_qx += qx[1][b], mid_qq += qq[1][b];
+    }
+    if (a < 16) low_qx += qx[0][a], low_qq += qq[0][a];
+  }
+  return best;
+}
+
+/// Writes the Run / 8 points of one cut and returns its scale. A negative scale turns the levels and the shifts around.
+template <int Run>
+float place_cut(const float* x, const float* weight, const int* place, iq1_cut& cut, std::uint16_t* points) {
+  NBIT_EXACT
+  constexpr int parts = Run / 8;
+  unsigned keys[parts] = {};
+  const bool turned = cut.scale < 0.0f;
+  if (turned) cut.scale = -cut.scale, cut.shift = ~cut.shift & (Run == 32 ? 1 : 3);
+  for (int j = 0; j < Run; ++j) {
+    const int level = j < cut.first ? 0 : (j < cut.second ? 1 : 2);
+    keys[place[j] / 8] |= static_cast<unsigned>(turned ? 2 - level : level) << (2 * (place[j] % 8));
+  }
+  lattice_shells<iq1_grid> shells;
+  bool all_on_lattice = true;
+  for (int k = 0; k < parts; ++k) {
+    find_shells<iq1_grid>(keys[k], shells);
+    if (shells.count != 0) {
+      all_on_lattice = false;
+      const float* worth = iq1_levels[Run == 32 ? cut.shift : cut.shift >> k & 1];
+      keys[k] = static_cast<unsigned>(
+          best_neighbours<iq1_grid>(shells, x + 8 * k, weight + 8 * k, four_floats{} + cut.scale, worth)[0]);
+    }
+    points[k] = static_cast<std::uint16_t>(lattice_rows<iq1_grid>::index_of(keys[k]));
+  }
+  if (all_on_lattice) return cut.scale;
+  float wqx = 0.0f, wqq = 0.0f;
+  for (int k = 0; k < parts; ++k)
+    for (int i = 0; i < 8; ++i) {
+      const unsigned level = keys[k] >> (2 * i) & 3u;
+      const float q = iq1_levels[Run == 32 ? cut.shift : cut.shift >> k & 1][level], wq = weight[8 * k + i] * q;
+      wqx += wq * x[8 * k + i];
+      wqq += wq * q;
+    }
+  return wqx > 0.0f && wqq > 0.0f ? wqx / wqq : cut.scale;
+}
+
+/// What the encoders of IQ1_S (runs of 32) and IQ1_M (runs of 16) have in common.
+template <int Run>
+struct iq1_result {
+  float scale[256 / Run], largest;
+  std::uint16_t point[32];
+  std::uint8_t shift[256 / Run];
+};
+
+/// Runs whose largest magnitude is below `least_size` are left at point 0, shifted up, with scale 0.
+template <int Run>
+void encode_iq1(const float* x, const float* weight, float least_size, iq1_result<Run>& out) {
+  out = {};
+  for (int r = 0; r < 256 / Run; ++r) {
+    const float *xr = x + Run * r, *wr = weight + Run * r;
+    if (nbit::abs(largest_signed<Run>(xr)) < least_size) continue;
+    int place[Run];
+    sorted_places<Run>(xr, place);
+    iq1_cut cut;
+    if constexpr (Run == 32)
+      cut = best_cut_of_32(xr, wr, place);
+    else
+      cut = best_cut_of_16(xr, wr, place);
+    if (cut.first < 0) continue;
+    const float scale = place_cut<Run>(xr, wr, place, cut, out.point + Run / 8 * r);
+    out.scale[r] = scale >= 0.0f ? scale : 0.0f;
+    out.shift[r] = static_cast<std::uint8_t>(cut.shift);
+    out.largest = out.largest > out.scale[r] ? out.largest : out.scale[r];
+  }
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_iq1_search.hpp
+// BEGIN nbit/format/ggml_lattice_search.hpp
+// nbit/format/ggml_lattice_search.hpp — the search of ggml's IQ2 and IQ3 encoders for points, signs and run scales.
+//
+// A run's magnitudes are rounded with a list of inverse scales; each gets the best points it can and a least-squares
+// scale, and the one that explains most is kept. Sums run over the weights in the reference's order, four inverse
+// scales side by side: the same bytes. A Search describes one format, see ggml_iq2.hpp:
+//   grid, run, candidates, stride            the lattice, weights to a scale, inverse scales tried and their spacing
+//   parity, variance, negligible             7 signs of 8 kept; factor of the mean square; runs below this are empty
+//   again_always, again_all, again_if_none   which points are rounded once more with the final scale
+//   starts_with_search, correction           IQ2_XXS's first scale; factor of d
+//   weights(x, variance, weight)             without importance
+// Ref: ggml (MIT), the quantizers of its IQ formats; reference bytes in tests/golden.
+#ifndef NBIT_FORMAT_GGML_LATTICE_SEARCH_HPP
+#define NBIT_FORMAT_GGML_LATTICE_SEARCH_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+/// What one encoder of a lattice format found for 256 weights.
+template <class Search>
+struct lattice_result {
+  static constexpr int runs = 256 / Search::run;
+  float scale[runs], largest;
+  std::uint16_t index[256 / Search::grid::dims];
+  std::uint8_t signs[32];
+  bool empty[runs];
+};
+
+/// Magnitudes and signs of 8 weights. Parity: the cheapest weight changes sides when the count of minus signs is odd,
+/// and the eighth sign, which then follows from the others, is not kept.
+template <bool Parity>
+std::uint8_t split_signs(const float* x, const float* weight, float* magnitude) {
+  NBIT_EXACT
+  unsigned signs = 0;
+  for (int i = 0; i < 8; ++i) {
+    const bool positive = x[i] >= 0.0f;
+    magnitude[i] = positive ? x[i] : -x[i];
+    signs |= (positive ? 0u : 1u) << i;
+  }
+  if constexpr (Parity) {
+    if ((__builtin_popcount(signs) & 1) != 0) {
+      int cheapest = 0;
+      float least = weight[0] * x[0] * x[0];
+      for (int i = 1; i < 8; ++i) {
+        const float cost = weight[i] * x[i] * x[i];
+        if (cost < least) least = cost, cheapest = i;
+      }
+      magnitude[cheapest] = -magnitude[cheapest];
+      signs ^= 1u << cheapest;
+    }
+    signs &= 127u;
+  }
+  return static_cast<std::uint8_t>(signs);
+}
+
+/// The levels of Grid::dims magnitudes for four inverse scales, as keys.
+template <class Grid>
+NBIT_INLINE four_ints rounded_keys(const float* x, four_floats inverse) {
+  NBIT_EXACT
+  four_ints keys = {};
+  const four_ints none = {}, top = four_ints{} + (Grid::levels - 1);
+  for (int i = 0; i < Grid::dims; ++i) {
+    const four_floats v = 0.5f * (inverse * x[i] - 1.0f);
+    const four_ints l = ((four_ints)(v + 12582912.0f) & 0x7fffff) - 0x400000;
+    const four_ints above = l > none ? l : none;
+    keys |= (above < top ? above : top) << (Grid::bits * i);
+  }
+  return keys;
+}
+
+/// Odd levels 1, 3, 5, ...: what the searches round to.
+inline constexpr float odd_levels[8] = {1.0f, 3.0f, 5.0f, 7.0f, 9.0f, 11.0f, 13.0f, 15.0f};
+
+/// One run: tries Search::candidates inverse scales around (largest level) / size, keeps the one that explains most,
+/// and rounds once more with its least-squares scale. Writes the points of the run and returns its scale, of either
+/// sign.
+template <class Search>
+float search_lattice(const float* x, const float* weight, const float* root_weight, float size, float scale,
+                     std::uint16_t* points) {
+  NBIT_EXACT
+  using grid = typename Search::grid;
+  constexpr int parts = Search::run / grid::dims, dims = grid::dims, lanes = (Search::candidates + 3) / 4 * 4;
+  constexpr int mask = (1 << grid::bits) - 1;
+  constexpr float top = static_cast<float>(2 * grid::levels - 1);
+  lattice_shells<grid> shells;
+  float inverse[lanes], scales[lanes + 4] = {}, wqx[lanes], wqq[lanes];
+  std::int32_t keys[lanes], chosen[parts][lanes], final_keys[parts];
+  std::uint32_t off_lattice[lanes] = {};
+  for (int s = 0; s < lanes; ++s) {
+    inverse[s] = (top + static_cast<float>(s - Search::candidates / 2) * Search::stride) / size;
+    scales[s] = 1.0f / inverse[s];
+  }
+  for (int k = 0; k < parts; ++k) {
+    for (int s = 0; s < lanes; s += 4) {
+      four_floats four;
+      __builtin_memcpy(&four, inverse + s, sizeof four);
+      const four_ints rounded = rounded_keys<grid>(x + dims * k, four);
+      __builtin_memcpy(keys + s, &rounded, sizeof rounded);
+    }
+    for (int s = 0, end = 0; s < Search::candidates; s = end) {  // scales that round to the same place go together
+      for (end = s + 1; end < Search::candidates && keys[end] == keys[s];) ++end;
+      find_shells<grid>(static_cast<unsigned>(keys[s]), shells);
+      for (int c = s; c < end; c += 4) {
+        four_ints best = four_ints{} + keys[s];
+        if (shells.count != 0) {
+          four_floats four;
+          __builtin_memcpy(&four, scales + c, sizeof four);
+          best = best_neighbours<grid>(shells, x + dims * k, root_weight + dims * k, four, odd_levels);
+        }
+        for (int t = c; t < end && t < c + 4; ++t) {
+          chosen[k][t] = best[t - c];
+          off_lattice[t] |= (shells.count != 0 ? 1u : 0u) << k;
+        }
+      }
+    }
+    for (int s = Search::candidates; s < lanes; ++s) chosen[k][s] = 0;  // their sums are not read
+  }
+  for (int s = 0; s < lanes; s += 4) {
+    four_floats sum_wqx = {}, sum_wqq = {};
+    for (int k = 0; k < parts; ++k) {
+      four_ints key;
+      __builtin_memcpy(&key, chosen[k] + s, sizeof key);
+      for (int i = 0; i < dims; ++i) {
+        const float w = weight[dims * k + i], wx = w * x[dims * k + i];
+        const four_floats q = __builtin_convertvector(2 * (key >> (grid::bits * i) & mask) + 1, four_floats);
+        sum_wqx += wx * q;
+        sum_wqq += w * q * q;
+      }
+    }
+    __builtin_memcpy(wqx + s, &sum_wqx, sizeof sum_wqx);
+    __builtin_memcpy(wqq + s, &sum_wqq, sizeof sum_wqq);
+  }
+  int winner = -1;
+  float best = 0.0f;
+  for (int s = 0; s < Search::candidates; ++s)
+    if (wqq[s] > 0.0f && wqx[s] * wqx[s] > best * wqq[s]) winner = s, scale = wqx[s] / wqq[s], best = scale * wqx[s];
+  for (int k = 0; k < parts; ++k) {
+    final_keys[k] = winner < 0 ? 0 : chosen[k][winner];
+    points[k] = static_cast<std::uint16_t>(lattice_rows<grid>::index_of(static_cast<unsigned>(final_keys[k])));
+  }
+  // Which points are rounded again with the new scale differs: always all, all if one is off the lattice, or those.
+  const std::uint32_t off = winner < 0 ? (Search::again_if_none ? ~0u : 0u) : off_lattice[winner];
+  const std::uint32_t again = Search::again_always ? ~0u : (off != 0 && Search::again_all ? ~0u : off);
+  if (again == 0 || !(scale > 0.0f)) return scale;
+  const four_floats once = four_floats{} + 1.0f / scale;
+  float sum_wqx = 0.0f, sum_wqq = 0.0f;
+  for (int k = 0; k < parts; ++k) {
+    if ((again >> k & 1u) != 0) {
+      final_keys[k] = rounded_keys<grid>(x + dims * k, once)[0];
+      find_shells<grid>(static_cast<unsigned>(final_keys[k]), shells);
+      if (shells.count != 0)
+        final_keys[k] =
+            best_neighbours<grid>(shells, x + dims * k, root_weight + dims * k, four_floats{} + scale, odd_levels)[0];
+      points[k] = static_cast<std::uint16_t>(lattice_rows<grid>::index_of(static_cast<unsigned>(final_keys[k])));
+    }
+    for (int i = 0; i < dims; ++i) {
+      const float w = weight[dims * k + i], q = odd_levels[final_keys[k] >> (grid::bits * i) & mask];
+      sum_wqx += w * x[dims * k + i] * q;
+      sum_wqq += w * q * q;
+    }
+  }
+  return sum_wqq > 0.0f ? sum_wqx / sum_wqq : scale;
+}
+
+/// The whole search over 256 weights; importance may be null. Search says how its format does it, see ggml_iq2.hpp.
+template <class Search>
+void encode_lattice(const float* x, const float* importance, lattice_result<Search>& out) {
+  NBIT_EXACT
+  using grid = typename Search::grid;
+  constexpr int run = Search::run, parts = run / grid::dims;
+  const float variance = Search::variance * sum_of_squares<256>(x) / 256.0f;
+  float weight[run], root_weight[run], magnitude[run];
+  out = {};
+  for (int r = 0; r < 256 / run; ++r) {
+    const float* xr = x + run * r;
+    if (importance != nullptr)
+      importance_weights<run>(xr, importance + run * r, variance, weight);
+    else
+      Search::weights(xr, variance, weight);
+    for (int i = 0; i < run; ++i) root_weight[i] = __builtin_sqrtf(weight[i]);
+    std::uint8_t signs[run / 8];
+    for (int k = 0; k < run / 8; ++k)
+      signs[k] = split_signs<Search::parity>(xr + 8 * k, weight + 8 * k, magnitude + 8 * k);
+    float size = magnitude[0];
+    for (int i = 1; i < run; ++i) size = size > magnitude[i] ? size : magnitude[i];
+    float scale = size / static_cast<float>(2 * grid::levels - 1);
+    out.empty[r] = Search::negligible > 0.0f ? size < Search::negligible : size == 0.0f;
+    if constexpr (Search::starts_with_search) {  // IQ2_XXS begins with the scale of a finer uniform grid
+      std::uint8_t unused[run];
+      if (!out.empty[r]) scale = positive_search<run, grid::levels + 1>(magnitude, weight, unused);
+      size = scale * static_cast<float>(grid::levels);
+      out.empty[r] |= size <= 0.0f;
+    }
+    if (out.empty[r]) continue;
+    scale = search_lattice<Search>(magnitude, weight, root_weight, size, scale, out.index + parts * r);
+    if (scale < 0.0f) {
+      scale = -scale;
+      for (int k = 0; k < run / 8; ++k) signs[k] = static_cast<std::uint8_t>(~signs[k] & (Search::parity ? 127 : 255));
+    }
+    for (int k = 0; k < run / 8; ++k) out.signs[run / 8 * r + k] = signs[k];
+    out.scale[r] = scale >= 0.0f ? scale : 0.0f;
+    out.largest = out.largest > out.scale[r] ? out.largest : out.scale[r];
+  }
+}
+
+/// d and the 4-bit scales: run r has the step d * (0.5 + nibble), times a constant of the format.
+template <class Search, int Runs>
+void pack_lattice_scales(const lattice_result<Search>& found, iq_params<Runs>& p) {
+  NBIT_EXACT
+  p = {};
+  if (!(found.largest > 0.0f)) return;
+  const float d = found.largest / 31.0f, inverse = 1.0f / d;
+  p.d = f16::from(d * Search::correction);
+  for (int r = 0; r < Runs; ++r) {
+    const int l = level_of(0.5f * (inverse * found.scale[r] - 1.0f), 0, 15);
+    p.packed[r / 2] = static_cast<std::uint8_t>(p.packed[r / 2] | l << (4 * (r % 2)));
+  }
+}
+
+/// Encodes one group, whole or short: a short one is continued with zeros that nothing weighs.
+template <class F>
+void encode_lattice_group(std::span<const float> w, std::span<const float> importance, typename F::params& p,
+                          std::span<code_t<F>> codes) {
+  constexpr std::size_t n = 256, count = n / static_cast<std::size_t>(F::step);
+  const bool weighed = importance.size() >= w.size() && !importance.empty();
+  if (w.size() >= n && codes.size() >= count) {
+    F::encode_block(w.data(), weighed ? importance.data() : nullptr, p, codes.data());
+    return;
+  }
+  float x[n] = {}, q[n] = {};
+  code_t<F> c[count];
+  for (std::size_t i = 0; i < w.size() && i < n; ++i) x[i] = w[i], q[i] = weighed ? importance[i] : 0.0f;
+  F::encode_block(x, weighed ? q : nullptr, p, c);
+  for (std::size_t i = 0; i < codes.size() && i < count; ++i) codes[i] = c[i];
+}
+
+/// The parameters that the reference encoder picks for a group.
+template <class F>
+typename F::params fit_lattice_group(std::span<const float> w, std::span<const float> importance) {
+  typename F::params p{};
+  code_t<F> codes[256 / F::step];
+  encode_lattice_group<F>(w, importance, p, codes);
+  return p;
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_lattice_search.hpp
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+
+/// What IQ1_M stores for 256 weights besides the codes.
+struct iq1_m_params {
+  f16 d;
+  std::uint16_t packed[4];  // four 3-bit scales each
+
+  /// The 3-bit scale of run s.  Needs: 0 <= s < 16.
+  NBIT_INLINE constexpr int scale_of(int s) const { return packed[s >> 2] >> (3 * (s & 3)) & 7; }
+  NBIT_INLINE float step(int s) const {
+    return static_cast<float>(d) * (2.0f * static_cast<float>(scale_of(s)) + 1.0f);
+  }
+};
+
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+NBIT_NOINLINE inline void encode_iq1_s(const float* x, const float* importance, iq_params<8>& p, std::uint16_t* codes) {
+  NBIT_EXACT
+  float weight[256];
+  const float variance = 2.0f * sum_of_squares<256>(x) / 256.0f;
+  if (importance != nullptr) {
+    importance_weights<256>(x, importance, variance, weight);
+  } else {
+    for (int i = 0; i < 256; ++i) weight[i] = __builtin_sqrtf(variance + x[i] * x[i]);
+  }
+  iq1_result<32> found;
+  encode_iq1<32>(x, weight, 1e-12f, found);
+  for (int k = 0; k < 32; ++k) codes[k] = found.point[k];
+  p = {};
+  if (!(found.largest > 0.0f)) return;
+  const float d = found.largest / 15.0f, inverse = 1.0f / d;
+  p.d = f16::from(d * 1.125f);
+  for (int r = 0; r < 8; ++r) {
+    const int l = level_of(0.5f * (inverse * found.scale[r] - 1.0f), 0, 7);
+    p.packed[r / 2] = static_cast<std::uint8_t>(p.packed[r / 2] | (l | found.shift[r] << 3) << (4 * (r % 2)));
+  }
+}
+
+NBIT_NOINLINE inline void encode_iq1_m(const float* x, const float* importance, iq1_m_params& p, std::uint16_t* codes) {
+  NBIT_EXACT
+  float weight[256];
+  if (importance != nullptr) {
+    importance_weights<256>(x, importance, 2.0f * sum_of_squares<256>(x) / 256.0f, weight);
+  } else {
+    for (int i = 0; i < 256; ++i) weight[i] = x[i] * x[i];
+  }
+  iq1_result<16> found;
+  encode_iq1<16>(x, weight, 1e-7f, found);
+  p = {};
+  for (int k = 0; k < 32; ++k) codes[k] = found.point[k];
+  if (!(found.largest > 0.0f)) return;  // the shifts go unsaid too
+  float d = found.largest / 15.0f, wqx = 0.0f, wqq = 0.0f;
+  const float inverse = 1.0f / d;
+  for (int r = 0; r < 16; ++r) {
+    const int l = level_of(0.5f * (inverse * found.scale[r] - 1.0f), 0, 7);
+    p.packed[r / 4] = static_cast<std::uint16_t>(p.packed[r / 4] | l << (3 * (r % 4)));
+    for (int k = 2 * r; k < 2 * r + 2; ++k) {
+      const int shift = found.shift[r] >> (k & 1) & 1;
+      codes[k] = static_cast<std::uint16_t>(codes[k] | shift << 11);
+      for (int i = 0; i < 8; ++i) {
+        const float level = iq1_levels[shift][iq1_points[found.point[k]] >> (2 * i) & 3];
+        const float q = level * static_cast<float>(2 * l + 1), wq = weight[8 * k + i] * q;
+        wqx += wq * x[8 * k + i];
+        wqq += wq * q;
+      }
+    }
+  }
+  if (wqq > 0.0f) d = wqx / wqq;
+  p.d = f16::from(d * 1.1125f);
+}
+
+/// The point nearest to 8 weights with a given shift, and its squared error.
+struct iq1_choice {
+  int point;
+  float error;
+};
+NBIT_NOINLINE inline iq1_choice nearest_iq1(const float* w, float step, int shift) {
+  NBIT_EXACT
+  float cost[8][3];
+  for (int i = 0; i < 8; ++i)
+    for (int l = 0; l < 3; ++l) {
+      const float diff = w[i] - step * iq1_levels[shift][l];
+      cost[i][l] = diff * diff;
+    }
+  iq1_choice best{0, __builtin_inff()};
+  for (int j = 0; j < iq1_grid::points; ++j) {
+    const unsigned key = iq1_points[j];
+    float error = cost[0][key & 3u];
+    for (int i = 1; i < 8; ++i) error += cost[i][key >> (2 * i) & 3u];
+    if (error < best.error) best = {j, error};
+  }
+  return best;
+}
+
+NBIT_INLINE void iq1_values(unsigned point, int shift, float step, float* out) {
+  const std::int8_t* level = lattice_values<iq1_grid>::plane.of[point];
+  for (int i = 0; i < 8; i += 4) {
+    const four_ints four = {level[i], level[i + 1], level[i + 2], level[i + 3]};
+    const four_floats v = step * (__builtin_convertvector(four, four_floats) + (shift != 0 ? -0.125f : 0.125f));
+    __builtin_memcpy(out + i, &v, sizeof v);
+  }
+}
+
+inline iq_params<8> load_iq1_s_params(const std::byte* from) {
+  iq_params<8> p{load_f16(from), {}};
+  for (int s = 0; s < 8; ++s)
+    p.packed[s / 2] = static_cast<std::uint8_t>(p.packed[s / 2] | (load_u16(from + 34 + 2 * s) >> 12) << (4 * (s % 2)));
+  return p;
+}
+inline void load_iq1_s_codes(const std::byte* from, std::uint16_t* codes) {
+  for (int k = 0; k < 32; ++k)
+    codes[k] = static_cast<std::uint16_t>(std::to_integer<unsigned>(from[2 + k]) |
+                                          (load_u16(from + 34 + 2 * (k / 4)) >> (3 * (k % 4)) & 7u) << 8);
+}
+inline void store_iq1_s(std::byte* to, const iq_params<8>& p, const std::uint16_t* codes) {
+  store_f16(to, p.d);
+  for (int k = 0; k < 32; ++k) to[2 + k] = static_cast<std::byte>(codes[k] & 255u);
+  for (int s = 0; s < 8; ++s) {
+    unsigned word = static_cast<unsigned>(p.nibble(s)) << 12;
+    for (int k = 0; k < 4; ++k) word |= (codes[4 * s + k] >> 8 & 7u) << (3 * k);
+    store_u16(to + 34 + 2 * s, static_cast<std::uint16_t>(word));
+  }
+}
+
+inline iq1_m_params load_iq1_m_params(const std::byte* from) {
+  iq1_m_params p;
+  unsigned d = 0;
+  for (int j = 0; j < 4; ++j) {
+    const unsigned word = load_u16(from + 48 + 2 * j);
+    p.packed[j] = static_cast<std::uint16_t>(word & 0xfffu);
+    d |= (word >> 12) << (4 * j);
+  }
+  p.d = f16::from_bits(static_cast<std::uint16_t>(d));
+  return p;
+}
+inline void load_iq1_m_codes(const std::byte* from, std::uint16_t* codes) {
+  for (int k = 0; k < 32; ++k)
+    codes[k] = static_cast<std::uint16_t>(std::to_integer<unsigned>(from[k]) |
+                                          (std::to_integer<unsigned>(from[32 + k / 2]) >> (4 * (k % 2)) & 15u) << 8);
+}
+inline void store_iq1_m(std::byte* to, const iq1_m_params& p, const std::uint16_t* codes) {
+  for (int k = 0; k < 32; ++k) to[k] = static_cast<std::byte>(codes[k] & 255u);
+  for (int k = 0; k < 16; ++k)
+    to[32 + k] = static_cast<std::byte>((codes[2 * k] >> 8 & 15u) | (codes[2 * k + 1] >> 8 & 15u) << 4);
+  for (int j = 0; j < 4; ++j)
+    store_u16(to + 48 + 2 * j, static_cast<std::uint16_t>((p.packed[j] & 0xfffu) | (p.d.bits >> (4 * j) & 15u) << 12));
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's IQ1_S: 1.5625 bits a weight. A parameter nibble is a 3-bit scale and the shift bit of 32 weights.
+struct iq1_s {
+  static constexpr int bits = 11, step = 8, group = 256, ggml_type = 19;
+  static constexpr std::size_t block_bytes = 50;
+  static constexpr const char* name = "IQ1_S";
+  using params = iq_params<8>;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_lattice_group<iq1_s>(w, importance);
+  }
+  /// The nearest of all codes; importance does not count.
+  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+    return ggml_block::nearest_iq1(w.data(), step_of_run(p, i >> 5), p.nibble(i >> 5) >> 3).point;
+  }
+  NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
+    ggml_block::iq1_values(static_cast<unsigned>(c) & 2047u, p.nibble(i >> 5) >> 3, step_of_run(p, i >> 5), out.data());
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                 std::span<std::uint16_t> codes) {
+    ggml_block::encode_lattice_group<iq1_s>(w, importance, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+    ggml_block::encode_iq1_s(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_s_params(from); }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
+    ggml_block::load_iq1_s_codes(from, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+    ggml_block::store_iq1_s(to, p, codes);
+  }
+  NBIT_INLINE static float step_of_run(const params& p, int s) {
+    return static_cast<float>(p.d) * (2.0f * static_cast<float>(p.nibble(s) & 7) + 1.0f);
+  }
+};
+
+/// ggml's IQ1_M: 1.75 bits a weight. Bit 11 of a code is the shift of its 8 weights.
+struct iq1_m {
+  static constexpr int bits = 12, step = 8, group = 256, ggml_type = 29;
+  static constexpr std::size_t block_bytes = 56;
+  static constexpr const char* name = "IQ1_M";
+  using params = iq1_m_params;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_lattice_group<iq1_m>(w, importance);
+  }
+  /// The nearest of all codes with either shift; importance does not count.
+  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+    const float d = p.step(i >> 4);
+    const ggml_block::iq1_choice up = ggml_block::nearest_iq1(w.data(), d, 0);
+    const ggml_block::iq1_choice down = ggml_block::nearest_iq1(w.data(), d, 1);
+    return down.error < up.error ? down.point | 2048 : up.point;
+  }
+  NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
+    ggml_block::iq1_values(static_cast<unsigned>(c) & 2047u, c >> 11 & 1, p.step(i >> 4), out.data());
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                 std::span<std::uint16_t> codes) {
+    ggml_block::encode_lattice_group<iq1_m>(w, importance, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+    ggml_block::encode_iq1_m(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_m_params(from); }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
+    ggml_block::load_iq1_m_codes(from, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+    ggml_block::store_iq1_m(to, p, codes);
+  }
+};
+
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_iq1.hpp
+// BEGIN nbit/format/ggml_iq2.hpp
+// nbit/format/ggml_iq2.hpp — IQ2_XXS, IQ2_XS and IQ2_S: magnitudes of 8 weights name a lattice point, signs apart.
+//
+//   IQ2_XXS  f16 d | 8 x (4 bytes: points, u32: 4 x 7 signs, 4-bit scale)                             66 bytes
+//   IQ2_XS   f16 d | 32 x u16: 9-bit point, 7 signs | 8 bytes of scales                               74 bytes
+//   IQ2_S    f16 d | 32 bytes: points | 32 bytes: signs | 8 bytes: bits 8 and 9 | 8 bytes of scales   82 bytes
+//   w = d (0.5 + s) / 4 * point; one scale s for 32 weights in IQ2_XXS, for 16 in the others
+// Bits 2 (k % 4) of byte k / 4 are the upper bits of point k. Seven signs of 8: the count of minus signs is even. The
+// reference encodes IQ2_XXS and IQ2_XS with importance only; without, these use an importance of one everywhere.
+// Ref: ggml (MIT); docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_IQ2_HPP
+#define NBIT_FORMAT_GGML_IQ2_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+template <int Run>
+struct iq2_search {
+  static constexpr int run = Run;
+  static constexpr float stride = 0.1f, variance = 1.0f, negligible = 1e-15f, correction = 1.0f;
+  static constexpr bool parity = true, again_always = false, again_all = false, again_if_none = false;
+  static constexpr bool starts_with_search = false;
+
+  static void weights(const float* x, float variance_of_x, float* weight) {
+    NBIT_EXACT
+    for (int i = 0; i < Run; ++i) weight[i] = __builtin_sqrtf(variance_of_x + x[i] * x[i]);
+  }
+};
+struct iq2_xxs_search : iq2_search<32> {
+  using grid = iq2_xxs_grid;
+  static constexpr int candidates = 13;
+  static constexpr bool again_always = true, starts_with_search = true;
+};
+struct iq2_xs_search : iq2_search<16> {
+  using grid = iq2_xs_grid;
+  static constexpr int candidates = 19;
+};
+struct iq2_s_search : iq2_search<16> {
+  using grid = iq2_s_grid;
+  static constexpr int candidates = 19;
+  static constexpr float variance = 2.0f, negligible = 1e-8f, correction = 0.9875f;
+  static constexpr bool parity = false;
+
+  static void weights(const float* x, float variance_of_x, float* weight) {
+    NBIT_EXACT
+    for (int i = 0; i < 16; ++i) weight[i] = 0.25f * variance_of_x + x[i] * x[i];
+  }
+};
+
+/// Codes are a point and the signs above it. A block whose scales are all 0 keeps them only in IQ2_S, as in the
+/// reference.
+template <class Search, int PointBits, int Runs, class Code>
+NBIT_NOINLINE void encode_iq2(const float* x, const float* importance, iq_params<Runs>& p, Code* codes) {
+  lattice_result<Search> found;
+  encode_lattice(x, importance, found);
+  pack_lattice_scales(found, p);
+  const bool kept = !Search::parity || found.largest > 0.0f;
+  for (int k = 0; k < 32; ++k)
+    codes[k] = kept ? static_cast<Code>(found.index[k] | static_cast<unsigned>(found.signs[k]) << PointBits) : Code{0};
+}
+
+/// The code nearest to 8 weights. Seven signs of 8: if the weights have an odd count of minus signs, the point that is
+/// nearest with one changed sign.
+template <class Grid, int PointBits, bool Parity>
+NBIT_NOINLINE int nearest_iq2(const float* w, float step) {
+  float x[8];
+  unsigned signs = solver_signs<8>(w, step, x);
+  const nearest_points found = nearest_lattice_points<Grid, Parity>(x, nbit::abs(step));
+  int index = found.plain;
+  if constexpr (Parity) {
+    if ((__builtin_popcount(signs) & 1) != 0) signs ^= 1u << found.flipped_weight, index = found.flipped;
+    signs &= 127u;
+  }
+  return index | static_cast<int>(signs) << PointBits;
+}
+
+inline iq_params<8> load_iq2_xxs_params(const std::byte* from) {
+  iq_params<8> p{load_f16(from), {}};
+  for (int s = 0; s < 8; ++s)
+    p.packed[s / 2] = static_cast<std::uint8_t>(p.packed[s / 2] | (load_u32(from + 6 + 8 * s) >> 28) << (4 * (s % 2)));
+  return p;
+}
+inline void load_iq2_xxs_codes(const std::byte* from, std::uint16_t* codes) {
+  for (int k = 0; k < 32; ++k) {
+    const std::byte* run = from + 2 + 8 * (k / 4);
+    codes[k] = static_cast<std::uint16_t>(std::to_integer<unsigned>(run[k % 4]) |
+                                          (load_u32(run + 4) >> (7 * (k % 4)) & 127u) << 8);
+  }
+}
+inline void store_iq2_xxs(std::byte* to, const iq_params<8>& p, const std::uint16_t* codes) {
+  store_f16(to, p.d);
+  for (int s = 0; s < 8; ++s) {
+    std::uint32_t word = static_cast<std::uint32_t>(p.nibble(s)) << 28;
+    for (int k = 0; k < 4; ++k) {
+      to[2 + 8 * s + k] = static_cast<std::byte>(codes[4 * s + k] & 255u);
+      word |= static_cast<std::uint32_t>(codes[4 * s + k] >> 8 & 127u) << (7 * k);
+    }
+    store_u32(to + 6 + 8 * s, word);
+  }
+}
+
+inline void load_iq2_s_codes(const std::byte* from, std::uint32_t* codes) {
+  for (int k = 0; k < 32; ++k)
+    codes[k] = std::to_integer<std::uint32_t>(from[k]) |
+               (std::to_integer<std::uint32_t>(from[64 + k / 4]) >> (2 * (k % 4)) & 3u) << 8 |
+               std::to_integer<std::uint32_t>(from[32 + k]) << 10;
+}
+inline void store_iq2_s_codes(std::byte* to, const std::uint32_t* codes) {
+  for (int k = 0; k < 32; ++k) {
+    to[k] = static_cast<std::byte>(codes[k] & 255u);
+    to[32 + k] = static_cast<std::byte>(codes[k] >> 10 & 255u);
+  }
+  for (int j = 0; j < 8; ++j) {
+    std::uint32_t upper = 0;
+    for (int k = 0; k < 4; ++k) upper |= (codes[4 * j + k] >> 8 & 3u) << (2 * k);
+    to[64 + j] = static_cast<std::byte>(upper);
+  }
+}
+
+/// d (0.5 + s) / 4.
+template <int Runs>
+NBIT_INLINE float iq2_step(const iq_params<Runs>& p, int s) {
+  return static_cast<float>(p.d) * (0.5f + static_cast<float>(p.nibble(s))) * 0.25f;
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's IQ2_XXS: 2.0625 bits a weight on 256 points.
+struct iq2_xxs {
+  static constexpr int bits = 15, step = 8, group = 256, ggml_type = 16;
+  static constexpr std::size_t block_bytes = 66;
+  static constexpr const char* name = "IQ2_XXS";
+  using params = iq_params<8>;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_lattice_group<iq2_xxs>(w, importance);
+  }
+  /// The nearest of all codes; importance does not count.
+  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+    return ggml_block::nearest_iq2<iq2_xxs_grid, 8, true>(w.data(), ggml_block::iq2_step(p, i >> 5));
+  }
+  NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
+    const unsigned u = static_cast<unsigned>(c), signs = ggml_block::even_signs(u >> 8 & 127u);
+    ggml_block::point_values<iq2_xxs_grid>(u & 255u, signs, ggml_block::iq2_step(p, i >> 5), out.data());
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                 std::span<std::uint16_t> codes) {
+    ggml_block::encode_lattice_group<iq2_xxs>(w, importance, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+    ggml_block::encode_iq2<ggml_block::iq2_xxs_search, 8>(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq2_xxs_params(from); }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
+    ggml_block::load_iq2_xxs_codes(from, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+    ggml_block::store_iq2_xxs(to, p, codes);
+  }
+};
+
+/// ggml's IQ2_XS: 2.3125 bits a weight on 512 points.
+struct iq2_xs {
+  static constexpr int bits = 16, step = 8, group = 256, ggml_type = 17;
+  static constexpr std::size_t block_bytes = 74;
+  static constexpr const char* name = "IQ2_XS";
+  using params = iq_params<16>;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_lattice_group<iq2_xs>(w, importance);
+  }
+  /// The nearest of all codes; importance does not count.
+  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+    return ggml_block::nearest_iq2<iq2_xs_grid, 9, true>(w.data(), ggml_block::iq2_step(p, i >> 4));
+  }
+  NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
+    const unsigned u = static_cast<unsigned>(c), signs = ggml_block::even_signs(u >> 9 & 127u);
+    ggml_block::point_values<iq2_xs_grid>(u & 511u, signs, ggml_block::iq2_step(p, i >> 4), out.data());
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                 std::span<std::uint16_t> codes) {
+    ggml_block::encode_lattice_group<iq2_xs>(w, importance, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+    ggml_block::encode_iq2<ggml_block::iq2_xs_search, 9>(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) {
+    params p{load_f16(from), {}};
+    __builtin_memcpy(p.packed, from + 66, sizeof p.packed);
+    return p;
+  }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
+    for (int k = 0; k < 32; ++k) codes[k] = load_u16(from + 2 + 2 * k);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+    store_f16(to, p.d);
+    for (int k = 0; k < 32; ++k) store_u16(to + 2 + 2 * k, codes[k]);
+    __builtin_memcpy(to + 66, p.packed, sizeof p.packed);
+  }
+};
+
+/// ggml's IQ2_S: 2.5625 bits a weight on 1024 points, all signs kept.
+struct iq2_s {
+  static constexpr int bits = 18, step = 8, group = 256, ggml_type = 22;
+  static constexpr std::size_t block_bytes = 82;
+  static constexpr const char* name = "IQ2_S";
+  using params = iq_params<16>;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_lattice_group<iq2_s>(w, importance);
+  }
+  /// The nearest of all codes; importance does not count.
+  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+    return ggml_block::nearest_iq2<iq2_s_grid, 10, false>(w.data(), ggml_block::iq2_step(p, i >> 4));
+  }
+  NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
+    const unsigned u = static_cast<unsigned>(c);
+    ggml_block::point_values<iq2_s_grid>(u & 1023u, u >> 10 & 255u, ggml_block::iq2_step(p, i >> 4), out.data());
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                 std::span<std::uint32_t> codes) {
+    ggml_block::encode_lattice_group<iq2_s>(w, importance, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint32_t* c) {
+    ggml_block::encode_iq2<ggml_block::iq2_s_search, 10>(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) {
+    params p{load_f16(from), {}};
+    __builtin_memcpy(p.packed, from + 74, sizeof p.packed);
+    return p;
+  }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint32_t* codes) {
+    ggml_block::load_iq2_s_codes(from + 2, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint32_t* codes) {
+    store_f16(to, p.d);
+    ggml_block::store_iq2_s_codes(to + 2, codes);
+    __builtin_memcpy(to + 74, p.packed, sizeof p.packed);
+  }
+};
+
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_iq2.hpp
+// BEGIN nbit/format/ggml_iq3.hpp
+// nbit/format/ggml_iq3.hpp — IQ3_XXS and IQ3_S: magnitudes of 4 weights name a lattice point, signs apart.
+//
+//   IQ3_XXS  f16 d | 64 bytes: points | 8 x u32: 4 x 7 signs, 4-bit scale                              98 bytes
+//   IQ3_S    f16 d | 64 bytes: points | 8 bytes: their ninth bits | 32 bytes: signs | 4 bytes of scales 110 bytes
+//   w = d (0.5 + s) / 2 * point in IQ3_XXS, d (1 + 2 s) * point in IQ3_S; one scale s for 32 weights
+// Ninth bit k % 8 of byte k / 8 belongs to point k, bit i of sign byte b to weight 8 b + i. IQ3_XXS keeps 7 signs of 8:
+// the count of minus signs is even. A code is therefore 8 weights there (two points, 7 signs), 4 weights in IQ3_S (one
+// point, 4 signs). Ref: ggml (MIT); docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_IQ3_HPP
+#define NBIT_FORMAT_GGML_IQ3_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+struct iq3_search {
+  static constexpr int run = 32;
+  static constexpr float stride = 0.2f, variance = 2.0f;
+  static constexpr bool again_always = false, starts_with_search = false;
+
+  static void weights(const float* x, float, float* weight) {
+    for (int i = 0; i < run; ++i) weight[i] = x[i] * x[i];
+  }
+};
+struct iq3_xxs_search : iq3_search {
+  using grid = iq3_xxs_grid;
+  static constexpr int candidates = 31;
+  static constexpr float negligible = 1e-8f, correction = 1.0125f;
+  static constexpr bool parity = true, again_all = false, again_if_none = false;
+};
+struct iq3_s_search : iq3_search {
+  using grid = iq3_s_grid;
+  static constexpr int candidates = 19;
+  static constexpr float negligible = 0.0f, correction = 1.033f;
+  static constexpr bool parity = false, again_all = true, again_if_none = true;
+};
+
+NBIT_NOINLINE inline void encode_iq3_xxs(const float* x, const float* importance, iq_params<8>& p,
+                                         std::uint32_t* codes) {
+  lattice_result<iq3_xxs_search> found;
+  encode_lattice(x, importance, found);
+  pack_lattice_scales(found, p);
+  const bool any = found.largest > 0.0f;
+  for (int k = 0; k < 32; ++k)
+    codes[k] = any ? found.index[2 * k] | static_cast<std::uint32_t>(found.index[2 * k + 1]) << 8 |
+                         static_cast<std::uint32_t>(found.signs[k]) << 16
+                   : 0u;
+}
+
+/// The reference does not step over a run of 32 zeros when it writes the low bytes and the signs, only when it writes
+/// the ninth bits: what follows such a run in its block lands one run too early. The bytes here are the same.
+NBIT_NOINLINE inline void encode_iq3_s(const float* x, const float* importance, iq_params<8>& p, std::uint16_t* codes) {
+  lattice_result<iq3_s_search> found;
+  encode_lattice(x, importance, found);
+  pack_lattice_scales(found, p);
+  for (int k = 0; k < 64; ++k) codes[k] = static_cast<std::uint16_t>(found.index[k] & 256u);
+  for (int r = 0, to = 0; r < 8; ++r) {
+    if (found.empty[r]) continue;
+    for (int k = 8 * r; k < 8 * r + 8; ++k, ++to) {
+      const unsigned signs = found.signs[k / 2] >> (4 * (k % 2)) & 15u;
+      codes[to] = static_cast<std::uint16_t>(codes[to] | (found.index[k] & 255u) | signs << 9);
+    }
+  }
+}
+
+/// The code nearest to 8 weights: each half has its best point with and without one changed sign, and the signs of both
+/// must come out even.
+NBIT_NOINLINE inline int nearest_iq3_xxs(const float* w, float step) {
+  float x[8];
+  unsigned signs = solver_signs<8>(w, step, x);
+  const nearest_points a = nearest_lattice_points<iq3_xxs_grid, true>(x, nbit::abs(step));
+  const nearest_points b = nearest_lattice_points<iq3_xxs_grid, true>(x + 4, nbit::abs(step));
+  const bool even = (__builtin_popcount(signs) & 1) == 0;
+  const float same = even ? a.plain_error + b.plain_error : a.flipped_error + b.plain_error;
+  const float other = even ? a.flipped_error + b.flipped_error : a.plain_error + b.flipped_error;
+  const bool flip_a = other < same ? even : !even, flip_b = other < same;
+  if (flip_a) signs ^= 1u << a.flipped_weight;
+  if (flip_b) signs ^= 16u << b.flipped_weight;
+  const int low = flip_a ? a.flipped : a.plain, high = flip_b ? b.flipped : b.plain;
+  return low | high << 8 | static_cast<int>(signs & 127u) << 16;
+}
+
+NBIT_NOINLINE inline int nearest_iq3_s(const float* w, float step) {
+  float x[4];
+  const unsigned signs = solver_signs<4>(w, step, x);
+  return nearest_lattice_points<iq3_s_grid, false>(x, nbit::abs(step)).plain | static_cast<int>(signs) << 9;
+}
+
+inline iq_params<8> load_iq3_xxs_params(const std::byte* from) {
+  iq_params<8> p{load_f16(from), {}};
+  for (int s = 0; s < 8; ++s)
+    p.packed[s / 2] = static_cast<std::uint8_t>(p.packed[s / 2] | (load_u32(from + 66 + 4 * s) >> 28) << (4 * (s % 2)));
+  return p;
+}
+inline void load_iq3_xxs_codes(const std::byte* from, std::uint32_t* codes) {
+  for (int k = 0; k < 32; ++k)
+    codes[k] = load_u16(from + 2 + 2 * k) | (load_u32(from + 66 + 4 * (k / 4)) >> (7 * (k % 4)) & 127u) << 16;
+}
+inline void store_iq3_xxs(std::byte* to, const iq_params<8>& p, const std::uint32_t* codes) {
+  store_f16(to, p.d);
+  for (int k = 0; k < 32; ++k) store_u16(to + 2 + 2 * k, static_cast<std::uint16_t>(codes[k] & 0xffffu));
+  for (int s = 0; s < 8; ++s) {
+    std::uint32_t word = static_cast<std::uint32_t>(p.nibble(s)) << 28;
+    for (int k = 0; k < 4; ++k) word |= (codes[4 * s + k] >> 16 & 127u) << (7 * k);
+    store_u32(to + 66 + 4 * s, word);
+  }
+}
+
+inline void load_iq3_s_codes(const std::byte* from, std::uint16_t* codes) {
+  for (int k = 0; k < 64; ++k) {
+    const unsigned low = std::to_integer<unsigned>(from[k]),
+                   ninth = std::to_integer<unsigned>(from[64 + k / 8]) >> (k % 8);
+    const unsigned signs = std::to_integer<unsigned>(from[72 + k / 2]) >> (4 * (k % 2));
+    codes[k] = static_cast<std::uint16_t>(low | (ninth & 1u) << 8 | (signs & 15u) << 9);
+  }
+}
+inline void store_iq3_s_codes(std::byte* to, const std::uint16_t* codes) {
+  for (int k = 0; k < 64; ++k) to[k] = static_cast<std::byte>(codes[k] & 255u);
+  for (int j = 0; j < 8; ++j) {
+    unsigned ninths = 0;
+    for (int k = 0; k < 8; ++k) ninths |= (codes[8 * j + k] >> 8 & 1u) << k;
+    to[64 + j] = static_cast<std::byte>(ninths);
+  }
+  for (int b = 0; b < 32; ++b)
+    to[72 + b] = static_cast<std::byte>((codes[2 * b] >> 9 & 15u) | (codes[2 * b + 1] >> 9 & 15u) << 4);
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's IQ3_XXS: 3.0625 bits a weight on 256 points.
+struct iq3_xxs {
+  static constexpr int bits = 23, step = 8, group = 256, ggml_type = 18;
+  static constexpr std::size_t block_bytes = 98;
+  static constexpr const char* name = "IQ3_XXS";
+  using params = iq_params<8>;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_lattice_group<iq3_xxs>(w, importance);
+  }
+  /// The nearest of all codes; importance does not count.
+  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+    return ggml_block::nearest_iq3_xxs(w.data(), step_of_run(p, i >> 5));
+  }
+  NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
+    const unsigned u = static_cast<unsigned>(c), signs = ggml_block::even_signs(u >> 16 & 127u);
+    const float d = step_of_run(p, i >> 5);
+    ggml_block::point_values<iq3_xxs_grid>(u & 255u, signs, d, out.data());
+    ggml_block::point_values<iq3_xxs_grid>(u >> 8 & 255u, signs >> 4, d, out.data() + 4);
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                 std::span<std::uint32_t> codes) {
+    ggml_block::encode_lattice_group<iq3_xxs>(w, importance, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint32_t* c) {
+    ggml_block::encode_iq3_xxs(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq3_xxs_params(from); }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint32_t* codes) {
+    ggml_block::load_iq3_xxs_codes(from, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint32_t* codes) {
+    ggml_block::store_iq3_xxs(to, p, codes);
+  }
+  NBIT_INLINE static float step_of_run(const params& p, int s) {
+    return static_cast<float>(p.d) * (0.5f + static_cast<float>(p.nibble(s))) * 0.5f;
+  }
+};
+
+/// ggml's IQ3_S: 3.4375 bits a weight on 512 points.
+struct iq3_s {
+  static constexpr int bits = 13, step = 4, group = 256, ggml_type = 21;
+  static constexpr std::size_t block_bytes = 110;
+  static constexpr const char* name = "IQ3_S";
+  using params = iq_params<8>;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_lattice_group<iq3_s>(w, importance);
+  }
+  /// The nearest of all codes; importance does not count.
+  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+    return ggml_block::nearest_iq3_s(w.data(), step_of_run(p, i >> 5));
+  }
+  NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
+    const unsigned u = static_cast<unsigned>(c);
+    ggml_block::point_values<iq3_s_grid>(u & 511u, u >> 9 & 15u, step_of_run(p, i >> 5), out.data());
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                 std::span<std::uint16_t> codes) {
+    ggml_block::encode_lattice_group<iq3_s>(w, importance, p, codes);
+  }
+  /// One whole group without bounds; q may be null.
+  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+    ggml_block::encode_iq3_s(x, q, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) {
+    params p{load_f16(from), {}};
+    __builtin_memcpy(p.packed, from + 106, sizeof p.packed);
+    return p;
+  }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
+    ggml_block::load_iq3_s_codes(from + 2, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+    store_f16(to, p.d);
+    ggml_block::store_iq3_s_codes(to + 2, codes);
+    __builtin_memcpy(to + 106, p.packed, sizeof p.packed);
+  }
+  NBIT_INLINE static float step_of_run(const params& p, int s) {
+    return static_cast<float>(p.d) * (1.0f + 2.0f * static_cast<float>(p.nibble(s)));
+  }
+};
+
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_iq3.hpp
+// BEGIN nbit/format/ggml_iq4.hpp
+// nbit/format/ggml_iq4.hpp — IQ4_NL, IQ4_XS and MXFP4: 4-bit codes that name one of 16 uneven levels.
+//
+//   IQ4_NL  f16 d | 16 bytes of nibbles                                              w = d * level(q)           18
+//   bytes IQ4_XS  f16 d | u16: upper 2 bits of 8 scales | 4 bytes: their low nibbles       w = (d * (s - 32)) *
+//   level(q)
+//           | 128 bytes of nibbles                                                                             136
+//           bytes
+//   MXFP4   u8 e | 16 bytes of nibbles                                               w = level(q) * 2^(e - 128) 17
+//   bytes
+// Nibbles: 16 bytes for each 32 codes, byte j holds codes j (low) and j + 16 (high). MXFP4's levels are E2M1 doubled,
+// so its scale is halved. Ref: ggml (MIT); OCP Microscaling Formats 1.0; docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_IQ4_HPP
+#define NBIT_FORMAT_GGML_IQ4_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+// BEGIN nbit/format/ggml_legacy.hpp
+// nbit/format/ggml_legacy.hpp — Q4_0, Q4_1, Q5_0, Q5_1: 32 weights, one or two f16 numbers, 4 or 5 bits a code.
+//
+//   Q4_0  d | 16 bytes of nibbles               w = d * (q - 8)          18 bytes
+//   Q4_1  d | m | 16 bytes                      w = d * q + m            20 bytes
+//   Q5_0  d | 32 high bits | 16 bytes           w = d * (q - 16)         22 bytes
+//   Q5_1  d | m | 32 high bits | 16 bytes       w = d * q + m            24 bytes
+// Byte j of the nibbles holds the low 4 bits of code j (low nibble) and of code j + 16; high bit j belongs to code j.
+// The reference picks codes with the scale before it is rounded to f16. Ref: ggml (MIT); docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_LEGACY_HPP
+#define NBIT_FORMAT_GGML_LEGACY_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
@@ -2168,22 +4182,25 @@ NBIT_NOINLINE void encode_ranged(const float* x, const float* importance, float 
   }
 }
 
-inline void load_split_nibbles(const std::byte* from, std::uint8_t* codes) {
-  for (int j = 0; j < 16; ++j) {
-    const unsigned b = std::to_integer<unsigned>(from[j]);
-    codes[j] = static_cast<std::uint8_t>(b & 15u);
-    codes[j + 16] = static_cast<std::uint8_t>(b >> 4);
-  }
+NBIT_INLINE void load_split_nibbles(const std::byte* from, std::uint8_t* codes) {
+  auto low = byte_run<16>::load(from), high = low;
+  for (int j = 0; j < 16; ++j) low.v[j] = static_cast<std::uint8_t>(low.v[j] & 15u);
+  for (int j = 0; j < 16; ++j) high.v[j] = static_cast<std::uint8_t>(high.v[j] >> 4);
+  low.store(codes), high.store(codes + 16);
 }
 
 inline void store_split_nibbles(std::byte* to, const std::uint8_t* codes) {
   for (int j = 0; j < 16; ++j) to[j] = static_cast<std::byte>((codes[j] & 15u) | (codes[j + 16] & 15u) << 4);
 }
 
-inline void load_fifth_bits(const std::byte* from, std::uint8_t* codes) {
-  const std::uint32_t high = load_u32(from);
+NBIT_INLINE void load_fifth_bits(const std::byte* from, std::uint8_t* codes) {
   load_split_nibbles(from + 4, codes);
-  for (int j = 0; j < 32; ++j) codes[j] = static_cast<std::uint8_t>(codes[j] | (high >> j & 1u) << 4);
+  auto c = byte_run<32>::load(codes);
+  byte_run<32> mask;
+  for (int j = 0; j < 32; ++j) mask.v[j] = std::to_integer<std::uint8_t>(from[j / 8]);  // each mask byte eight times
+  constexpr std::uint8_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+  for (int j = 0; j < 32; ++j) c.v[j] = static_cast<std::uint8_t>(c.v[j] | ((mask.v[j] & bit[j % 8]) != 0 ? 16 : 0));
+  c.store(codes);
 }
 
 inline void store_fifth_bits(std::byte* to, const std::uint8_t* codes) {
@@ -2656,6 +4673,305 @@ struct mxfp4 {
 
 #endif
 // END nbit/format/ggml_iq4.hpp
+// BEGIN nbit/format/ggml_low_bit.hpp
+// nbit/format/ggml_low_bit.hpp — Q1_0 and Q2_0: one or two bits a weight and one f16 scale for each group.
+//
+//   Q1_0  f16 d | 16 bytes: 128 bits, lowest first                w = bit ? d : -d         18 bytes
+//   Q2_0  f16 d | 16 bytes: 64 codes of 2 bits, lowest first      w = d * (q - 1)          18 bytes
+// Q1_0's scale is the mean magnitude, Q2_0's the largest one; Q2_0's reference never writes code 3 (2 d).
+// Ref: ggml (MIT); docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_LOW_BIT_HPP
+#define NBIT_FORMAT_GGML_LOW_BIT_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+NBIT_NOINLINE inline void encode_q1_0(const float* x, f16& d, std::uint8_t* codes) {
+  float sum = 0.0f;
+  for (int i = 0; i < 128; ++i) sum += nbit::abs(x[i]);
+  d = f16::from(sum / 128.0f);
+  for (int i = 0; i < 128; ++i) codes[i] = x[i] >= 0.0f ? 1 : 0;
+}
+
+NBIT_NOINLINE inline void encode_q2_0(const float* x, f16& d, std::uint8_t* codes) {
+  const float size = nbit::abs(largest_signed<64>(x)), inverse = size > 0.0f ? 1.0f / size : 0.0f;
+  d = f16::from(size);
+  for (int i = 0; i < 64; ++i) {
+    // Infinite or NaN, where the inverse overflowed, is the lowest code: the reference's conversion gives INT_MIN.
+    const float v = x[i] * inverse, a = nbit::abs(v);
+    codes[i] = static_cast<std::uint8_t>(a < 0.5f ? 1 : (v > 0.0f && a < 1.5f ? 2 : 0));
+  }
+}
+
+/// Codes of Bits bits, 8 / Bits to a byte, lowest bits first.
+template <int N, int Bits>
+void load_small_codes(const std::byte* from, std::uint8_t* codes) {
+  constexpr int per_byte = 8 / Bits;
+  if constexpr (Bits == 2) {  // the four codes of a byte meet the low bits of four bytes
+    for (int j = 0; j < N / 4; ++j) {
+      const std::uint32_t b = std::to_integer<std::uint32_t>(from[j]);
+      store_u32(reinterpret_cast<std::byte*>(codes + 4 * j), (b | b << 6 | b << 12 | b << 18) & 0x03030303u);
+    }
+  } else {
+    for (int i = 0; i < N; ++i)
+      codes[i] = static_cast<std::uint8_t>(std::to_integer<unsigned>(from[i / per_byte]) >> (Bits * (i % per_byte)) &
+                                           ((1u << Bits) - 1u));
+  }
+}
+template <int N, int Bits>
+void store_small_codes(std::byte* to, const std::uint8_t* codes) {
+  constexpr int per_byte = 8 / Bits;
+  for (int j = 0; j < N / per_byte; ++j) {
+    unsigned b = 0;
+    for (int k = 0; k < per_byte; ++k) b |= (codes[j * per_byte + k] & ((1u << Bits) - 1u)) << (Bits * k);
+    to[j] = static_cast<std::byte>(b);
+  }
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's Q1_0: 1.125 bits a weight, signs and one magnitude.
+struct q1_0 {
+  static constexpr int bits = 1, group = 128, run = 128, ggml_type = 41;
+  static constexpr std::size_t block_bytes = 18;
+  static constexpr bool symmetric = true, exact_levels = true;
+  static constexpr const char* name = "Q1_0";
+  struct params {
+    f16 d;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q1_0>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return (static_cast<float>(p.d) >= 0.0f) == (v >= 0.0f) ? 1 : 0;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(p.d) * static_cast<float>(level(c));
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q1_0>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; the reference ignores importance.
+  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_q1_0(x, p.d, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_small_codes<128, 1>(from + 2, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    store_f16(to, p.d);
+    ggml_block::store_small_codes<128, 1>(to + 2, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return 2 * c - 1; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+/// ggml's Q2_0: 2.25 bits a weight, codes mean -d, 0, d, 2 d.
+struct q2_0 {
+  static constexpr int bits = 2, group = 64, run = 64, ggml_type = 42;
+  static constexpr std::size_t block_bytes = 18;
+  static constexpr bool symmetric = true, exact_levels = true;
+  static constexpr const char* name = "Q2_0";
+  struct params {
+    f16 d;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<q2_0>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 2) + 1;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(p.d) * static_cast<float>(level(c));
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<q2_0>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; the reference ignores importance.
+  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_q2_0(x, p.d, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_small_codes<64, 2>(from + 2, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    store_f16(to, p.d);
+    ggml_block::store_small_codes<64, 2>(to + 2, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c - 1; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_low_bit.hpp
+// BEGIN nbit/format/ggml_nvfp4.hpp
+// nbit/format/ggml_nvfp4.hpp — NVFP4: 64 weights on the E2M1 levels, an unsigned 8-bit float scale for each 16.
+//
+//   4 bytes: scale of each run of 16 | 32 bytes of nibbles                    w = level(q) * scale / 2     36 bytes
+// Nibbles: 8 bytes for each run, byte j holds codes j (low) and j + 8 (high). Scales are UE4M3: e4m3 without a sign,
+// where 0 and 0x7f mean 0; the levels are E2M1 doubled, so the scale is halved. No scale for the whole tensor is
+// stored. Ref: ggml (MIT); docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_NVFP4_HPP
+#define NBIT_FORMAT_GGML_NVFP4_HPP
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+
+/// What NVFP4 stores for 64 weights besides the codes.
+struct nvfp4_params {
+  std::uint8_t scale[4];  // UE4M3
+
+  /// What one doubled level is worth in run s.  Needs: 0 <= s < 4.
+  NBIT_INLINE constexpr float step(int s) const {
+    const std::uint32_t code = scale[s] & 0x7fu;  // a sign bit is ignored, but for the code of NaN
+    return scale[s] == 0x7f ? 0.0f : 0.5f * detail::small_float_value<4, 3>(code);
+  }
+};
+
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+/// UE4M3 as the reference rounds it: halves up, subnormals held at 7, and all from 248 on becomes 448.
+NBIT_INLINE std::uint8_t ue4m3_code(float v) {
+  NBIT_EXACT
+  if (!(v > 0.0f)) return 0;
+  if (v < 0.015625f) {  // below the least normal number, 2^-6
+    const int fraction = static_cast<int>(v * 512.0f + 0.5f);
+    return static_cast<std::uint8_t>(fraction < 7 ? fraction : 7);
+  }
+  if (v >= 256.0f) return 0x7e;
+  const std::uint32_t rounded = (std::bit_cast<std::uint32_t>(v) + 0x80000u) >> 20;
+  const std::uint32_t code = rounded - ((127u - 7u) << 3);
+  return static_cast<std::uint8_t>(code < 0x78u ? code : 0x7eu);
+}
+
+NBIT_NOINLINE inline void encode_nvfp4(const float* x, nvfp4_params& p, std::uint8_t* codes) {
+  for (int s = 0; s < 4; ++s) {
+    p.scale[s] = ue4m3_code(nbit::abs(largest_signed<16>(x + 16 * s)) / 6.0f);
+    const float step = p.step(s);
+    for (int i = 16 * s; i < 16 * s + 16; ++i) codes[i] = static_cast<std::uint8_t>(nearest_mxfp4(x[i], step));
+  }
+}
+
+inline void load_nvfp4_codes(const std::byte* from, std::uint8_t* codes) {
+  for (int s = 0; s < 4; ++s)
+    for (int j = 0; j < 8; ++j) {
+      const unsigned b = std::to_integer<unsigned>(from[8 * s + j]);
+      codes[16 * s + j] = static_cast<std::uint8_t>(b & 15u);
+      codes[16 * s + 8 + j] = static_cast<std::uint8_t>(b >> 4);
+    }
+}
+inline void store_nvfp4_codes(std::byte* to, const std::uint8_t* codes) {
+  for (int s = 0; s < 4; ++s)
+    for (int j = 0; j < 8; ++j)
+      to[8 * s + j] = static_cast<std::byte>((codes[16 * s + j] & 15u) | (codes[16 * s + 8 + j] & 15u) << 4);
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's NVFP4: 4.5 bits a weight, 4-bit floats with an 8-bit float scale for each 16.
+struct nvfp4 {
+  static constexpr int bits = 4, group = 64, run = 16, ggml_type = 40;
+  static constexpr std::size_t block_bytes = 36;
+  static constexpr bool symmetric = true, exact_levels = true;
+  static constexpr const char* name = "NVFP4";
+  using params = nvfp4_params;
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<nvfp4>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int i) { return ggml_block::nearest_mxfp4(v, p.step(i >> 4)); }
+  NBIT_INLINE static float value(int c, const params& p, int i) {
+    return p.step(i >> 4) * static_cast<float>(level(c));
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<nvfp4>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; the reference ignores importance.
+  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_nvfp4(x, p, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) {
+    params p;
+    __builtin_memcpy(p.scale, from, sizeof p.scale);
+    return p;
+  }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_nvfp4_codes(from + 4, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    __builtin_memcpy(to, p.scale, sizeof p.scale);
+    ggml_block::store_nvfp4_codes(to + 4, codes);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return mxfp4_levels[c & 15]; }
+  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_nvfp4.hpp
 // BEGIN nbit/format/ggml_q2_k.hpp
 // nbit/format/ggml_q2_k.hpp — Q2_K: 256 weights in 16 runs of 16, each with a 4-bit scale and a 4-bit minimum.
 //
@@ -2746,12 +5062,14 @@ NBIT_NOINLINE inline void encode_q2_k(const float* x, const float* importance, q
 }
 
 /// The 64 bytes of low 2 bits that Q2_K and Q3_K share.
-inline void load_crumbs(const std::byte* from, std::uint8_t* codes) {
+NBIT_INLINE void load_crumbs(const std::byte* from, std::uint8_t* codes) {
   for (int half = 0; half < 2; ++half) {
+    auto bytes = byte_run<32>::load(from + 32 * half);
     for (int k = 0; k < 4; ++k) {
-      for (int l = 0; l < 32; ++l)
-        codes[128 * half + 32 * k + l] =
-            static_cast<std::uint8_t>(std::to_integer<unsigned>(from[32 * half + l]) >> (2 * k) & 3u);
+      byte_run<32> c;
+      for (int l = 0; l < 32; ++l) c.v[l] = static_cast<std::uint8_t>(bytes.v[l] & 3u);
+      for (int l = 0; l < 32; ++l) bytes.v[l] = static_cast<std::uint8_t>(bytes.v[l] >> 2);
+      c.store(codes + 128 * half + 32 * k);
     }
   }
 }
@@ -2972,13 +5290,12 @@ inline void store_scales_and_minima(std::byte* to, const k_scales_and_minima& p)
 }
 
 /// 256 codes' low nibbles: byte j of 32 holds codes j and j + 32 of each 64.
-inline void load_nibbles_by_64(const std::byte* from, std::uint8_t* codes) {
+NBIT_INLINE void load_nibbles_by_64(const std::byte* from, std::uint8_t* codes) {
   for (int k = 0; k < 4; ++k) {
-    for (int j = 0; j < 32; ++j) {
-      const unsigned b = std::to_integer<unsigned>(from[32 * k + j]);
-      codes[64 * k + j] = static_cast<std::uint8_t>(b & 15u);
-      codes[64 * k + 32 + j] = static_cast<std::uint8_t>(b >> 4);
-    }
+    auto low = byte_run<32>::load(from + 32 * k), high = low;
+    for (int j = 0; j < 32; ++j) low.v[j] = static_cast<std::uint8_t>(low.v[j] & 15u);
+    for (int j = 0; j < 32; ++j) high.v[j] = static_cast<std::uint8_t>(high.v[j] >> 4);
+    low.store(codes + 64 * k), high.store(codes + 64 * k + 32);
   }
 }
 inline void store_nibbles_by_64(std::byte* to, const std::uint8_t* codes) {
@@ -2989,11 +5306,13 @@ inline void store_nibbles_by_64(std::byte* to, const std::uint8_t* codes) {
 }
 /// Bit k of byte j is bit `Bit` of code 32 k + j.
 template <int Bit>
-void load_bit_plane(const std::byte* from, std::uint8_t* codes) {
+NBIT_INLINE void load_bit_plane(const std::byte* from, std::uint8_t* codes) {
+  auto plane = byte_run<32>::load(from);
   for (int k = 0; k < 8; ++k) {
-    for (int j = 0; j < 32; ++j)
-      codes[32 * k + j] =
-          static_cast<std::uint8_t>(codes[32 * k + j] | (std::to_integer<unsigned>(from[j]) >> k & 1u) << Bit);
+    auto c = byte_run<32>::load(codes + 32 * k);
+    for (int j = 0; j < 32; ++j) c.v[j] = static_cast<std::uint8_t>(c.v[j] | (plane.v[j] & 1u) << Bit);
+    for (int j = 0; j < 32; ++j) plane.v[j] = static_cast<std::uint8_t>(plane.v[j] >> 1);
+    c.store(codes + 32 * k);
   }
 }
 template <int Bit>
@@ -3300,17 +5619,18 @@ inline q6_k_params load_q6_k_params(const std::byte* from) {
   return p;
 }
 
-inline void load_q6_k_codes(const std::byte* from, std::uint8_t* codes) {
+NBIT_INLINE void load_q6_k_codes(const std::byte* from, std::uint8_t* codes) {
   for (int half = 0; half < 2; ++half) {
-    const std::byte *low = from + 64 * half, *high = from + 128 + 32 * half;
-    std::uint8_t* c = codes + 128 * half;
-    for (int l = 0; l < 32; ++l) {
-      const unsigned a = std::to_integer<unsigned>(low[l]), b = std::to_integer<unsigned>(low[l + 32]);
-      const unsigned h = std::to_integer<unsigned>(high[l]);
-      c[l] = static_cast<std::uint8_t>((a & 15u) | (h & 3u) << 4);
-      c[l + 32] = static_cast<std::uint8_t>((b & 15u) | (h >> 2 & 3u) << 4);
-      c[l + 64] = static_cast<std::uint8_t>(a >> 4 | (h >> 4 & 3u) << 4);
-      c[l + 96] = static_cast<std::uint8_t>(b >> 4 | h >> 6 << 4);
+    auto low = byte_run<64>::load(from + 64 * half);
+    auto high = byte_run<32>::load(from + 128 + 32 * half);
+    for (int k = 0; k < 4; ++k) {  // quarter k: nibble k / 2 of byte 32 (k % 2) + l, crumb k of high byte l
+      byte_run<32> c;
+      for (int l = 0; l < 32; ++l)
+        c.v[l] = static_cast<std::uint8_t>((low.v[32 * (k & 1) + l] & 15u) | (high.v[l] & 3u) << 4);
+      for (int l = 0; l < 32; ++l) high.v[l] = static_cast<std::uint8_t>(high.v[l] >> 2);
+      if (k == 1)
+        for (int l = 0; l < 64; ++l) low.v[l] = static_cast<std::uint8_t>(low.v[l] >> 4);
+      c.store(codes + 128 * half + 32 * k);
     }
   }
 }
@@ -3602,6 +5922,181 @@ struct q8_k {
 
 #endif
 // END nbit/format/ggml_q8.hpp
+// BEGIN nbit/format/ggml_ternary.hpp
+// nbit/format/ggml_ternary.hpp — TQ1_0 and TQ2_0: 256 weights in {-d, 0, d}.
+//
+//   TQ1_0  48 bytes of 5 codes | 4 bytes of 4 codes | f16 d         w = d * (q - 1), q in 0 .. 2     54 bytes
+//   TQ2_0  64 bytes of 4 codes | f16 d                              w = d * (q - 1), q in 0 .. 3     66 bytes
+// TQ1_0: bytes 0-31 hold codes m, m + 32, ..., m + 128, bytes 32-47 codes 160 + m, 176 + m, ..., the last 4 bytes codes
+// 240 + m, 244 + m, ...; the first code of a byte is the most significant trit of a number v < 243, stored as
+// ceil(v * 256 / 243), so that trit k is (byte * 3^k mod 256) * 3 / 256. Bytes that no v gives decode too, but are not
+// kept by load and store. TQ2_0: order as in Q2_K; code 3 (2 d) is never written by the reference.
+// Ref: ggml (MIT); docs/formats.md.
+#ifndef NBIT_FORMAT_GGML_TERNARY_HPP
+#define NBIT_FORMAT_GGML_TERNARY_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace ggml_block {
+
+/// -1, 0 or 1, halves away from zero; what a scale that overflowed makes infinite or NaN is 0, as in the reference.
+NBIT_INLINE int nearest_trit(float v) {
+  if (!(nbit::abs(v) >= 0.5f && nbit::abs(v) < 1.5f)) return 0;
+  return v > 0.0f ? 1 : -1;
+}
+
+/// The largest magnitude becomes d; codes 0, 1, 2.
+template <int N>
+NBIT_NOINLINE void encode_trits(const float* x, f16& d, std::uint8_t* codes) {
+  const float size = nbit::abs(largest_signed<N>(x)), inverse = size > 0.0f ? 1.0f / size : 0.0f;
+  d = f16::from(size);
+  for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(nearest_trit(x[i] * inverse) + 1);
+}
+
+/// Count bytes, byte j holds the Trits codes j, j + Count, ...; eight bytes at a time.
+template <int Count, int Trits>
+void load_trits(const std::byte* from, std::uint8_t* codes) {
+  using bytes = std::uint8_t __attribute__((vector_size(8)));
+  using words = std::uint16_t __attribute__((vector_size(16)));
+  constexpr std::size_t lanes = Count < 8 ? Count : 8;
+  for (int j = 0; j < Count; j += 8) {
+    bytes b = {};
+    __builtin_memcpy(&b, from + j, lanes);
+    words left = __builtin_convertvector(b, words);
+    for (int k = 0; k < Trits; ++k) {
+      left *= 3;
+      const bytes code = __builtin_convertvector(left >> 8, bytes);
+      __builtin_memcpy(codes + j + Count * k, &code, lanes);
+      left &= 255;
+    }
+  }
+}
+template <int Count, int Trits>
+void store_trits(std::byte* to, const std::uint8_t* codes) {
+  for (int j = 0; j < Count; ++j) {
+    unsigned v = 0;
+    for (int k = 0; k < 5; ++k) {
+      const unsigned trit = k < Trits ? codes[j + Count * k] : 0u;
+      v = 3u * v + (trit < 2u ? trit : 2u);
+    }
+    to[j] = static_cast<std::byte>((v * 256u + 242u) / 243u);
+  }
+}
+
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
+
+/// ggml's TQ1_0: 1.6875 bits a weight, five ternary codes to a byte. Code 3 means what code 2 means.
+struct tq1_0 {
+  static constexpr int bits = 2, group = 256, run = 256, ggml_type = 34;
+  static constexpr std::size_t block_bytes = 54;
+  static constexpr bool symmetric = true, exact_levels = true;
+  static constexpr const char* name = "TQ1_0";
+  struct params {
+    f16 d;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<tq1_0>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 1) + 1;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(p.d) * static_cast<float>(level(c));
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<tq1_0>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; the reference ignores importance.
+  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_trits<256>(x, p.d, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from + 52)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_trits<32, 5>(from, codes);
+    ggml_block::load_trits<16, 5>(from + 32, codes + 160);
+    ggml_block::load_trits<4, 4>(from + 48, codes + 240);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    ggml_block::store_trits<32, 5>(to, codes);
+    ggml_block::store_trits<16, 5>(to + 32, codes + 160);
+    ggml_block::store_trits<4, 4>(to + 48, codes + 240);
+    store_f16(to + 52, p.d);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c < 2 ? c - 1 : 1; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+/// ggml's TQ2_0: 2.0625 bits a weight, four codes to a byte.
+struct tq2_0 {
+  static constexpr int bits = 2, group = 256, run = 256, ggml_type = 35;
+  static constexpr std::size_t block_bytes = 66;
+  static constexpr bool symmetric = true, exact_levels = true;
+  static constexpr const char* name = "TQ2_0";
+  struct params {
+    f16 d;
+  };
+
+  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+    return ggml_block::fit_group<tq2_0>(w, importance);
+  }
+  NBIT_INLINE static int code(float v, const params& p, int) {
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 2) + 1;
+  }
+  NBIT_INLINE static float value(int c, const params& p, int) {
+    return static_cast<float>(p.d) * static_cast<float>(level(c));
+  }
+  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
+                                 params& p, std::span<std::uint8_t> codes) {
+    ggml_block::encode_group<tq2_0>(w, importance, row_mean_square, p, codes);
+  }
+  /// One whole group without bounds; the reference ignores importance.
+  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+    ggml_block::encode_trits<256>(x, p.d, c);
+  }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from + 64)}; }
+  NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
+    ggml_block::load_crumbs(from, codes);
+  }
+  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+    ggml_block::store_crumbs(to, codes);
+    store_f16(to + 64, p.d);
+  }
+  NBIT_INLINE static constexpr int level(int c) { return c - 1; }
+  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
+  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/format/ggml_ternary.hpp
 // BEGIN nbit/format/presets.hpp
 // nbit/format/presets.hpp — uniform formats that most models use, by the names people use for them.
 #ifndef NBIT_FORMAT_PRESETS_HPP
@@ -3627,14 +6122,15 @@ struct w8c : uniform<scheme{.bits = 8, .group = per_row}> {};
 #endif
 // END nbit/format/presets.hpp
 
-// BEGIN nbit/layout/awq_interleave.hpp
-// nbit/layout/awq_interleave.hpp — AWQ "gemm" checkpoints: eight outputs of one input in a word, even ones first.
+// BEGIN nbit/layout/awq_gemv_rows.hpp
+// nbit/layout/awq_gemv_rows.hpp — AWQ "gemv_fast" checkpoints: four outputs take turns, 64 inputs at a time.
 //
-// qweight is int32 [K, N / 8]; nibble i of a word holds output 8n + {0, 2, 4, 6, 1, 3, 5, 7}[i].
+// qweight is int16 [N / 4, K]. A stretch of 64 words holds 64 inputs of four outputs, 16 words for each output; of
+// those words 0..7 hold inputs 0..31 and words 8..15 inputs 32..63:
 //
-//   | n+7 | n+5 | n+3 | n+1 | n+6 | n+4 | n+2 | n+0 |   high nibble ... low nibble
-#ifndef NBIT_LAYOUT_AWQ_INTERLEAVE_HPP
-#define NBIT_LAYOUT_AWQ_INTERLEAVE_HPP
+//   word j:   | j+24 | j+16 | j+8 | j |   high nibble ... low nibble         j = 0..7, inputs of the half
+#ifndef NBIT_LAYOUT_AWQ_GEMV_ROWS_HPP
+#define NBIT_LAYOUT_AWQ_GEMV_ROWS_HPP
 
 #include <cstddef>
 #include <cstdint>
@@ -3652,8 +6148,8 @@ struct w8c : uniform<scheme{.bits = 8, .group = per_row}> {};
 //     };
 //   };
 //
-// A map may add unpack_tile(words, padded, r, c, out): the tile_cols codes of row r from column c, a multiple of tile_cols.
-// It must agree with at(); tests/layout compares them.
+// A map may add unpack_tile(words, padded, r, c, out): the tile_cols codes of row r from column c, a multiple of
+// tile_cols. It must agree with at(); tests/layout compares them.
 //
 // `padded` is the matrix rounded up to whole tiles. pack, unpack and repack derive from at(); static_assert(
 // is_bijection<my_layout, 4>()) proves it on a 2 x 2 arrangement of tiles.
@@ -3727,6 +6223,40 @@ consteval bool is_bijection() {
 
 namespace nbit {
 
+/// The word order of qweight in AWQ GEMVFast checkpoints (4 bits), which llm-awq's second version uses too.
+struct awq_gemv_rows {
+  template <int Bits>
+  struct map {
+    static_assert(Bits == 4, "the order of AWQ GEMVFast is defined for 4 bits");
+    using word = std::uint16_t;
+    static constexpr std::size_t tile_rows = 4, tile_cols = 64;
+    NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
+      return {r / 4 * padded.cols + c / 64 * 64 + r % 4 * 16 + c % 64 / 32 * 8 + c % 8,
+              static_cast<int>(c % 32 / 8 * 4) + bit};
+    }
+  };
+};
+
+static_assert(is_bijection<awq_gemv_rows, 4>());
+
+}  // namespace nbit
+
+#endif
+// END nbit/layout/awq_gemv_rows.hpp
+// BEGIN nbit/layout/awq_interleave.hpp
+// nbit/layout/awq_interleave.hpp — AWQ "gemm" checkpoints: eight outputs of one input in a word, even ones first.
+//
+// qweight is int32 [K, N / 8]; nibble i of a word holds output 8n + {0, 2, 4, 6, 1, 3, 5, 7}[i].
+//
+//   | n+7 | n+5 | n+3 | n+1 | n+6 | n+4 | n+2 | n+0 |   high nibble ... low nibble
+#ifndef NBIT_LAYOUT_AWQ_INTERLEAVE_HPP
+#define NBIT_LAYOUT_AWQ_INTERLEAVE_HPP
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nbit {
+
 /// The word order of qweight in AWQ GEMM checkpoints (4 bits; 8-bit codes go four to a word, 0 2 1 3).
 struct awq_interleave {
   template <int Bits>
@@ -3748,14 +6278,14 @@ static_assert(is_bijection<awq_interleave, 4>() && is_bijection<awq_interleave, 
 
 #endif
 // END nbit/layout/awq_interleave.hpp
-// BEGIN nbit/layout/gptq_words.hpp
-// nbit/layout/gptq_words.hpp — GPTQ checkpoints: 32 consecutive inputs of one output in b words, outputs side by side.
+// BEGIN nbit/layout/dense_words.hpp
+// nbit/layout/dense_words.hpp — codes as one stream of bits in 32-bit words, along the columns or along the rows.
 //
-// qweight is int32 [K * b / 32, N]: word row k*b/32, column n. Matrix here is weights [rows = N, cols = K], so the words of
-// one row lie N words apart. 32 codes form one stream of 32*b bits, low bits first; 3-, 5-, 6- and 7-bit codes straddle.
-// Ref: docs/formats.md, GPTQ checkpoints.
-#ifndef NBIT_LAYOUT_GPTQ_WORDS_HPP
-#define NBIT_LAYOUT_GPTQ_WORDS_HPP
+// compressed-tensors packs weights along the inputs, each output starting on a word, and zero points along the outputs.
+// Codes whose width does not divide 32 cross from one word into the next. Both maps also take a shape that is not whole
+// tiles: a row then ends in the middle of its last word, as in the files.
+#ifndef NBIT_LAYOUT_DENSE_WORDS_HPP
+#define NBIT_LAYOUT_DENSE_WORDS_HPP
 
 #include <cstddef>
 #include <cstdint>
@@ -3810,6 +6340,151 @@ static_assert(spread_word<3>(0xfac688) == 0x0706050403020100u && spread_word<4>(
 // END nbit/layout/spread.hpp
 
 namespace nbit {
+namespace detail {
+
+/// The fewest codes of this width that fill whole words.
+template <int Bits>
+inline constexpr std::size_t codes_of_whole_words = Bits % 8 == 0   ? 4
+                                                    : Bits % 4 == 0 ? 8
+                                                    : Bits % 2 == 0 ? 16
+                                                                    : 32;
+
+}  // namespace detail
+
+/// Rows of words, low bits first: weight_packed of compressed-tensors, int32 [N, ceil(K b / 32)].
+struct dense_words {
+  template <int Bits>
+  struct map {
+    using word = std::uint32_t;
+    static constexpr std::size_t tile_rows = 1, tile_cols = detail::codes_of_whole_words<Bits>;
+    NBIT_INLINE static constexpr std::size_t row_words(std::size_t cols) {
+      return (cols * std::size_t(Bits) + 31) / 32;
+    }
+    NBIT_INLINE static constexpr bit_place at(shape s, std::size_t r, std::size_t c, int bit) {
+      const std::size_t p = c * std::size_t(Bits) + static_cast<std::size_t>(bit);
+      return {r * row_words(s.cols) + p / 32, static_cast<int>(p % 32)};
+    }
+    NBIT_INLINE static void unpack_tile(const word* words, shape s, std::size_t r, std::size_t c, std::uint8_t* out) {
+      const word* const from = words + r * row_words(s.cols) + c * std::size_t(Bits) / 32;
+      std::uint8_t bytes[tile_cols * std::size_t(Bits) / 8 + 8] = {};
+      for (std::size_t i = 0; i < tile_cols * std::size_t(Bits) / 32; ++i)
+        for (std::size_t b = 0; b < 4; ++b) bytes[4 * i + b] = static_cast<std::uint8_t>(from[i] >> (8 * b));
+      if constexpr (tile_cols % 8 == 0)
+        for (std::size_t i = 0; i < tile_cols / 8; ++i)
+          detail::spread_codes<Bits>(bytes + i * std::size_t(Bits), out + 8 * i);
+      else  // four codes of a byte each
+        for (std::size_t i = 0; i < tile_cols; ++i) out[i] = bytes[i];
+    }
+  };
+};
+
+/// Columns of words, low bits first: weight_zero_point of compressed-tensors, int32 [ceil(N b / 32), G].
+struct dense_columns {
+  template <int Bits>
+  struct map {
+    using word = std::uint32_t;
+    static constexpr std::size_t tile_rows = detail::codes_of_whole_words<Bits>, tile_cols = 1;
+    NBIT_INLINE static constexpr bit_place at(shape s, std::size_t r, std::size_t c, int bit) {
+      const std::size_t p = r * std::size_t(Bits) + static_cast<std::size_t>(bit);
+      return {p / 32 * s.cols + c, static_cast<int>(p % 32)};
+    }
+  };
+};
+
+static_assert(is_bijection<dense_words, 1>() && is_bijection<dense_words, 2>() && is_bijection<dense_words, 3>() &&
+              is_bijection<dense_words, 4>() && is_bijection<dense_words, 5>() && is_bijection<dense_words, 6>() &&
+              is_bijection<dense_words, 7>() && is_bijection<dense_words, 8>());
+static_assert(is_bijection<dense_columns, 1>() && is_bijection<dense_columns, 2>() &&
+              is_bijection<dense_columns, 3>() && is_bijection<dense_columns, 4>() &&
+              is_bijection<dense_columns, 5>() && is_bijection<dense_columns, 6>() &&
+              is_bijection<dense_columns, 7>() && is_bijection<dense_columns, 8>());
+
+}  // namespace nbit
+
+#endif
+// END nbit/layout/dense_words.hpp
+// BEGIN nbit/layout/gptq_planes.hpp
+// nbit/layout/gptq_planes.hpp — planar GPTQ checkpoints ("gptq_p"): 32 codes in b words, cut into planes of 4, 2 and 1
+// bit.
+//
+// The widths of the planes are the binary digits of b, and the lowest bits of a code lie in the first plane, which is
+// the widest: 3 = 2 + 1, 5 = 4 + 1, 6 = 4 + 2, 7 = 4 + 2 + 1. A plane of p bits is p words, 32 / p codes in each, low
+// bits first. Words of one output lie N apart, as in gptq_words; 2, 4 and 8 bits are one plane and equal it.
+//
+//   b = 3:   words 0, 1: bits 0..1 of codes 0..15, 16..31   word 2: bit 2 of codes 0..31
+#ifndef NBIT_LAYOUT_GPTQ_PLANES_HPP
+#define NBIT_LAYOUT_GPTQ_PLANES_HPP
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nbit {
+namespace detail {
+
+/// The bit of a tile of 32 codes, counted through its words, that holds bit `bit` of code i.
+template <int Bits>
+NBIT_INLINE constexpr std::size_t plane_bit(std::size_t i, int bit) {
+  int first = 0;  // the plane's first word, which is also its lowest bit of a code
+  int plane = Bits >= 8 ? 8 : Bits >= 4 ? 4 : Bits >= 2 ? 2 : 1;
+  while (bit >= first + plane) {
+    first += plane;
+    while (plane > Bits - first) plane /= 2;
+  }
+  return static_cast<std::size_t>(first) * 32 + i * static_cast<std::size_t>(plane) +
+         static_cast<std::size_t>(bit - first);
+}
+
+}  // namespace detail
+
+/// The word order of qweight in planar GPTQ checkpoints.
+struct gptq_planes {
+  template <int Bits>
+  struct map {
+    using word = std::uint32_t;
+    static constexpr std::size_t tile_rows = 1, tile_cols = 32;
+    NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
+      const std::size_t p = detail::plane_bit<Bits>(c % 32, bit);
+      return {(c / 32 * std::size_t(Bits) + p / 32) * padded.rows + r, static_cast<int>(p % 32)};
+    }
+  };
+};
+
+/// The same along the outputs, words of a group side by side: qzeros of planar GPTQ checkpoints, int32 [G, N b / 32].
+struct gptq_plane_rows {
+  template <int Bits>
+  struct map {
+    using word = std::uint32_t;
+    static constexpr std::size_t tile_rows = 32, tile_cols = 1;
+    NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
+      const std::size_t p = detail::plane_bit<Bits>(r % 32, bit);
+      return {(c * (padded.rows / 32) + r / 32) * std::size_t(Bits) + p / 32, static_cast<int>(p % 32)};
+    }
+  };
+};
+
+static_assert(is_bijection<gptq_planes, 2>() && is_bijection<gptq_planes, 3>() && is_bijection<gptq_planes, 4>() &&
+              is_bijection<gptq_planes, 5>() && is_bijection<gptq_planes, 6>() && is_bijection<gptq_planes, 7>() &&
+              is_bijection<gptq_planes, 8>());
+static_assert(is_bijection<gptq_plane_rows, 3>() && is_bijection<gptq_plane_rows, 7>() &&
+              is_bijection<gptq_plane_rows, 8>());
+
+}  // namespace nbit
+
+#endif
+// END nbit/layout/gptq_planes.hpp
+// BEGIN nbit/layout/gptq_words.hpp
+// nbit/layout/gptq_words.hpp — GPTQ checkpoints: 32 consecutive inputs of one output in b words, outputs side by side.
+//
+// qweight is int32 [K * b / 32, N]: word row k*b/32, column n. Matrix here is weights [rows = N, cols = K], so the
+// words of one row lie N words apart. 32 codes form one stream of 32*b bits, low bits first; 3-, 5-, 6- and 7-bit codes
+// straddle. Ref: docs/formats.md, GPTQ checkpoints.
+#ifndef NBIT_LAYOUT_GPTQ_WORDS_HPP
+#define NBIT_LAYOUT_GPTQ_WORDS_HPP
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nbit {
 
 /// The word order of qweight in GPTQ checkpoints (v1 and v2).
 struct gptq_words {
@@ -3821,7 +6496,8 @@ struct gptq_words {
       const std::size_t p = c % 32 * std::size_t(Bits) + std::size_t(bit);
       return {(c / 32 * std::size_t(Bits) + p / 32) * padded.rows + r, int(p % 32)};
     }
-    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out) {
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c,
+                                        std::uint8_t* out) {
       std::uint8_t bytes[4 * Bits];
       for (std::size_t i = 0; i < std::size_t(Bits); ++i) {
         const word w = words[(c / 32 * std::size_t(Bits) + i) * padded.rows + r];
@@ -3840,6 +6516,79 @@ static_assert(is_bijection<gptq_words, 2>() && is_bijection<gptq_words, 3>() && 
 
 #endif
 // END nbit/layout/gptq_words.hpp
+// BEGIN nbit/layout/high_nibbles.hpp
+// nbit/layout/high_nibbles.hpp — two codes in a byte, the first one in the high nibble: bitsandbytes' order.
+//
+// bitsandbytes packs a tensor as one row; rows of an odd number of codes end in half a byte.
+//
+//   byte j = | code 2j : high nibble | code 2j+1 : low nibble |
+#ifndef NBIT_LAYOUT_HIGH_NIBBLES_HPP
+#define NBIT_LAYOUT_HIGH_NIBBLES_HPP
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nbit {
+
+/// Four-bit codes in order, the even ones high.
+struct high_nibbles {
+  template <int Bits>
+  struct map {
+    static_assert(Bits == 4, "high_nibbles is defined for 4 bits");
+    using word = std::uint8_t;
+    static constexpr std::size_t tile_rows = 1, tile_cols = 2;
+    NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
+      return {r * (padded.cols / 2) + c / 2, (c % 2 == 0 ? 4 : 0) + bit};
+    }
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c,
+                                        std::uint8_t* out) {
+      const word both = words[r * (padded.cols / 2) + c / 2];
+      out[0] = static_cast<std::uint8_t>(both >> 4), out[1] = static_cast<std::uint8_t>(both & 15u);
+    }
+  };
+};
+
+static_assert(is_bijection<high_nibbles, 4>());
+
+}  // namespace nbit
+
+#endif
+// END nbit/layout/high_nibbles.hpp
+// BEGIN nbit/layout/hqq_slabs.hpp
+// nbit/layout/hqq_slabs.hpp — HQQ checkpoints: the rows cut into 8 / b slabs that share bytes, the first slab highest.
+//
+//   b = 4, R rows:   byte (i, c) = | code (i, c) : high nibble | code (i + R/2, c) : low nibble |      i = 0 .. R/2 - 1
+//
+// The matrix is HQQ's own: groups along rows (axis 1) or columns (axis 0), see io/hqq_checkpoint.hpp.
+#ifndef NBIT_LAYOUT_HQQ_SLABS_HPP
+#define NBIT_LAYOUT_HQQ_SLABS_HPP
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nbit {
+
+/// The byte order of W_q in HQQ checkpoints of 8, 4, 2 and 1 bits.
+struct hqq_slabs {
+  template <int Bits>
+  struct map {
+    static_assert(8 % Bits == 0, "hqq_slabs needs a width that divides a byte: 1, 2, 4 or 8 bits");
+    using word = std::uint8_t;
+    static constexpr std::size_t slabs = 8 / std::size_t(Bits), tile_rows = slabs, tile_cols = 1;
+    NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
+      const std::size_t height = padded.rows / slabs;
+      return {r % height * padded.cols + c, static_cast<int>(slabs - 1 - r / height) * Bits + bit};
+    }
+  };
+};
+
+static_assert(is_bijection<hqq_slabs, 1>() && is_bijection<hqq_slabs, 2>() && is_bijection<hqq_slabs, 4>() &&
+              is_bijection<hqq_slabs, 8>());
+
+}  // namespace nbit
+
+#endif
+// END nbit/layout/hqq_slabs.hpp
 // BEGIN nbit/layout/linear.hpp
 // nbit/layout/linear.hpp — codes of a row one after another, low bits first, in a stream of bytes.
 //
@@ -3864,7 +6613,8 @@ struct linear {
       const std::size_t p = c * std::size_t(Bits) + std::size_t(bit);
       return {r * (padded.cols / 8 * std::size_t(Bits)) + p / 8, int(p % 8)};
     }
-    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out) {
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c,
+                                        std::uint8_t* out) {
       detail::spread_codes<Bits>(words + (r * (padded.cols / 8) + c / 8) * std::size_t(Bits), out);
     }
   };
@@ -3928,7 +6678,8 @@ inline void pack_row(const Code* codes, typename Layout::template map<Bits>::wor
   for (std::size_t i = 0; i < n; ++i)
     for (int b = 0; b < Bits; ++b) {
       const bit_place p = map::at(padded, r, c + i, b);
-      words[p.word] = static_cast<word>(words[p.word] | static_cast<word>((std::uint32_t(codes[i]) >> b & 1u) << p.bit));
+      words[p.word] =
+          static_cast<word>(words[p.word] | static_cast<word>((std::uint32_t(codes[i]) >> b & 1u) << p.bit));
     }
 }
 
@@ -3982,7 +6733,8 @@ struct split {
       const std::size_t block = (r * padded.cols + c) / std::size_t(Block), e = c % std::size_t(Block);
       return {block * bytes + e % bytes, int(e / bytes) * Bits + bit};
     }
-    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out) {
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c,
+                                        std::uint8_t* out) {
       constexpr std::size_t bytes = std::size_t(Block) * std::size_t(Bits) / 8;
       const word* const block = words + (r * padded.cols + c) / std::size_t(Block) * bytes;
       for (std::size_t e = 0; e < std::size_t(Block); ++e)
@@ -4027,12 +6779,14 @@ struct tiled {
           ((tile * tile_rows + r % tile_rows) * tile_cols + c % tile_cols) * std::size_t(Bits) + std::size_t(bit);
       return {p / 8, int(p % 8)};
     }
-    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out)
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c,
+                                        std::uint8_t* out)
       requires(Chunk % 8 == 0)
     {
       const std::size_t tile = r / tile_rows * (padded.cols / tile_cols) + c / tile_cols;
       const word* const chunk = words + (tile * tile_rows + r % tile_rows) * tile_cols / 8 * std::size_t(Bits);
-      for (std::size_t i = 0; i < tile_cols; i += 8) detail::spread_codes<Bits>(chunk + i / 8 * std::size_t(Bits), out + i);
+      for (std::size_t i = 0; i < tile_cols; i += 8)
+        detail::spread_codes<Bits>(chunk + i / 8 * std::size_t(Bits), out + i);
     }
   };
 };
@@ -4066,15 +6820,16 @@ NBIT_INLINE constexpr std::size_t codes_per_row(std::size_t cols) {
 #if !defined(NBIT_NO_HEAP)
 
 /// Codes and parameters of a rows x cols tensor in format F, unpacked and owned.
-/// group_index, if not empty, gives the group of every column (GPTQ's g_idx); else column c belongs to group c / F::group.
+/// group_index, if not empty, gives the group of every column (GPTQ's g_idx); else column c belongs to group c /
+/// F::group.
 template <weight_format F>
 struct coded_matrix {
   using format = F;
 
   std::size_t rows = 0, cols = 0;
-  buffer<code_t<F>> codes;                  // rows x codes_per_row
-  buffer<typename F::params> params;        // rows x groups_per_row, or one per tensor
-  buffer<std::uint32_t> group_index;        // cols, or empty
+  buffer<code_t<F>> codes;            // rows x codes_per_row
+  buffer<typename F::params> params;  // rows x groups_per_row, or one per tensor
+  buffer<std::uint32_t> group_index;  // cols, or empty
 
   // declared, so that no implicit one becomes a weak symbol that differently built units would share
   NBIT_INLINE coded_matrix() noexcept = default;
@@ -4100,13 +6855,17 @@ struct coded_matrix {
     return codes.data() + r * codes_per_row<F>(cols);
   }
   [[nodiscard]] NBIT_INLINE std::size_t params_index(std::size_t r, std::size_t g) const {
-    if constexpr (F::group == per_tensor) return 0;
-    else return r * groups_per_row<F>(cols) + g;
+    if constexpr (F::group == per_tensor)
+      return 0;
+    else
+      return r * groups_per_row<F>(cols) + g;
   }
   [[nodiscard]] NBIT_INLINE std::size_t group_of(std::size_t c) const {
     if (!group_index.empty()) return group_index[c];
-    if constexpr (F::group > 0) return c / std::size_t(F::group);
-    else return 0;
+    if constexpr (F::group > 0)
+      return c / std::size_t(F::group);
+    else
+      return 0;
   }
 };
 
@@ -4119,16 +6878,15 @@ struct coded_matrix {
 // BEGIN nbit/tensor/encode.hpp
 // nbit/tensor/encode.hpp — one row of weights to codes and parameters and back, for any weight_format.
 //
-// The formats' three questions (fit, code, value) asked group by group; a format's own encoder is used where it has one.
-// Kernels replace these loops for the formats they know and must give the same codes. A ragged last group is passed to
-// the format as a short span; callers refuse ragged rows for block formats first (fits_format).
+// The formats' three questions (fit, code, value) asked group by group; a format's own encoder is used where it has
+// one. Kernels replace these loops for the formats they know and must give the same codes. A ragged last group is
+// passed to the format as a short span; callers refuse ragged rows for block formats first (fits_format).
 #ifndef NBIT_TENSOR_ENCODE_HPP
 #define NBIT_TENSOR_ENCODE_HPP
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 
 // BEGIN nbit/base/exact_begin.inl
 // nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
@@ -4144,12 +6902,9 @@ struct coded_matrix {
 
 namespace nbit {
 
-/// Whether encode_row uses F::encode: it needs codes of one byte.
+/// Whether encode_row uses F::encode.
 template <class F>
-inline constexpr bool encodes_itself = [] {
-  if constexpr (self_encoding<F>) return std::is_same_v<code_t<F>, std::uint8_t>;
-  else return false;
-}();
+inline constexpr bool encodes_itself = self_encoding<F>;
 
 /// Whether rows of this many weights can be held by F: blocks of a file are never short, lattice points never split.
 template <weight_format F>
@@ -4202,7 +6957,7 @@ template <weight_format F>
 inline void encode_group(std::span<const float> w, std::span<const float> importance, float row_mean_square,
                          typename F::params& p, code_t<F>* codes) {
   if constexpr (encodes_itself<F>) {
-    F::encode(w, importance, row_mean_square, p, std::span<std::uint8_t>(codes, w.size() / std::size_t(step_of<F>)));
+    F::encode(w, importance, row_mean_square, p, std::span<code_t<F>>(codes, w.size() / std::size_t(step_of<F>)));
   } else {
     p = F::fit(w, importance);
     round_group<F>(w, p, 0, codes);
@@ -4231,8 +6986,8 @@ inline void encode_row(std::span<const float> row, std::span<const float> import
     const std::size_t length = group_length<F>(row.size());
     for (std::size_t first = 0, g = 0; first < row.size(); first += length, ++g) {
       const std::size_t n = row.size() - first < length ? row.size() - first : length;
-      encode_group<F>(row.subspan(first, n), importance.empty() ? importance : importance.subspan(first, n), mean_square,
-                      params[g], codes + first / std::size_t(step_of<F>));
+      encode_group<F>(row.subspan(first, n), importance.empty() ? importance : importance.subspan(first, n),
+                      mean_square, params[g], codes + first / std::size_t(step_of<F>));
     }
   }
 }
@@ -4240,8 +6995,8 @@ inline void encode_row(std::span<const float> row, std::span<const float> import
 /// Writes the values of one row of codes. group_index: empty, or the group of every column.
 /// Needs: fits_format<F>(out.size()); group_index empty for lattice formats.
 template <weight_format F>
-inline void decode_row(const code_t<F>* codes, const typename F::params* params, std::span<const std::uint32_t> group_index,
-                       std::span<float> out) {
+inline void decode_row(const code_t<F>* codes, const typename F::params* params,
+                       std::span<const std::uint32_t> group_index, std::span<float> out) {
   const std::size_t length = group_length<F>(out.size());
   if constexpr (grid_format<F>) {
     if (!group_index.empty()) {
@@ -4326,8 +7081,9 @@ inline void decode_matrix(const coded_matrix<F>& q, matrix_view<float> out) {
 // BEGIN nbit/tensor/packed_view.hpp
 // nbit/tensor/packed_view.hpp — packed codes and parameters that somebody else owns, with their shape.
 //
-// Two storages, one interface. A planar tensor keeps codes in words placed by a layout, and parameters in an array beside
-// them (row by row). A blocked tensor keeps parameters and codes of each group together in the format's own bytes (GGUF).
+// Two storages, one interface. A planar tensor keeps codes in words placed by a layout, and parameters in an array
+// beside them (row by row). A blocked tensor keeps parameters and codes of each group together in the format's own
+// bytes (GGUF).
 #ifndef NBIT_TENSOR_PACKED_VIEW_HPP
 #define NBIT_TENSOR_PACKED_VIEW_HPP
 
@@ -4360,8 +7116,10 @@ NBIT_INLINE constexpr std::size_t packed_code_bytes(shape s) {
 }
 template <weight_format F, class L = default_layout<F>>
 NBIT_INLINE constexpr std::size_t packed_bytes(shape s) {
-  if constexpr (std::is_same_v<L, blocks>) return packed_code_bytes<F, L>(s);
-  else return packed_code_bytes<F, L>(s) + params_count<F>(s.rows, s.cols) * sizeof(typename F::params);
+  if constexpr (std::is_same_v<L, blocks>)
+    return packed_code_bytes<F, L>(s);
+  else
+    return packed_code_bytes<F, L>(s) + params_count<F>(s.rows, s.cols) * sizeof(typename F::params);
 }
 
 /// A planar packed tensor: rows = outputs, cols = inputs. Byte is std::byte for a view that may be written.
@@ -4387,7 +7145,8 @@ struct packed_view {
 
   /// Views one region that holds codes, then parameters (packed_bytes<F, L>(shape) bytes, aligned for both).
   NBIT_INLINE packed_view(std::span<Byte> bytes, nbit::shape s) {
-    NBIT_EXPECTS((bytes.size() >= packed_bytes<F, L>(s)), "packed_view: the region must hold packed_bytes<F, L>(shape) bytes");
+    NBIT_EXPECTS((bytes.size() >= packed_bytes<F, L>(s)),
+                 "packed_view: the region must hold packed_bytes<F, L>(shape) bytes");
     NBIT_EXPECTS(reinterpret_cast<std::uintptr_t>(bytes.data()) % 4 == 0 || sizeof(word) == 1,
                  "packed_view: layouts of 32-bit words need a region aligned to 4 bytes");
     words = reinterpret_cast<word*>(bytes.data());
@@ -4406,13 +7165,16 @@ struct packed_view {
     return padded_shape<L, F::bits>(code_shape<F>(shape()));
   }
   [[nodiscard]] NBIT_INLINE constexpr params_type& group_params(std::size_t r, std::size_t g) const {
-    if constexpr (F::group == per_tensor) return params[0];
-    else return params[r * groups_per_row<F>(cols) + g];
+    if constexpr (F::group == per_tensor)
+      return params[0];
+    else
+      return params[r * groups_per_row<F>(cols) + g];
   }
 };
 
 /// A blocked packed tensor: rows of whole blocks of F::block_bytes, exactly as in a GGUF file.
-/// A row whose columns are no multiple of the block ends in a block that is only partly read (files never hold such rows).
+/// A row whose columns are no multiple of the block ends in a block that is only partly read (files never hold such
+/// rows).
 template <block_format F, class Byte>
 struct packed_view<F, blocks, Byte> {
   using format = F;
@@ -4423,7 +7185,8 @@ struct packed_view<F, blocks, Byte> {
 
   NBIT_INLINE constexpr packed_view() = default;
   NBIT_INLINE constexpr packed_view(std::span<Byte> region, nbit::shape s) {
-    NBIT_EXPECTS((region.size() >= packed_bytes<F, blocks>(s)), "packed_view: the region must hold packed_bytes<F>(shape) bytes");
+    NBIT_EXPECTS((region.size() >= packed_bytes<F, blocks>(s)),
+                 "packed_view: the region must hold packed_bytes<F>(shape) bytes");
     bytes = region.data(), rows = s.rows, cols = s.cols;
   }
   NBIT_INLINE constexpr operator packed_view<F, blocks, const std::byte>() const
@@ -4485,7 +7248,9 @@ struct packed_matrix {
   }
 
   [[nodiscard]] NBIT_INLINE nbit::shape shape() const { return {rows, cols}; }
-  [[nodiscard]] NBIT_INLINE packed_view<F, L> view() const { return with_index(packed_view<F, L>(bytes.span(), shape())); }
+  [[nodiscard]] NBIT_INLINE packed_view<F, L> view() const {
+    return with_index(packed_view<F, L>(bytes.span(), shape()));
+  }
   [[nodiscard]] NBIT_INLINE packed_span<F, L> span() { return with_index(packed_span<F, L>(bytes.span(), shape())); }
 
  private:
@@ -4579,7 +7344,8 @@ inline result<packed_matrix<F, L>> pack_codes(const coded_matrix<F>& from, alloc
 
 /// Unpacks any packed tensor into plain codes and parameters.  Errors: out_of_memory.
 template <weight_format F, class L, class Byte>
-inline result<coded_matrix<F>> unpack_codes(const packed_view<F, L, Byte>& from, allocator memory = default_allocator()) {
+inline result<coded_matrix<F>> unpack_codes(const packed_view<F, L, Byte>& from,
+                                            allocator memory = default_allocator()) {
   auto to = coded_matrix<F>::make(from.shape(), memory);
   if (!to) return to.error();
   if constexpr (!std::is_same_v<L, blocks>) {
@@ -4611,7 +7377,8 @@ inline result<coded_matrix<F>> unpack_codes(const packed_view<F, L, Byte>& from,
 
 /// The same codes and parameters in another layout.  Errors: as pack_codes.
 template <class To, weight_format F, class L, class Byte>
-inline result<packed_matrix<F, To>> repack(const packed_view<F, L, Byte>& from, allocator memory = default_allocator()) {
+inline result<packed_matrix<F, To>> repack(const packed_view<F, L, Byte>& from,
+                                           allocator memory = default_allocator()) {
   auto codes = unpack_codes(from, memory);
   if (!codes) return codes.error();
   return pack_codes<To>(*codes, memory);
@@ -4629,8 +7396,8 @@ inline result<packed_matrix<F, To>> repack(const packed_view<F, L, Byte>& from, 
 // nbit/arch/cpu.hpp — the best tag that this processor and this operating system can run.
 //
 // Own CPUID and XGETBV: __builtin_cpu_supports is missing on some toolchains and rejects some feature names. An
-// instruction set counts only when the operating system saves its registers (XCR0), or a hypervisor may kill the process.
-// Ref: Intel SDM volume 1, sections 14.3 and 15.2.
+// instruction set counts only when the operating system saves its registers (XCR0), or a hypervisor may kill the
+// process. Ref: Intel SDM volume 1, sections 14.3 and 15.2.
 #ifndef NBIT_ARCH_CPU_HPP
 #define NBIT_ARCH_CPU_HPP
 
@@ -4640,8 +7407,8 @@ inline result<packed_matrix<F, To>> repack(const packed_view<F, L, Byte>& from, 
 // BEGIN nbit/arch/tags.hpp
 // nbit/arch/tags.hpp — one empty type per instruction set that kernels are stamped for.
 //
-// The tag is a template argument of everything stamped, so gemv_kernel<arch::avx2, ...> and gemv_kernel<arch::scalar, ...>
-// can never be confused by a linker. A caller may pass a tag to run that very kernel.
+// The tag is a template argument of everything stamped, so gemv_kernel<arch::avx2, ...> and gemv_kernel<arch::scalar,
+// ...> can never be confused by a linker. A caller may pass a tag to run that very kernel.
 #ifndef NBIT_ARCH_TAGS_HPP
 #define NBIT_ARCH_TAGS_HPP
 
@@ -4938,7 +7705,9 @@ struct lanes<NBIT_ARCH> {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
-  NBIT_INLINE static type dot4(const std::int8_t* w, const std::int8_t* x) { return {dot8(w, x), dot8(w + 32, x + 32)}; }
+  NBIT_INLINE static type dot4(const std::int8_t* w, const std::int8_t* x) {
+    return {dot8(w, x), dot8(w + 32, x + 32)};
+  }
 
  private:
   NBIT_INLINE static __m256 dot8(const std::int8_t* w, const std::int8_t* x) {
@@ -4968,9 +7737,11 @@ struct lanes<NBIT_ARCH> {
   NBIT_INLINE static type mul(type a, type b) { return _mm512_mul_ps(a, b); }
   NBIT_INLINE static type fma(type a, type b, type c) { return _mm512_fmadd_ps(a, b, c); }
   NBIT_INLINE static float reduce(type a) {
-    // not _mm512_reduce_add_ps: its order is the compiler's. maskz: g++ 12 warns inside the headers of the unmasked forms
+    // not _mm512_reduce_add_ps: its order is the compiler's. maskz: g++ 12 warns inside the headers of the unmasked
+    // forms
     constexpr __mmask8 all = 0xff;
-    const __m256 eight = _mm256_add_ps(_mm512_maskz_extractf32x8_ps(all, a, 0), _mm512_maskz_extractf32x8_ps(all, a, 1));
+    const __m256 eight =
+        _mm256_add_ps(_mm512_maskz_extractf32x8_ps(all, a, 0), _mm512_maskz_extractf32x8_ps(all, a, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
@@ -5126,7 +7897,9 @@ struct lanes<NBIT_ARCH> {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
-  NBIT_INLINE static type dot4(const std::int8_t* w, const std::int8_t* x) { return {dot8(w, x), dot8(w + 32, x + 32)}; }
+  NBIT_INLINE static type dot4(const std::int8_t* w, const std::int8_t* x) {
+    return {dot8(w, x), dot8(w + 32, x + 32)};
+  }
 
  private:
   NBIT_INLINE static __m256 dot8(const std::int8_t* w, const std::int8_t* x) {
@@ -5156,9 +7929,11 @@ struct lanes<NBIT_ARCH> {
   NBIT_INLINE static type mul(type a, type b) { return _mm512_mul_ps(a, b); }
   NBIT_INLINE static type fma(type a, type b, type c) { return _mm512_fmadd_ps(a, b, c); }
   NBIT_INLINE static float reduce(type a) {
-    // not _mm512_reduce_add_ps: its order is the compiler's. maskz: g++ 12 warns inside the headers of the unmasked forms
+    // not _mm512_reduce_add_ps: its order is the compiler's. maskz: g++ 12 warns inside the headers of the unmasked
+    // forms
     constexpr __mmask8 all = 0xff;
-    const __m256 eight = _mm256_add_ps(_mm512_maskz_extractf32x8_ps(all, a, 0), _mm512_maskz_extractf32x8_ps(all, a, 1));
+    const __m256 eight =
+        _mm256_add_ps(_mm512_maskz_extractf32x8_ps(all, a, 0), _mm512_maskz_extractf32x8_ps(all, a, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
@@ -5313,7 +8088,9 @@ struct lanes<NBIT_ARCH> {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
-  NBIT_INLINE static type dot4(const std::int8_t* w, const std::int8_t* x) { return {dot8(w, x), dot8(w + 32, x + 32)}; }
+  NBIT_INLINE static type dot4(const std::int8_t* w, const std::int8_t* x) {
+    return {dot8(w, x), dot8(w + 32, x + 32)};
+  }
 
  private:
   NBIT_INLINE static __m256 dot8(const std::int8_t* w, const std::int8_t* x) {
@@ -5343,9 +8120,11 @@ struct lanes<NBIT_ARCH> {
   NBIT_INLINE static type mul(type a, type b) { return _mm512_mul_ps(a, b); }
   NBIT_INLINE static type fma(type a, type b, type c) { return _mm512_fmadd_ps(a, b, c); }
   NBIT_INLINE static float reduce(type a) {
-    // not _mm512_reduce_add_ps: its order is the compiler's. maskz: g++ 12 warns inside the headers of the unmasked forms
+    // not _mm512_reduce_add_ps: its order is the compiler's. maskz: g++ 12 warns inside the headers of the unmasked
+    // forms
     constexpr __mmask8 all = 0xff;
-    const __m256 eight = _mm256_add_ps(_mm512_maskz_extractf32x8_ps(all, a, 0), _mm512_maskz_extractf32x8_ps(all, a, 1));
+    const __m256 eight =
+        _mm256_add_ps(_mm512_maskz_extractf32x8_ps(all, a, 0), _mm512_maskz_extractf32x8_ps(all, a, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
@@ -5384,10 +8163,11 @@ struct lanes<NBIT_ARCH> {
 // END nbit/arch/simd.hpp
 
 // BEGIN nbit/parallel/executor.hpp
-// nbit/parallel/executor.hpp — how work reaches threads: any callable ex(n, f) that runs f(0) ... f(n-1) and returns when done.
+// nbit/parallel/executor.hpp — how work reaches threads: any callable ex(n, f) that runs f(0) ... f(n-1) and returns
+// when done.
 //
-// Nothing in nbit creates a thread (but parallel/threads.hpp, which is opt-in). Work is cut by shape alone, never by the
-// number of threads, so results do not depend on the executor.
+// Nothing in nbit creates a thread (but parallel/threads.hpp, which is opt-in). Work is cut by shape alone, never by
+// the number of threads, so results do not depend on the executor.
 #ifndef NBIT_PARALLEL_EXECUTOR_HPP
 #define NBIT_PARALLEL_EXECUTOR_HPP
 
@@ -5416,8 +8196,8 @@ struct serial {
 // BEGIN nbit/kernel/activations.hpp
 // nbit/kernel/activations.hpp — activations as int8 with a scale per group, made on the fly (dynamic quantization).
 //
-// code = round(x * 127 / absmax), in [-127, 127]; x ~ scale * code, scale = absmax / 127. Rows are padded with zero codes
-// to a multiple of 64, and the sum of every 16 codes is kept for weights that have an offset.
+// code = round(x * 127 / absmax), in [-127, 127]; x ~ scale * code, scale = absmax / 127. Rows are padded with zero
+// codes to a multiple of 64, and the sum of every 16 codes is kept for weights that have an offset.
 #ifndef NBIT_KERNEL_ACTIVATIONS_HPP
 #define NBIT_KERNEL_ACTIVATIONS_HPP
 
@@ -5435,19 +8215,22 @@ struct int8_activations {
                 "int8_activations: Group must be a multiple of 16, or nbit::per_row");
   static constexpr int group = Group;
 
-  std::int8_t* codes = nullptr;    // rows x stride
-  float* scales = nullptr;         // rows x groups
-  std::int16_t* sums = nullptr;    // rows x stride / 16
+  std::int8_t* codes = nullptr;  // rows x stride
+  float* scales = nullptr;       // rows x groups
+  std::int16_t* sums = nullptr;  // rows x stride / 16
   std::size_t rows = 0, cols = 0;
 
   [[nodiscard]] NBIT_INLINE static constexpr std::size_t stride_for(std::size_t c) { return (c + 63) / 64 * 64; }
   [[nodiscard]] NBIT_INLINE static constexpr std::size_t groups_for(std::size_t c) {
-    if constexpr (Group == per_row) return 1;
-    else return (stride_for(c) + std::size_t(Group) - 1) / std::size_t(Group);
+    if constexpr (Group == per_row)
+      return 1;
+    else
+      return (stride_for(c) + std::size_t(Group) - 1) / std::size_t(Group);
   }
   /// Bytes of storage for a rows x cols matrix of activations.
   [[nodiscard]] NBIT_INLINE static constexpr std::size_t bytes_for(shape s) {
-    return s.rows * (stride_for(s.cols) + groups_for(s.cols) * sizeof(float) + stride_for(s.cols) / 16 * sizeof(std::int16_t));
+    return s.rows *
+           (stride_for(s.cols) + groups_for(s.cols) * sizeof(float) + stride_for(s.cols) / 16 * sizeof(std::int16_t));
   }
 
   NBIT_INLINE constexpr int8_activations() = default;
@@ -5468,8 +8251,10 @@ struct int8_activations {
   [[nodiscard]] NBIT_INLINE float* row_scales(std::size_t r) const { return scales + r * groups_for(cols); }
   /// The scale of the 16 columns from 16 * b on.
   [[nodiscard]] NBIT_INLINE float scale16(std::size_t r, std::size_t b) const {
-    if constexpr (Group == per_row) return scales[r];
-    else return row_scales(r)[b * 16 / std::size_t(Group)];
+    if constexpr (Group == per_row)
+      return scales[r];
+    else
+      return row_scales(r)[b * 16 / std::size_t(Group)];
   }
 };
 
@@ -5823,8 +8608,9 @@ struct int8_activation_matrix {
 // BEGIN nbit/kernel/decode.hpp
 // nbit/kernel/decode.hpp — reads pieces of a weight row as floats, or as integer levels with their scales.
 //
-// row_decoder<Arch, Weights> is where a format meets an instruction set. The generic one asks the format for every value,
-// so any format runs everywhere; a specialisation for one (Arch, Weights) slots in and must give the same floats.
+// row_decoder<Arch, Weights> is where a format meets an instruction set. The generic one asks the format for every
+// value, so any format runs everywhere; a specialisation for one (Arch, Weights) slots in and must give the same
+// floats.
 #ifndef NBIT_KERNEL_DECODE_HPP
 #define NBIT_KERNEL_DECODE_HPP
 
@@ -5875,8 +8661,10 @@ inline constexpr std::size_t chunk_of<packed_view<F, blocks>> = [] {
 /// Whether the int8 kernels can work on integers: scales constant over 16 columns at least.
 template <class F>
 inline constexpr bool has_integer_runs = [] {
-  if constexpr (integer_format<F>) return F::run > 0 ? F::run % 16 == 0 : F::group <= 0 || F::group % 16 == 0;
-  else return false;
+  if constexpr (integer_format<F>)
+    return F::run > 0 ? F::run % 16 == 0 : F::group <= 0 || F::group % 16 == 0;
+  else
+    return false;
 }();
 
 }  // namespace detail
@@ -5898,8 +8686,8 @@ namespace nbit {
 inline namespace NBIT_TAG {
 
 /// floats(w, r, c, n, out): weights [c, c + n) of row r; c a multiple of chunk_of<Weights>, n at most that.
-/// levels(w, r, c, n, level, scale, offset) for integer formats: n levels, and a scale and an offset for every 16 columns;
-/// the levels up to the next multiple of 64 are zeroed.
+/// levels(w, r, c, n, level, scale, offset) for integer formats: n levels, and a scale and an offset for every 16
+/// columns; the levels up to the next multiple of 64 are zeroed.
 template <class Arch, class Weights>
 struct row_decoder;
 
@@ -5996,7 +8784,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     }
     const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
-      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at,
+                        m = left < n - i ? left : n - i;
       if constexpr (blocked) {
         const typename F::params p = F::load_params(w.block(r, g));
         F::load_codes(w.block(r, g), codes);
@@ -6016,7 +8805,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     if constexpr (!blocked) unpack_row<L, F::bits>(w.words, w.padded(), r, c, n, codes);
     const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
-      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at,
+                        m = left < n - i ? left : n - i;
       if constexpr (blocked) F::load_codes(w.block(r, g), codes + i);
       const typename F::params p = params_of(w, r, g);
       std::size_t j16 = 0;
@@ -6043,13 +8833,17 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   NBIT_INLINE static int run_of(std::size_t at)
     requires(detail::has_integer_runs<F>)
   {
-    if constexpr (F::run > 0) return static_cast<int>(at / std::size_t(F::run));
-    else return 0;
+    if constexpr (F::run > 0)
+      return static_cast<int>(at / std::size_t(F::run));
+    else
+      return 0;
   }
 
   NBIT_INLINE static typename F::params params_of(const weights& w, std::size_t r, std::size_t g) {
-    if constexpr (blocked) return F::load_params(w.block(r, g));
-    else return w.group_params(r, g);
+    if constexpr (blocked)
+      return F::load_params(w.block(r, g));
+    else
+      return w.group_params(r, g);
   }
 
   // Whole runs of sixteen with one scale: plain loops over local arrays, which compilers turn into vectors at -O2.
@@ -6190,7 +8984,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     }
     const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
-      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at,
+                        m = left < n - i ? left : n - i;
       if constexpr (blocked) {
         const typename F::params p = F::load_params(w.block(r, g));
         F::load_codes(w.block(r, g), codes);
@@ -6210,7 +9005,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     if constexpr (!blocked) unpack_row<L, F::bits>(w.words, w.padded(), r, c, n, codes);
     const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
-      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at,
+                        m = left < n - i ? left : n - i;
       if constexpr (blocked) F::load_codes(w.block(r, g), codes + i);
       const typename F::params p = params_of(w, r, g);
       std::size_t j16 = 0;
@@ -6237,13 +9033,17 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   NBIT_INLINE static int run_of(std::size_t at)
     requires(detail::has_integer_runs<F>)
   {
-    if constexpr (F::run > 0) return static_cast<int>(at / std::size_t(F::run));
-    else return 0;
+    if constexpr (F::run > 0)
+      return static_cast<int>(at / std::size_t(F::run));
+    else
+      return 0;
   }
 
   NBIT_INLINE static typename F::params params_of(const weights& w, std::size_t r, std::size_t g) {
-    if constexpr (blocked) return F::load_params(w.block(r, g));
-    else return w.group_params(r, g);
+    if constexpr (blocked)
+      return F::load_params(w.block(r, g));
+    else
+      return w.group_params(r, g);
   }
 
   // Whole runs of sixteen with one scale: plain loops over local arrays, which compilers turn into vectors at -O2.
@@ -6383,7 +9183,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     }
     const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
-      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at,
+                        m = left < n - i ? left : n - i;
       if constexpr (blocked) {
         const typename F::params p = F::load_params(w.block(r, g));
         F::load_codes(w.block(r, g), codes);
@@ -6403,7 +9204,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     if constexpr (!blocked) unpack_row<L, F::bits>(w.words, w.padded(), r, c, n, codes);
     const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
-      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at,
+                        m = left < n - i ? left : n - i;
       if constexpr (blocked) F::load_codes(w.block(r, g), codes + i);
       const typename F::params p = params_of(w, r, g);
       std::size_t j16 = 0;
@@ -6430,13 +9232,17 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   NBIT_INLINE static int run_of(std::size_t at)
     requires(detail::has_integer_runs<F>)
   {
-    if constexpr (F::run > 0) return static_cast<int>(at / std::size_t(F::run));
-    else return 0;
+    if constexpr (F::run > 0)
+      return static_cast<int>(at / std::size_t(F::run));
+    else
+      return 0;
   }
 
   NBIT_INLINE static typename F::params params_of(const weights& w, std::size_t r, std::size_t g) {
-    if constexpr (blocked) return F::load_params(w.block(r, g));
-    else return w.group_params(r, g);
+    if constexpr (blocked)
+      return F::load_params(w.block(r, g));
+    else
+      return w.group_params(r, g);
   }
 
   // Whole runs of sixteen with one scale: plain loops over local arrays, which compilers turn into vectors at -O2.
@@ -6558,8 +9364,10 @@ inline void dequantize(const W& w, matrix_view<float> out, E&& ex = {}) noexcept
 //
 // The order of additions is part of the definition, so every instruction set gives the same bits:
 //   f32    sixteen lanes; lane i takes columns i, i + 16, ... by fused multiply-add; then reduce (arch/simd.hpp).
-//   int8   sixteen lanes; in every 64 columns lane i takes the exact integer dot of columns 4i .. 4i + 3, times the product
-//          of the two scales there, by fused multiply-add. Offsets: lane b % 16 takes (offset * scale) * sum of block b of 16.
+//   int8   sixteen lanes; in every 64 columns lane i takes the exact integer dot of columns 4i .. 4i + 3, times the
+//   product
+//          of the two scales there, by fused multiply-add. Offsets: lane b % 16 takes (offset * scale) * sum of block b
+//          of 16.
 // A format without integer levels multiplies with the dequantized activations instead, as f32.
 #ifndef NBIT_KERNEL_GEMV_HPP
 #define NBIT_KERNEL_GEMV_HPP
@@ -6670,13 +9478,17 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
 
  private:
   static constexpr bool integers = [] {
-    if constexpr (requires { typename Weights::format; }) return detail::has_integer_runs<typename Weights::format>;
-    else return false;
+    if constexpr (requires { typename Weights::format; })
+      return detail::has_integer_runs<typename Weights::format>;
+    else
+      return false;
   }();
 
   NBIT_INLINE static bool natural_groups(const Weights& w) {
-    if constexpr (requires { w.group_index; }) return w.group_index == nullptr;
-    else return true;
+    if constexpr (requires { w.group_index; })
+      return w.group_index == nullptr;
+    else
+      return true;
   }
 
   NBIT_INLINE static typename vec::type dot(const float* w, const float* x, std::size_t n, typename vec::type sum) {
@@ -6717,8 +9529,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
         sum = vec::fma(vec::dot4(level + i, x.row_codes(m) + c + i), vec::load(s), sum);
       }
     }
-    if constexpr (has_offset<format>) return vec::reduce(vec::add(sum, vec::load(shift)));
-    else return vec::reduce(sum);
+    if constexpr (has_offset<format>)
+      return vec::reduce(vec::add(sum, vec::load(shift)));
+    else
+      return vec::reduce(sum);
   }
 };
 
@@ -6822,13 +9636,17 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
 
  private:
   static constexpr bool integers = [] {
-    if constexpr (requires { typename Weights::format; }) return detail::has_integer_runs<typename Weights::format>;
-    else return false;
+    if constexpr (requires { typename Weights::format; })
+      return detail::has_integer_runs<typename Weights::format>;
+    else
+      return false;
   }();
 
   NBIT_INLINE static bool natural_groups(const Weights& w) {
-    if constexpr (requires { w.group_index; }) return w.group_index == nullptr;
-    else return true;
+    if constexpr (requires { w.group_index; })
+      return w.group_index == nullptr;
+    else
+      return true;
   }
 
   NBIT_INLINE static typename vec::type dot(const float* w, const float* x, std::size_t n, typename vec::type sum) {
@@ -6869,8 +9687,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
         sum = vec::fma(vec::dot4(level + i, x.row_codes(m) + c + i), vec::load(s), sum);
       }
     }
-    if constexpr (has_offset<format>) return vec::reduce(vec::add(sum, vec::load(shift)));
-    else return vec::reduce(sum);
+    if constexpr (has_offset<format>)
+      return vec::reduce(vec::add(sum, vec::load(shift)));
+    else
+      return vec::reduce(sum);
   }
 };
 
@@ -6973,13 +9793,17 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
 
  private:
   static constexpr bool integers = [] {
-    if constexpr (requires { typename Weights::format; }) return detail::has_integer_runs<typename Weights::format>;
-    else return false;
+    if constexpr (requires { typename Weights::format; })
+      return detail::has_integer_runs<typename Weights::format>;
+    else
+      return false;
   }();
 
   NBIT_INLINE static bool natural_groups(const Weights& w) {
-    if constexpr (requires { w.group_index; }) return w.group_index == nullptr;
-    else return true;
+    if constexpr (requires { w.group_index; })
+      return w.group_index == nullptr;
+    else
+      return true;
   }
 
   NBIT_INLINE static typename vec::type dot(const float* w, const float* x, std::size_t n, typename vec::type sum) {
@@ -7020,8 +9844,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
         sum = vec::fma(vec::dot4(level + i, x.row_codes(m) + c + i), vec::load(s), sum);
       }
     }
-    if constexpr (has_offset<format>) return vec::reduce(vec::add(sum, vec::load(shift)));
-    else return vec::reduce(sum);
+    if constexpr (has_offset<format>)
+      return vec::reduce(vec::add(sum, vec::load(shift)));
+    else
+      return vec::reduce(sum);
   }
 };
 
@@ -7145,8 +9971,8 @@ struct gemm_kernel;
 // BEGIN nbit/kernel/gemm.inl
 // nbit/kernel/gemm.inl — the generic gemm; included by kernel/gemm.hpp once per target.
 //
-// Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs over
-// rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
+// Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs
+// over rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
 //   AVX-512  12 x 2 vectors = 24 of 32 zmm      AVX2  6 x 1 (two ymm each) = 12 of 16 ymm
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -7195,8 +10021,10 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
                    float* panel) noexcept {
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs) row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
-      else std::memset(row, 0, depth * sizeof(float));
+      if (n < outputs)
+        row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
+      else
+        std::memset(row, 0, depth * sizeof(float));
       for (std::size_t k = 0; k < depth; ++k) panel[k * width + n] = row[k];
     }
   }
@@ -7223,7 +10051,8 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
         const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
         sum[t][v] = fresh ? vec::zero() : load_part(y + t * y_stride + v * lane_count, left);
       }
-    for (std::size_t k = 0; k < depth; ++k) step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
+    for (std::size_t k = 0; k < depth; ++k)
+      step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
     for (std::size_t t = 0; t < Tokens; ++t)
       for (std::size_t v = 0; v < vectors; ++v) {
         const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
@@ -7302,8 +10131,8 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
 // BEGIN nbit/kernel/gemm.inl
 // nbit/kernel/gemm.inl — the generic gemm; included by kernel/gemm.hpp once per target.
 //
-// Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs over
-// rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
+// Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs
+// over rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
 //   AVX-512  12 x 2 vectors = 24 of 32 zmm      AVX2  6 x 1 (two ymm each) = 12 of 16 ymm
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -7352,8 +10181,10 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
                    float* panel) noexcept {
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs) row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
-      else std::memset(row, 0, depth * sizeof(float));
+      if (n < outputs)
+        row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
+      else
+        std::memset(row, 0, depth * sizeof(float));
       for (std::size_t k = 0; k < depth; ++k) panel[k * width + n] = row[k];
     }
   }
@@ -7380,7 +10211,8 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
         const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
         sum[t][v] = fresh ? vec::zero() : load_part(y + t * y_stride + v * lane_count, left);
       }
-    for (std::size_t k = 0; k < depth; ++k) step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
+    for (std::size_t k = 0; k < depth; ++k)
+      step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
     for (std::size_t t = 0; t < Tokens; ++t)
       for (std::size_t v = 0; v < vectors; ++v) {
         const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
@@ -7458,8 +10290,8 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
 // BEGIN nbit/kernel/gemm.inl
 // nbit/kernel/gemm.inl — the generic gemm; included by kernel/gemm.hpp once per target.
 //
-// Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs over
-// rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
+// Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs
+// over rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
 //   AVX-512  12 x 2 vectors = 24 of 32 zmm      AVX2  6 x 1 (two ymm each) = 12 of 16 ymm
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -7508,8 +10340,10 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
                    float* panel) noexcept {
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs) row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
-      else std::memset(row, 0, depth * sizeof(float));
+      if (n < outputs)
+        row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
+      else
+        std::memset(row, 0, depth * sizeof(float));
       for (std::size_t k = 0; k < depth; ++k) panel[k * width + n] = row[k];
     }
   }
@@ -7536,7 +10370,8 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
         const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
         sum[t][v] = fresh ? vec::zero() : load_part(y + t * y_stride + v * lane_count, left);
       }
-    for (std::size_t k = 0; k < depth; ++k) step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
+    for (std::size_t k = 0; k < depth; ++k)
+      step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
     for (std::size_t t = 0; t < Tokens; ++t)
       for (std::size_t v = 0; v < vectors; ++v) {
         const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
@@ -7585,7 +10420,8 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
 namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
-// One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape alone.
+// One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape
+// alone.
 inline constexpr std::size_t gemm_outputs = 32, gemm_tokens = 512;
 }  // namespace detail
 
@@ -7633,6 +10469,390 @@ inline void gemm(const W& w, int8_activations<Group> x, matrix_view<float> y, E&
 
 #endif
 // END nbit/kernel/gemm.hpp
+// BEGIN nbit/kernel/product.hpp
+// nbit/kernel/product.hpp — C += A^T B in a fixed order of additions: the one matrix product of the solvers.
+//
+// Gram panels, the factor's trailing update, GPTQ's error feedback and the gradient of descent are all this shape.
+// Every entry is a sum in f32 over chunks of 128 terms, each from zero and in order, product and sum rounded
+// separately, added to C chunk by chunk: tiles and vectors change the speed and never a bit.
+#ifndef NBIT_KERNEL_PRODUCT_HPP
+#define NBIT_KERNEL_PRODUCT_HPP
+
+#include <cstddef>
+#include <utility>
+
+namespace nbit {
+
+/// The operands of C (m x n) += sign * A^T B; A is k x m, B is k x n, rows a stride apart.
+struct product_operands {
+  float* c;
+  std::size_t c_stride;
+  const float* a;
+  std::size_t a_stride;
+  const float* b;
+  std::size_t b_stride;
+  std::size_t m, n, k;
+  float sign;
+};
+
+inline namespace NBIT_TAG {
+
+/// run(operands): the product for one instruction set.
+template <class Arch>
+struct product_kernel;
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#define NBIT_STAMP <nbit/kernel/product.inl>
+// BEGIN nbit/arch/stamp.inl
+// nbit/arch/stamp.inl — includes the text named by NBIT_STAMP once per instruction set the compiler can produce.
+//
+//   #define NBIT_STAMP <nbit/kernel/gemv.inl>
+//   #include <nbit/arch/stamp.inl>
+//
+// The text is written once over the primitives of arch/simd.hpp and specialises templates on NBIT_ARCH.
+#define NBIT_TARGET 0
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET: 0 scalar, 1 avx2, 2 avx512_vnni. Defines NBIT_ARCH, the tag inside the region. No include guard: a
+// kernel's text is included once per target. Functions in the region may use that target's intrinsics; contraction is
+// off in all of them. std and intrinsics headers are included before any region (they must keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#endif
+
+#if defined(__clang__)
+#if NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#endif
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/product.inl
+// nbit/kernel/product.inl — C += A^T B; included by kernel/product.hpp once per target.
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct product_kernel<NBIT_ARCH> {
+  using vec = lanes<NBIT_ARCH>;
+  static constexpr std::size_t chunk = 128;
+#if NBIT_TARGET == 2
+  static constexpr std::size_t tile = 8;  // sums in 8 of 32 registers: twice the latency of an addition
+#else
+  static constexpr std::size_t tile = 4;
+#endif
+
+  static void run(const product_operands& p) noexcept {
+    for (std::size_t t = 0; t < p.k; t += chunk) {
+      const std::size_t terms = p.k - t < chunk ? p.k - t : chunk;
+      const float* const a = p.a + t * p.a_stride;
+      std::size_t j = 0;
+      for (; j + lane_count <= p.n; j += lane_count) {
+        const float* const b = p.b + t * p.b_stride + j;
+        std::size_t i = 0;
+        for (; i + tile <= p.m; i += tile) rows<tile>(p, p.c + i * p.c_stride + j, a + i, b, terms);
+        for (; i < p.m; ++i) rows<1>(p, p.c + i * p.c_stride + j, a + i, b, terms);
+      }
+      if (j < p.n)
+        for (std::size_t i = 0; i < p.m; ++i)
+          eight(p, p.c + i * p.c_stride + j, a + i, p.b + t * p.b_stride + j, terms);
+    }
+  }
+
+ private:
+  template <std::size_t Rows>
+  static void rows(const product_operands& p, float* c, const float* a, const float* b, std::size_t terms) noexcept {
+    typename vec::type sum[Rows];
+    for (auto& s : sum) s = vec::zero();
+    for (std::size_t t = 0; t < terms; ++t)
+      term(a + t * p.a_stride, vec::load(b + t * p.b_stride), sum, std::make_index_sequence<Rows>{});
+    for (std::size_t i = 0; i < Rows; ++i) {
+      float* const to = c + i * p.c_stride;
+      vec::store(to, vec::add(vec::load(to), vec::mul(vec::broadcast(p.sign), sum[i])));
+    }
+  }
+
+  template <std::size_t Rows, std::size_t... I>
+  NBIT_INLINE static void term(const float* a, typename vec::type b, typename vec::type (&sum)[Rows],
+                               std::index_sequence<I...>) {
+    ((sum[I] = vec::add(sum[I], vec::mul(vec::broadcast(a[I]), b))), ...);
+  }
+
+  static void eight(const product_operands& p, float* c, const float* a, const float* b, std::size_t terms) noexcept {
+    NBIT_EXACT
+    float sum[8] = {};
+    for (std::size_t t = 0; t < terms; ++t)
+      for (std::size_t j = 0; j < 8; ++j) sum[j] += a[t * p.a_stride] * b[t * p.b_stride + j];
+    for (std::size_t j = 0; j < 8; ++j) c[j] += p.sign * sum[j];
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+// END nbit/kernel/product.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET != 0
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+// END nbit/arch/target_end.inl
+#undef NBIT_TARGET
+
+#if NBIT_HAS_X86
+#define NBIT_TARGET 1
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET: 0 scalar, 1 avx2, 2 avx512_vnni. Defines NBIT_ARCH, the tag inside the region. No include guard: a
+// kernel's text is included once per target. Functions in the region may use that target's intrinsics; contraction is
+// off in all of them. std and intrinsics headers are included before any region (they must keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#endif
+
+#if defined(__clang__)
+#if NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#endif
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/product.inl
+// nbit/kernel/product.inl — C += A^T B; included by kernel/product.hpp once per target.
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct product_kernel<NBIT_ARCH> {
+  using vec = lanes<NBIT_ARCH>;
+  static constexpr std::size_t chunk = 128;
+#if NBIT_TARGET == 2
+  static constexpr std::size_t tile = 8;  // sums in 8 of 32 registers: twice the latency of an addition
+#else
+  static constexpr std::size_t tile = 4;
+#endif
+
+  static void run(const product_operands& p) noexcept {
+    for (std::size_t t = 0; t < p.k; t += chunk) {
+      const std::size_t terms = p.k - t < chunk ? p.k - t : chunk;
+      const float* const a = p.a + t * p.a_stride;
+      std::size_t j = 0;
+      for (; j + lane_count <= p.n; j += lane_count) {
+        const float* const b = p.b + t * p.b_stride + j;
+        std::size_t i = 0;
+        for (; i + tile <= p.m; i += tile) rows<tile>(p, p.c + i * p.c_stride + j, a + i, b, terms);
+        for (; i < p.m; ++i) rows<1>(p, p.c + i * p.c_stride + j, a + i, b, terms);
+      }
+      if (j < p.n)
+        for (std::size_t i = 0; i < p.m; ++i)
+          eight(p, p.c + i * p.c_stride + j, a + i, p.b + t * p.b_stride + j, terms);
+    }
+  }
+
+ private:
+  template <std::size_t Rows>
+  static void rows(const product_operands& p, float* c, const float* a, const float* b, std::size_t terms) noexcept {
+    typename vec::type sum[Rows];
+    for (auto& s : sum) s = vec::zero();
+    for (std::size_t t = 0; t < terms; ++t)
+      term(a + t * p.a_stride, vec::load(b + t * p.b_stride), sum, std::make_index_sequence<Rows>{});
+    for (std::size_t i = 0; i < Rows; ++i) {
+      float* const to = c + i * p.c_stride;
+      vec::store(to, vec::add(vec::load(to), vec::mul(vec::broadcast(p.sign), sum[i])));
+    }
+  }
+
+  template <std::size_t Rows, std::size_t... I>
+  NBIT_INLINE static void term(const float* a, typename vec::type b, typename vec::type (&sum)[Rows],
+                               std::index_sequence<I...>) {
+    ((sum[I] = vec::add(sum[I], vec::mul(vec::broadcast(a[I]), b))), ...);
+  }
+
+  static void eight(const product_operands& p, float* c, const float* a, const float* b, std::size_t terms) noexcept {
+    NBIT_EXACT
+    float sum[8] = {};
+    for (std::size_t t = 0; t < terms; ++t)
+      for (std::size_t j = 0; j < 8; ++j) sum[j] += a[t * p.a_stride] * b[t * p.b_stride + j];
+    for (std::size_t j = 0; j < 8; ++j) c[j] += p.sign * sum[j];
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+// END nbit/kernel/product.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET != 0
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+// END nbit/arch/target_end.inl
+#undef NBIT_TARGET
+
+#define NBIT_TARGET 2
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET: 0 scalar, 1 avx2, 2 avx512_vnni. Defines NBIT_ARCH, the tag inside the region. No include guard: a
+// kernel's text is included once per target. Functions in the region may use that target's intrinsics; contraction is
+// off in all of them. std and intrinsics headers are included before any region (they must keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#endif
+
+#if defined(__clang__)
+#if NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#endif
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/product.inl
+// nbit/kernel/product.inl — C += A^T B; included by kernel/product.hpp once per target.
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct product_kernel<NBIT_ARCH> {
+  using vec = lanes<NBIT_ARCH>;
+  static constexpr std::size_t chunk = 128;
+#if NBIT_TARGET == 2
+  static constexpr std::size_t tile = 8;  // sums in 8 of 32 registers: twice the latency of an addition
+#else
+  static constexpr std::size_t tile = 4;
+#endif
+
+  static void run(const product_operands& p) noexcept {
+    for (std::size_t t = 0; t < p.k; t += chunk) {
+      const std::size_t terms = p.k - t < chunk ? p.k - t : chunk;
+      const float* const a = p.a + t * p.a_stride;
+      std::size_t j = 0;
+      for (; j + lane_count <= p.n; j += lane_count) {
+        const float* const b = p.b + t * p.b_stride + j;
+        std::size_t i = 0;
+        for (; i + tile <= p.m; i += tile) rows<tile>(p, p.c + i * p.c_stride + j, a + i, b, terms);
+        for (; i < p.m; ++i) rows<1>(p, p.c + i * p.c_stride + j, a + i, b, terms);
+      }
+      if (j < p.n)
+        for (std::size_t i = 0; i < p.m; ++i)
+          eight(p, p.c + i * p.c_stride + j, a + i, p.b + t * p.b_stride + j, terms);
+    }
+  }
+
+ private:
+  template <std::size_t Rows>
+  static void rows(const product_operands& p, float* c, const float* a, const float* b, std::size_t terms) noexcept {
+    typename vec::type sum[Rows];
+    for (auto& s : sum) s = vec::zero();
+    for (std::size_t t = 0; t < terms; ++t)
+      term(a + t * p.a_stride, vec::load(b + t * p.b_stride), sum, std::make_index_sequence<Rows>{});
+    for (std::size_t i = 0; i < Rows; ++i) {
+      float* const to = c + i * p.c_stride;
+      vec::store(to, vec::add(vec::load(to), vec::mul(vec::broadcast(p.sign), sum[i])));
+    }
+  }
+
+  template <std::size_t Rows, std::size_t... I>
+  NBIT_INLINE static void term(const float* a, typename vec::type b, typename vec::type (&sum)[Rows],
+                               std::index_sequence<I...>) {
+    ((sum[I] = vec::add(sum[I], vec::mul(vec::broadcast(a[I]), b))), ...);
+  }
+
+  static void eight(const product_operands& p, float* c, const float* a, const float* b, std::size_t terms) noexcept {
+    NBIT_EXACT
+    float sum[8] = {};
+    for (std::size_t t = 0; t < terms; ++t)
+      for (std::size_t j = 0; j < 8; ++j) sum[j] += a[t * p.a_stride] * b[t * p.b_stride + j];
+    for (std::size_t j = 0; j < 8; ++j) c[j] += p.sign * sum[j];
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+// END nbit/kernel/product.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET != 0
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+// END nbit/arch/target_end.inl
+#undef NBIT_TARGET
+#endif
+#undef NBIT_STAMP
+// END nbit/arch/stamp.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+/// C (m x n) += sign * A^T B.  Needs: n % 8 == 0; C overlaps neither A nor B; sign is 1 or -1.
+inline void add_product(const product_operands& p) noexcept {
+  arch::dispatch([&](auto tag) { product_kernel<decltype(tag)>::run(p); });
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/kernel/product.hpp
 // BEGIN nbit/kernel/quantize.hpp
 // nbit/kernel/quantize.hpp — round to nearest: a float matrix to packed codes in any format and layout.
 //
@@ -7657,7 +10877,7 @@ enum class ragged_rows : std::uint8_t {
 
 /// Options of quantize.
 struct quantize_options {
-  std::span<const float> importance{};          // cols weights >= 0, or empty
+  std::span<const float> importance{};  // cols weights >= 0, or empty
   ragged_rows ragged = ragged_rows::refuse;
 };
 
@@ -7718,8 +10938,8 @@ inline namespace NBIT_TAG {
 
 template <class F, class L>
 struct quantize_kernel<NBIT_ARCH, F, L> {
-  static void row(std::span<const float> w, std::span<const float> importance, const packed_span<F, L>& out, std::size_t r,
-                  code_t<F>* codes) {
+  static void row(std::span<const float> w, std::span<const float> importance, const packed_span<F, L>& out,
+                  std::size_t r, code_t<F>* codes) {
     const std::size_t count = codes_per_row<F>(w.size()), length = codes_per_row<F>(group_length<F>(out.cols));
     if constexpr (std::is_same_v<L, blocks>) {
       const float mean_square = detail::row_mean_square(w.first(out.cols));
@@ -7793,8 +11013,8 @@ inline namespace NBIT_TAG {
 
 template <class F, class L>
 struct quantize_kernel<NBIT_ARCH, F, L> {
-  static void row(std::span<const float> w, std::span<const float> importance, const packed_span<F, L>& out, std::size_t r,
-                  code_t<F>* codes) {
+  static void row(std::span<const float> w, std::span<const float> importance, const packed_span<F, L>& out,
+                  std::size_t r, code_t<F>* codes) {
     const std::size_t count = codes_per_row<F>(w.size()), length = codes_per_row<F>(group_length<F>(out.cols));
     if constexpr (std::is_same_v<L, blocks>) {
       const float mean_square = detail::row_mean_square(w.first(out.cols));
@@ -7867,8 +11087,8 @@ inline namespace NBIT_TAG {
 
 template <class F, class L>
 struct quantize_kernel<NBIT_ARCH, F, L> {
-  static void row(std::span<const float> w, std::span<const float> importance, const packed_span<F, L>& out, std::size_t r,
-                  code_t<F>* codes) {
+  static void row(std::span<const float> w, std::span<const float> importance, const packed_span<F, L>& out,
+                  std::size_t r, code_t<F>* codes) {
     const std::size_t count = codes_per_row<F>(w.size()), length = codes_per_row<F>(group_length<F>(out.cols));
     if constexpr (std::is_same_v<L, blocks>) {
       const float mean_square = detail::row_mean_square(w.first(out.cols));
@@ -7913,7 +11133,8 @@ namespace detail {
 template <weight_format F>
 inline result<void> check_quantize(matrix_view<const float> w, const quantize_options& options) {
   if (!options.importance.empty() && options.importance.size() != w.cols)
-    return make_error(errc::shape, "importance must have one weight for each column", "as many as the matrix has columns")
+    return make_error(errc::shape, "importance must have one weight for each column",
+                      "as many as the matrix has columns")
         .with(static_cast<std::int64_t>(options.importance.size()));
   for (std::size_t c = 0; c < options.importance.size(); ++c)
     if (!is_finite(options.importance[c]) || options.importance[c] < 0.0f)
@@ -7926,8 +11147,10 @@ inline result<void> check_quantize(matrix_view<const float> w, const quantize_op
 /// Weights in a row when its last block is filled up.
 template <weight_format F>
 NBIT_INLINE constexpr std::size_t padded_cols(std::size_t cols) {
-  if constexpr (block_format<F> && F::group > 0) return groups_per_row<F>(cols) * std::size_t(F::group);
-  else return codes_per_row<F>(cols) * std::size_t(step_of<F>);
+  if constexpr (block_format<F> && F::group > 0)
+    return groups_per_row<F>(cols) * std::size_t(F::group);
+  else
+    return codes_per_row<F>(cols) * std::size_t(step_of<F>);
 }
 
 }  // namespace detail
@@ -7940,11 +11163,12 @@ NBIT_INLINE constexpr std::size_t quantize_scratch_bytes(std::size_t cols) {
 }
 
 /// Quantizes rows [first, first + count) into `out`, whose words must be zero; the form without allocation.
-/// Needs: out has the shape of w, scratch of quantize_scratch_bytes<F>(w.cols), aligned to 4.  Errors: shape, not_finite.
-/// One group per tensor: fill out.params[0] first (F::fit over all weights).
+/// Needs: out has the shape of w, scratch of quantize_scratch_bytes<F>(w.cols), aligned to 4.  Errors: shape,
+/// not_finite. One group per tensor: fill out.params[0] first (F::fit over all weights).
 template <class Arch, weight_format F, class L>
 inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<F, L, std::byte> out, std::size_t first,
-                                  std::size_t count, std::span<std::byte> scratch, const quantize_options& options = {}) {
+                                  std::size_t count, std::span<std::byte> scratch,
+                                  const quantize_options& options = {}) {
   const error misuse = make_error(errc::shape, "quantize_rows: shapes or scratch do not fit");
   NBIT_EXPECTS(out.rows == w.rows && out.cols == w.cols, "quantize_rows: out must have the shape of w", misuse);
   NBIT_EXPECTS(first <= w.rows && count <= w.rows - first, "quantize_rows: rows must lie inside w", misuse);
@@ -7970,8 +11194,9 @@ inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<
 
 #if !defined(NBIT_NO_HEAP)
 
-/// Quantizes a matrix by rounding to nearest.  Errors: shape (rows the format cannot hold), not_finite (names the row and
-/// column), out_of_memory.  Cost: one pass; rows are split among the executor's threads, the codes do not depend on it.
+/// Quantizes a matrix by rounding to nearest.  Errors: shape (rows the format cannot hold), not_finite (names the row
+/// and column), out_of_memory.  Cost: one pass; rows are split among the executor's threads, the codes do not depend on
+/// it.
 template <weight_format F, class L = default_layout<F>, class Arch, executor E = serial>
   requires(requires { Arch::level; })
 inline result<packed_matrix<F, L>> quantize(Arch tag, matrix_view<const float> w, const quantize_options& options = {},
@@ -8000,7 +11225,8 @@ inline result<packed_matrix<F, L>> quantize(Arch tag, matrix_view<const float> w
   return packed;
 }
 template <weight_format F, class L = default_layout<F>, executor E = serial>
-inline result<packed_matrix<F, L>> quantize(matrix_view<const float> w, const quantize_options& options = {}, E&& ex = {}) {
+inline result<packed_matrix<F, L>> quantize(matrix_view<const float> w, const quantize_options& options = {},
+                                            E&& ex = {}) {
   return arch::dispatch([&](auto tag) { return quantize<F, L>(tag, w, options, ex); });
 }
 
@@ -8013,10 +11239,11 @@ inline result<packed_matrix<F, L>> quantize(matrix_view<const float> w, const qu
 // END nbit/kernel/quantize.hpp
 
 // BEGIN nbit/solver/awq.hpp
-// nbit/solver/awq.hpp — channel scales that protect the weights of large inputs, and clipping, from the Gram matrix alone.
+// nbit/solver/awq.hpp — channel scales that protect the weights of large inputs, and clipping, from the Gram matrix
+// alone.
 //
-// W x = (W diag(s)) (diag(1/s) x): columns of strong inputs are stored larger, so their rounding errors count less; 1/s is
-// folded into whatever produces x (solver/fold.hpp). Every candidate is judged by tr(E H E^T), which is the exact
+// W x = (W diag(s)) (diag(1/s) x): columns of strong inputs are stored larger, so their rounding errors count less; 1/s
+// is folded into whatever produces x (solver/fold.hpp). Every candidate is judged by tr(E H E^T), which is the exact
 // squared error of the outputs on the calibration tokens; no activations are kept. Leaving the weights as they are is
 // always a candidate.  Ref: Lin et al. 2024; the scale's form with both statistics is AutoAWQ's "duo scaling".
 #ifndef NBIT_SOLVER_AWQ_HPP
@@ -8031,9 +11258,10 @@ inline result<packed_matrix<F, L>> quantize(matrix_view<const float> w, const qu
 // BEGIN nbit/solver/calibration.hpp
 // nbit/solver/calibration.hpp — what solvers know about a layer's inputs: the Gram matrix X^T X, streamed and merged.
 //
-// Order    tokens are collected into panels of 128, whatever the batches were; a panel is multiplied in f32 in token order
-//          and added to f64 sums. So the result depends on the stream of tokens alone, to the last bit: not on how it was
-//          cut into batches, not on threads. Reading never flushes: a short panel is added on the fly.
+// Order    tokens are collected into panels of 128, whatever the batches were; a panel is multiplied in f32 in token
+// order
+//          and added to f64 sums. So the result depends on the stream of tokens alone, to the last bit: not on how it
+//          was cut into batches, not on threads. Reading never flushes: a short panel is added on the fly.
 // Storage  the lower triangle in tiles of 16 x 16 doubles, 4 cols^2 bytes, plus one panel.
 // Also     mean |x|, max |x|, mean square (llama.cpp's imatrix), token and sequence counts, and the shrinkage intensity
 //          (Ledoit and Wolf 2004, with the diagonal as target): how far the sampled correlations are to be trusted.
@@ -8046,98 +11274,7 @@ inline result<packed_matrix<F, L>> quantize(matrix_view<const float> w, const qu
 #include <span>
 #include <utility>
 
-// BEGIN nbit/solver/product.hpp
-// nbit/solver/product.hpp — the one matrix product of the solvers: C += A^T B in a fixed order of additions.
-//
-// Gram panels, the factor's trailing update, GPTQ's error feedback and the gradient of descent are all this shape. Every
-// entry is a sum in f32 over chunks of 128 terms, each from zero and in order, added to C chunk by chunk: the tiles and
-// the vectors below change the speed and never a bit.
-#ifndef NBIT_SOLVER_PRODUCT_HPP
-#define NBIT_SOLVER_PRODUCT_HPP
-
-#include <cstddef>
-
-// BEGIN nbit/base/exact_begin.inl
-// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
-//
-// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
-// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
-// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
-#endif
-// END nbit/base/exact_begin.inl
-
-namespace nbit {
-inline namespace NBIT_TAG {
-namespace detail {
-
-/// C (M x 8) += sign * A^T B over k terms. Out of line: one call for thousands of multiplications, one copy of the code.
-template <int M>
-NBIT_NOINLINE void product_tile(float* NBIT_RESTRICT c, std::size_t c_stride, const float* NBIT_RESTRICT a,
-                                std::size_t a_stride, const float* NBIT_RESTRICT b, std::size_t b_stride, std::size_t k,
-                                float sign) {
-  NBIT_EXACT
-#if defined(__GNUC__) || defined(__clang__)
-  // Four floats at a time on every target; wider units take two of these at once where the compiler sees it.
-  typedef float four __attribute__((vector_size(16)));
-  four sum[M][2];
-  for (int i = 0; i < M; ++i) sum[i][0] = four{0, 0, 0, 0}, sum[i][1] = four{0, 0, 0, 0};
-  for (std::size_t t = 0; t < k; ++t) {
-    four low, high;
-    __builtin_memcpy(&low, b + t * b_stride, sizeof(low));
-    __builtin_memcpy(&high, b + t * b_stride + 4, sizeof(high));
-    for (int i = 0; i < M; ++i) {
-      const float s = a[t * a_stride + std::size_t(i)];
-      const four all = {s, s, s, s};
-      sum[i][0] = sum[i][0] + all * low;
-      sum[i][1] = sum[i][1] + all * high;
-    }
-  }
-  for (int i = 0; i < M; ++i)
-    for (int j = 0; j < 8; ++j) c[std::size_t(i) * c_stride + std::size_t(j)] += sign * sum[i][j / 4][j % 4];
-#else
-  float sum[M][8] = {};
-  for (std::size_t t = 0; t < k; ++t)
-    for (int i = 0; i < M; ++i)
-      for (int j = 0; j < 8; ++j) sum[i][j] += a[t * a_stride + std::size_t(i)] * b[t * b_stride + std::size_t(j)];
-  for (int i = 0; i < M; ++i)
-    for (int j = 0; j < 8; ++j) c[std::size_t(i) * c_stride + std::size_t(j)] += sign * sum[i][j];
-#endif
-}
-
-/// C (m x n) += sign * A^T B; A is k x m, B is k x n.  Needs: n % 8 == 0; C overlaps neither A nor B; sign is 1 or -1.
-inline void add_product(float* c, std::size_t c_stride, const float* a, std::size_t a_stride, const float* b,
-                        std::size_t b_stride, std::size_t m, std::size_t n, std::size_t k, float sign = 1.0f) {
-  constexpr std::size_t chunk = 128;
-  for (std::size_t t = 0; t < k; t += chunk) {
-    const std::size_t terms = k - t < chunk ? k - t : chunk;
-    for (std::size_t j = 0; j < n; j += 8) {
-      const float* bt = b + t * b_stride + j;
-      const float* at = a + t * a_stride;
-      const std::size_t whole = m / 4 * 4;
-      for (std::size_t i = 0; i < whole; i += 4)
-        product_tile<4>(c + i * c_stride + j, c_stride, at + i, a_stride, bt, b_stride, terms, sign);
-      for (std::size_t i = whole; i < m; ++i)
-        product_tile<1>(c + i * c_stride + j, c_stride, at + i, a_stride, bt, b_stride, terms, sign);
-    }
-  }
-}
-
-}  // namespace detail
-}  // namespace NBIT_TAG
-}  // namespace nbit
-
-// BEGIN nbit/base/exact_end.inl
-// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC pop_options
-#endif
-// END nbit/base/exact_end.inl
-
-#endif
-// END nbit/solver/product.hpp
+#if !defined(NBIT_NO_HEAP)
 
 // BEGIN nbit/base/exact_begin.inl
 // nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
@@ -8159,19 +11296,24 @@ struct gram_sums {
   static constexpr std::size_t tile = 16, panel_tokens = 128;
 
   std::size_t cols = 0, strips = 0;
-  std::size_t pending = 0;            // tokens in the panel
-  std::uint64_t tokens = 0;           // all of them, the pending ones too
+  std::size_t pending = 0;   // tokens in the panel
+  std::uint64_t tokens = 0;  // all of them, the pending ones too
   std::uint64_t sequences = 0;
-  std::uint64_t blocks = 0;           // panels folded
-  double block_tokens_square = 0;     // sum over panels of tokens^2
-  double block_square = 0;            // sum over panels of the squared off-diagonal entries of the panel's own X^T X
-  double token_square = 0;            // the same with every token a panel of its own: |x|^4 - sum_i x_i^4
-  bool magnitudes = true;             // false when a matrix was given instead of tokens
-  buffer<double> tiles;               // tile (i, j), j <= i, at (i (i + 1) / 2 + j) * 256, row-major
-  buffer<double> sum_abs;             // strips * 16
-  buffer<float> max_abs;              // strips * 16
-  buffer<float> panel;                // strip by strip, token by token, 16 columns
-  buffer<double> strip_square;        // block_square's parts of the panel being folded
+  std::uint64_t blocks = 0;        // panels folded
+  double block_tokens_square = 0;  // sum over panels of tokens^2
+  double block_square = 0;         // sum over panels of the squared off-diagonal entries of the panel's own X^T X
+  double token_square = 0;         // the same with every token a panel of its own: |x|^4 - sum_i x_i^4
+  bool magnitudes = true;          // false when a matrix was given instead of tokens
+  buffer<double> tiles;            // tile (i, j), j <= i, at (i (i + 1) / 2 + j) * 256, row-major
+  buffer<double> sum_abs;          // strips * 16
+  buffer<float> max_abs;           // strips * 16
+  buffer<float> panel;             // strip by strip, token by token, 16 columns
+  buffer<double> strip_square;     // block_square's parts of the panel being folded
+
+  NBIT_INLINE gram_sums() noexcept = default;
+  NBIT_INLINE gram_sums(gram_sums&&) noexcept = default;
+  NBIT_INLINE gram_sums& operator=(gram_sums&&) noexcept = default;
+  NBIT_INLINE ~gram_sums() = default;
 
   NBIT_INLINE static std::size_t tile_at(std::size_t i, std::size_t j) { return (i * (i + 1) / 2 + j) * tile * tile; }
 };
@@ -8183,7 +11325,8 @@ namespace detail {
 inline result<void> gram_allocate(gram_sums& g, std::size_t cols) {
   g.cols = cols, g.strips = (cols + gram_sums::tile - 1) / gram_sums::tile;
   const std::size_t padded = g.strips * gram_sums::tile;
-  if (g.strips > (std::size_t{1} << 24)) return make_error(errc::overflow, "too many columns for a Gram matrix", "up to 2^28");
+  if (g.strips > (std::size_t{1} << 24))
+    return make_error(errc::overflow, "too many columns for a Gram matrix", "up to 2^28");
   auto tiles = buffer<double>::zeros(gram_sums::tile_at(g.strips, 0));
   auto sum_abs = buffer<double>::zeros(padded);
   auto max_abs = buffer<float>::zeros(padded);
@@ -8203,10 +11346,12 @@ inline result<void> gram_allocate(gram_sums& g, std::size_t cols) {
 inline void gram_tile(const gram_sums& g, std::size_t i, std::size_t j, std::size_t tokens, float* out) {
   constexpr std::size_t tile = gram_sums::tile, stride = gram_sums::panel_tokens * tile;
   for (std::size_t k = 0; k < tile * tile; ++k) out[k] = 0.0f;
-  add_product(out, tile, g.panel.data() + i * stride, tile, g.panel.data() + j * stride, tile, tile, tile, tokens);
+  add_product(
+      {out, tile, g.panel.data() + i * stride, tile, g.panel.data() + j * stride, tile, tile, tile, tokens, 1.0f});
 }
 
-/// The squares of a tile's entries off the matrix's diagonal; a tile below the diagonal counts for its mirror image too.
+/// The squares of a tile's entries off the matrix's diagonal; a tile below the diagonal counts for its mirror image
+/// too.
 template <class T>
 inline double tile_square(const T* t, bool diagonal) {
   NBIT_EXACT
@@ -8323,7 +11468,8 @@ inline void gram_each_tile(const gram_sums& g, bool diagonal_only, Visit&& visit
     for (std::size_t j = diagonal_only ? i : 0; j <= i; ++j) {
       const double* const from = g.tiles.data() + gram_sums::tile_at(i, j);
       gram_tile(g, i, j, g.pending, product);
-      for (std::size_t k = 0; k < gram_sums::tile * gram_sums::tile; ++k) sums[k] = from[k] + static_cast<double>(product[k]);
+      for (std::size_t k = 0; k < gram_sums::tile * gram_sums::tile; ++k)
+        sums[k] = from[k] + static_cast<double>(product[k]);
       visit(i, j, sums, product);
     }
 }
@@ -8402,7 +11548,8 @@ inline result<void> gram_from_mean(gram_sums& g, matrix_view<const float> mean, 
       double* const sums = g.tiles.data() + gram_sums::tile_at(r / gram_sums::tile, c / gram_sums::tile);
       const double v = static_cast<double>(mean(r, c)) * static_cast<double>(tokens);
       sums[(r % gram_sums::tile) * gram_sums::tile + c % gram_sums::tile] = v;
-      if (r / gram_sums::tile == c / gram_sums::tile) sums[(c % gram_sums::tile) * gram_sums::tile + r % gram_sums::tile] = v;
+      if (r / gram_sums::tile == c / gram_sums::tile)
+        sums[(c % gram_sums::tile) * gram_sums::tile + r % gram_sums::tile] = v;
     }
   g.tokens = tokens, g.magnitudes = false;
   return {};
@@ -8425,7 +11572,10 @@ inline void gram_mean_abs(const gram_sums& g, std::span<float> out) {
 /// Memory: 4 cols^2 bytes for the sums, 512 cols bytes for the panel.
 class hessian {
  public:
-  NBIT_INLINE hessian() = default;
+  NBIT_INLINE hessian() noexcept = default;
+  NBIT_INLINE hessian(hessian&&) noexcept = default;
+  NBIT_INLINE hessian& operator=(hessian&&) noexcept = default;
+  NBIT_INLINE ~hessian() = default;
   /// For inputs of cols numbers; memory is taken by the first add.
   NBIT_INLINE explicit hessian(std::size_t cols) { sums_.cols = cols; }
   /// The same with its memory.  Errors: out_of_memory, overflow.
@@ -8439,7 +11589,8 @@ class hessian {
   /// Errors: shape if not square, out_of_memory.
   NBIT_INLINE static result<hessian> from_mean(matrix_view<const float> mean, std::uint64_t tokens = 1) {
     if (mean.rows != mean.cols)
-      return make_error(errc::shape, "Gram matrix is not square", "as many rows as columns").with(static_cast<std::int64_t>(mean.rows));
+      return make_error(errc::shape, "Gram matrix is not square", "as many rows as columns")
+          .with(static_cast<std::int64_t>(mean.rows));
     result<hessian> h = make(mean.cols);
     if (h)
       if (auto done = detail::gram_from_mean(h->sums_, mean, tokens); !done) return done.error();
@@ -8459,8 +11610,8 @@ class hessian {
   /// Counts the end of a sequence (a text, a window).
   NBIT_INLINE void end_sequence() { ++sums_.sequences; }
 
-  /// Adds the statistics of another stream. merge(a, b) and merge(b, a) are equal to the last bit; so the order in which
-  /// many are merged is the only order that matters.  Errors: shape, out_of_memory.
+  /// Adds the statistics of another stream. merge(a, b) and merge(b, a) are equal to the last bit; so the order in
+  /// which many are merged is the only order that matters.  Errors: shape, out_of_memory.
   NBIT_INLINE result<void> merge(const hessian& other) {
     if (other.sums_.cols != sums_.cols)
       return make_error(errc::shape, "statistics have different numbers of columns", "the same layer's inputs")
@@ -8504,8 +11655,8 @@ class hessian {
     return sums_.tiles.empty() ? 0.0 : detail::gram_mean_diagonal(sums_);
   }
 
-  /// Writes the mean Gram matrix times scale; column c at place[c] (empty: at c), off-diagonal entries times 1 - shrinkage.
-  /// Needs: out is cols x cols, place is empty or a permutation.
+  /// Writes the mean Gram matrix times scale; column c at place[c] (empty: at c), off-diagonal entries times 1 -
+  /// shrinkage. Needs: out is cols x cols, place is empty or a permutation.
   NBIT_INLINE void write(matrix_view<float> out, double shrinkage = 0.0, double scale = 1.0,
                          std::span<const std::uint32_t> place = {}) const {
     NBIT_EXPECTS(out.rows == sums_.cols && out.cols == sums_.cols, "a cols x cols matrix");
@@ -8538,6 +11689,7 @@ class hessian {
 #endif
 // END nbit/base/exact_end.inl
 
+#endif  // NBIT_NO_HEAP
 #endif
 // END nbit/solver/calibration.hpp
 // BEGIN nbit/solver/quadratic.hpp
@@ -8574,7 +11726,8 @@ inline namespace NBIT_TAG {
 namespace detail {
 
 /// Copies up to 32 rows of w from `first` on to panel[place][row], missing rows as zeros.
-inline void transpose_panel(matrix_view<const float> w, std::size_t first, std::span<const std::uint32_t> place, float* panel) {
+inline void transpose_panel(matrix_view<const float> w, std::size_t first, std::span<const std::uint32_t> place,
+                            float* panel) {
   const std::size_t rows = w.rows - first < panel_rows ? w.rows - first : panel_rows;
   if (rows < panel_rows)
     for (std::size_t k = 0; k < w.cols * panel_rows; ++k) panel[k] = 0.0f;
@@ -8593,7 +11746,7 @@ inline void quadratic_form(const float* h, std::size_t stride, std::size_t cols,
   for (std::size_t first = 0; first < cols; first += panel_columns) {
     const std::size_t n = cols - first < panel_columns ? cols - first : panel_columns;
     for (float& v : sums) v = 0.0f;
-    add_product(sums, panel_rows, h + first, stride, e, panel_rows, n, panel_rows, first);
+    add_product({sums, panel_rows, h + first, stride, e, panel_rows, n, panel_rows, first, 1.0f});
     for (std::size_t j = 0; j < n; ++j) {
       float* const sum = sums + j * panel_rows;
       for (std::size_t i = 0; i < j; ++i) {
@@ -8623,6 +11776,8 @@ inline void quadratic_form(const float* h, std::size_t stride, std::size_t cols,
 #endif
 // END nbit/solver/quadratic.hpp
 
+#if !defined(NBIT_NO_HEAP)
+
 // BEGIN nbit/base/exact_begin.inl
 // nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
 //
@@ -8639,11 +11794,11 @@ namespace nbit {
 
 /// The grid of the search.
 struct awq_options {
-  int steps = 20;        // exponents tried: 0/steps ... (steps - 1)/steps; 0: no scaling, 1 to 1000
-  bool duo = true;       // s = |x|^r / |w|^(1-r) with relative weight magnitudes; false: s = |x|^r
-  bool clip = true;      // then search a limit for the weights of every group
-  int clip_steps = 14;   // limits tried: largest |w| times 1, 1 - 1/20, 1 - 2/20 ...; 1 to 19
-  bool shrink = true;    // take the sampling noise out of the correlations (hessian::shrinkage)
+  int steps = 20;       // exponents tried: 0/steps ... (steps - 1)/steps; 0: no scaling, 1 to 1000
+  bool duo = true;      // s = |x|^r / |w|^(1-r) with relative weight magnitudes; false: s = |x|^r
+  bool clip = true;     // then search a limit for the weights of every group
+  int clip_steps = 14;  // limits tried: largest |w| times 1, 1 - 1/20, 1 - 2/20 ...; 1 to 19
+  bool shrink = true;   // take the sampling noise out of the correlations (hessian::shrinkage)
 };
 
 /// Scaled and clipped weights, ready for any solver.
@@ -8657,6 +11812,11 @@ struct awq_result {
   double loss_scaled = 0;   // after scaling
   double loss = 0;          // after scaling and clipping
   double energy = 0;        // of all-zero weights
+
+  NBIT_INLINE awq_result() noexcept = default;
+  NBIT_INLINE awq_result(awq_result&&) noexcept = default;
+  NBIT_INLINE awq_result& operator=(awq_result&&) noexcept = default;
+  NBIT_INLINE ~awq_result() = default;
 
   [[nodiscard]] NBIT_INLINE matrix_view<const float> view() const { return {weights.data(), rows, cols}; }
 };
@@ -8692,7 +11852,7 @@ struct awq_rows {
 inline awq_rows rows_of(const awq_job& job, std::size_t task) {
   std::size_t k = 0;
   while (job.first_panel[k + 1] <= task) ++k;
-  awq_rows r;
+  awq_rows r = {};
   r.w = job.linears[k];
   r.first = (task - job.first_panel[k]) * panel_rows;
   r.count = r.w.rows - r.first < panel_rows ? r.w.rows - r.first : panel_rows;
@@ -8706,6 +11866,11 @@ struct awq_scratch {
   buffer<float> floats;  // panel (cols x 32), row, values
   buffer<code_t<F>> codes;
   buffer<typename F::params> params;
+
+  NBIT_INLINE awq_scratch() noexcept = default;
+  NBIT_INLINE awq_scratch(awq_scratch&&) noexcept = default;
+  NBIT_INLINE awq_scratch& operator=(awq_scratch&&) noexcept = default;
+  NBIT_INLINE ~awq_scratch() = default;
 
   NBIT_INLINE bool make(std::size_t cols) {
     auto f = buffer<float>::make(cols * (2 * panel_rows + 2));
@@ -8737,7 +11902,8 @@ inline bool score_panel(const awq_job& job, std::size_t task, double* losses) {
       }
       const float* const s = job.scales + k * cols;
       for (std::size_t c = 0; c < cols; ++c) row[c] = w[c] * s[c];
-      round_row<F>({row, cols}, {job.importance + k * cols, cols}, memory.codes.data(), memory.params.data(), {values, cols});
+      round_row<F>({row, cols}, {job.importance + k * cols, cols}, memory.codes.data(), memory.params.data(),
+                   {values, cols});
       for (std::size_t c = 0; c < cols; ++c) {
         const float e = values[c] / s[c] - w[c];
         panel[c * panel_rows + r] = is_finite(e) ? e : 0.0f;
@@ -8792,7 +11958,8 @@ inline bool clip_panel(const awq_job& job, std::size_t task, int limits, float* 
       }
       quadratic_form(job.gram + first * job.stride + first, job.stride, n, panel, sums);
       for (std::size_t r = 0; r < rows.count; ++r)
-        if (k == 0 || sums[r] < least[r]) least[r] = sums[r], best[r] = largest[r] * (1.0f - static_cast<float>(k) / 20.0f);
+        if (k == 0 || sums[r] < least[r])
+          least[r] = sums[r], best[r] = largest[r] * (1.0f - static_cast<float>(k) / 20.0f);
     }
     for (std::size_t r = 0; r < rows.count; ++r)
       for (std::size_t c = 0; c < n; ++c) {
@@ -8802,7 +11969,8 @@ inline bool clip_panel(const awq_job& job, std::size_t task, int limits, float* 
   }
   for (std::size_t i = 0; i < cols * panel_rows; ++i) panel[i] = 0.0f;
   for (std::size_t r = 0; r < rows.count; ++r) {
-    round_row<F>({stacked + r * cols, cols}, {job.importance, cols}, memory.codes.data(), memory.params.data(), {values, cols});
+    round_row<F>({stacked + r * cols, cols}, {job.importance, cols}, memory.codes.data(), memory.params.data(),
+                 {values, cols});
     for (std::size_t c = 0; c < cols; ++c) {
       const float e = values[c] / job.scales[c] - rows.w(rows.first + r, c);
       panel[c * panel_rows + r] = is_finite(e) ? e : 0.0f;
@@ -8832,14 +12000,19 @@ inline void relative_magnitude(std::span<const matrix_view<const float>> linears
   for (float& v : out) v = rows == 0 ? 1.0f : v / static_cast<float>(rows);
 }
 
+/// v^p for magnitudes, 0 included, with the same bits on every machine.
+inline float magnitude_power(float v, float p) {
+  if (!(v > 0.0f)) return p == 0.0f ? 1.0f : 0.0f;
+  return static_cast<float>(power_exact(static_cast<double>(v), static_cast<double>(p)));
+}
+
 /// One candidate: scales with geometric middle 1; what is not a usable number becomes 1.
-/// std::pow may differ in the last bit between C libraries; scales are stored, so this never changes what codes mean.
 inline void scale_candidate(std::span<const float> x, std::span<const float> w, float exponent, bool duo, float* out) {
   NBIT_EXACT
   float least = 3e38f, most = 0.0f;
   for (std::size_t c = 0; c < x.size(); ++c) {
-    float s = std::pow(x[c], exponent);
-    if (duo) s /= std::pow(w[c], 1.0f - exponent) + 1e-4f;
+    float s = magnitude_power(x[c], exponent);
+    if (duo) s /= magnitude_power(w[c], 1.0f - exponent) + 1e-4f;
     if (!(s >= 1e-4f)) s = 1e-4f;
     if (!(s <= 1e6f)) s = 1e6f;
     out[c] = s;
@@ -8854,25 +12027,34 @@ inline void scale_candidate(std::span<const float> x, std::span<const float> w, 
 /// Scales and clips linears that share one input; F is the format they will be stored in.
 /// Errors: shape (linears or statistics of different widths; a row that F cannot hold), not_finite with row and column
 /// of the first bad weight, invalid_option, out_of_memory.
-/// Cost: rows cols^2 / 2 multiply-adds for each step, rows cols group / 2 for each limit at every third step, and as many
-/// encodings.
+/// Cost: rows cols^2 / 2 multiply-adds for each step, rows cols group / 2 for each limit at every third step, and as
+/// many encodings.
 template <weight_format F, class Executor = serial>
 result<awq_result> awq(std::span<const matrix_view<const float>> linears, const hessian& h, const awq_options& o = {},
                        Executor&& ex = {}) {
-  static_assert(F::group != per_tensor, "nbit::awq: a format with one group per tensor gives scales nothing to act on; use a group or per_row");
+  static_assert(F::group != per_tensor,
+                "nbit::awq: a format with one group per tensor gives scales nothing to act on; use a group or per_row");
   using namespace detail;
-  if (o.steps < 0 || o.steps > 1000) return make_error(errc::invalid_option, "number of exponents is out of range", "0 to 1000").about("steps").with(o.steps);
-  if (o.clip_steps < 1 || o.clip_steps > 19) return make_error(errc::invalid_option, "number of limits is out of range", "1 to 19").about("clip_steps").with(o.clip_steps);
+  if (o.steps < 0 || o.steps > 1000)
+    return make_error(errc::invalid_option, "number of exponents is out of range", "0 to 1000")
+        .about("steps")
+        .with(o.steps);
+  if (o.clip_steps < 1 || o.clip_steps > 19)
+    return make_error(errc::invalid_option, "number of limits is out of range", "1 to 19")
+        .about("clip_steps")
+        .with(o.clip_steps);
   const std::size_t cols = h.cols(), stride = (cols + 15) / 16 * 16;
   if (!fits_format<F>(cols)) return shape_error<F>(cols);
   awq_result out;
   out.cols = cols;
   auto starts = buffer<std::size_t>::zeros(2 * (linears.size() + 1));
   if (!starts) return starts.error();
-  const std::span<std::size_t> first_panel = starts->span().first(linears.size() + 1), first_row = starts->span().subspan(linears.size() + 1);
+  const std::span<std::size_t> first_panel = starts->span().first(linears.size() + 1),
+                               first_row = starts->span().subspan(linears.size() + 1);
   for (std::size_t k = 0; k < linears.size(); ++k) {
     if (linears[k].cols != cols)
-      return make_error(errc::shape, "a linear has another number of columns than the statistics", "one input for each column")
+      return make_error(errc::shape, "a linear has another number of columns than the statistics",
+                        "one input for each column")
           .with(static_cast<std::int64_t>(linears[k].cols));
     if (auto fine = all_finite(linears[k]); !fine) return fine.error();
     first_panel[k + 1] = first_panel[k] + (linears[k].rows + panel_rows - 1) / panel_rows;
@@ -8899,7 +12081,8 @@ result<awq_result> awq(std::span<const matrix_view<const float>> linears, const 
   for (std::size_t c = 0; c < cols; ++c) out.scales[c] = 1.0f;
   if (out.rows == 0 || cols == 0) return out;
 
-  const std::span<float> x = statistics->span().first(cols), w = statistics->span().subspan(cols, cols), square = statistics->span().subspan(2 * cols);
+  const std::span<float> x = statistics->span().first(cols), w = statistics->span().subspan(cols, cols),
+                         square = statistics->span().subspan(2 * cols);
   const double mean = h.mean_diagonal();
   out.shrinkage = o.shrink ? h.shrinkage() : 0.0;
   h.write({gram->data(), cols, cols, stride}, out.shrinkage, mean > 0 ? 1.0 / mean : 1.0);
@@ -8930,7 +12113,7 @@ result<awq_result> awq(std::span<const matrix_view<const float>> linears, const 
     for (std::size_t c = 0; c < cols; ++c) importance[k * cols + c] = square[c] / (s[c] * s[c]);
   }
 
-  awq_job job;
+  awq_job job = {};
   job.linears = linears, job.first_panel = first_panel, job.first_row = first_row;
   job.gram = gram->data(), job.cols = cols, job.stride = stride, job.candidates = candidates;
   job.scales = grid->data(), job.importance = importance;
@@ -8949,9 +12132,12 @@ result<awq_result> awq(std::span<const matrix_view<const float>> linears, const 
   for (std::size_t k = 0; k <= candidates; ++k) {
     double total = 0;
     for (std::size_t t = 0; t < tasks; ++t) total += loss[t * (candidates + 1) + k];
-    if (k == candidates) out.energy = total;
-    else if (k == 0) out.loss_rounded = out.loss_scaled = total;
-    else if (total < out.loss_scaled) out.loss_scaled = total, best = k;
+    if (k == candidates)
+      out.energy = total;
+    else if (k == 0)
+      out.loss_rounded = out.loss_scaled = total;
+    else if (total < out.loss_scaled)
+      out.loss_scaled = total, best = k;
   }
   // Clipping likes milder scales than plain rounding does: the choice is made again with it, over every third exponent.
   float* const stacked = out.weights.data();
@@ -8999,15 +12185,17 @@ result<awq_result> awq(matrix_view<const float> w, const hessian& h, const awq_o
 #endif
 // END nbit/base/exact_end.inl
 
+#endif  // NBIT_NO_HEAP
 #endif
 // END nbit/solver/awq.hpp
 // BEGIN nbit/solver/factor.hpp
-// nbit/solver/factor.hpp — a Gram matrix made safe to solve with, and its factor H = (S + I) D (S + I)^T, S strictly upper.
+// nbit/solver/factor.hpp — a Gram matrix made safe to solve with, and its factor H = (S + I) D (S + I)^T, S strictly
+// upper.
 //
 // With this factor the loss of an error E is sum_j D_j |e_j + sum_{i<j} e_i S_ij|^2: rounding column j of
 // W + (W - W^) S to nearest is GPTQ, and no inverse is needed (Chee et al. 2023). A metric never fails to exist: where
-// the factorization breaks down the damping grows, then small diagonals are raised, and at last only the diagonal stays,
-// which makes every solver a weighted rounding. The report says which rung was taken.
+// the factorization breaks down the damping grows, then small diagonals are raised, and at last only the diagonal
+// stays, which makes every solver a weighted rounding. The report says which rung was taken.
 #ifndef NBIT_SOLVER_FACTOR_HPP
 #define NBIT_SOLVER_FACTOR_HPP
 
@@ -9015,6 +12203,8 @@ result<awq_result> awq(matrix_view<const float> w, const hessian& h, const awq_o
 #include <cstdint>
 #include <span>
 #include <utility>
+
+#if !defined(NBIT_NO_HEAP)
 
 // BEGIN nbit/base/exact_begin.inl
 // nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
@@ -9060,7 +12250,12 @@ struct metric {
   buffer<float> h;  // the damped matrix, full and symmetric; padded columns are zero
   buffer<float> s;  // S above the diagonal (the rest is unspecified)
   buffer<float> d;  // D
-  metric_report report;
+  metric_report report = {};
+
+  NBIT_INLINE metric() noexcept = default;
+  NBIT_INLINE metric(metric&&) noexcept = default;
+  NBIT_INLINE metric& operator=(metric&&) noexcept = default;
+  NBIT_INLINE ~metric() = default;
 };
 
 inline namespace NBIT_TAG {
@@ -9069,12 +12264,13 @@ namespace detail {
 inline constexpr std::size_t factor_block = 64;
 
 /// Factors the last block (rows and columns first .. last) in double; false when a pivot is not safely positive.
-inline bool factor_diagonal(float* s, std::size_t stride, float* d, std::size_t first, std::size_t last, const float* diagonal,
-                            double* block) {
+inline bool factor_diagonal(float* s, std::size_t stride, float* d, std::size_t first, std::size_t last,
+                            const float* diagonal, double* block) {
   NBIT_EXACT
   const std::size_t n = last - first;
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = i; j < n; ++j) block[i * factor_block + j] = static_cast<double>(s[(first + i) * stride + first + j]);
+    for (std::size_t j = i; j < n; ++j)
+      block[i * factor_block + j] = static_cast<double>(s[(first + i) * stride + first + j]);
   for (std::size_t k = n; k-- > 0;) {
     const double pivot = block[k * factor_block + k];
     if (!(pivot > 4e-7 * static_cast<double>(diagonal[first + k])) || !(pivot < 1e30)) return false;
@@ -9086,7 +12282,8 @@ inline bool factor_diagonal(float* s, std::size_t stride, float* d, std::size_t 
     for (std::size_t i = 0; i < k; ++i) block[i * factor_block + k] /= pivot;
   }
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = i + 1; j < n; ++j) s[(first + i) * stride + first + j] = static_cast<float>(block[i * factor_block + j]);
+    for (std::size_t j = i + 1; j < n; ++j)
+      s[(first + i) * stride + first + j] = static_cast<float>(block[i * factor_block + j]);
   return true;
 }
 
@@ -9094,8 +12291,8 @@ inline bool factor_diagonal(float* s, std::size_t stride, float* d, std::size_t 
 /// transposed: 2 * factor_block * stride floats of scratch; block: factor_block^2 doubles.
 /// Cost: cols^3 / 3 multiply-adds.
 template <class Executor>
-inline bool factor_upper(float* s, std::size_t cols, std::size_t stride, float* d, const float* diagonal, float* transposed,
-                         double* block, Executor&& ex) {
+inline bool factor_upper(float* s, std::size_t cols, std::size_t stride, float* d, const float* diagonal,
+                         float* transposed, double* block, Executor&& ex) {
   float* const scaled = transposed + factor_block * stride;
   for (std::size_t b = (cols + factor_block - 1) / factor_block; b-- > 0;) {
     const std::size_t first = b * factor_block, last = first + factor_block < cols ? first + factor_block : cols;
@@ -9121,8 +12318,8 @@ inline bool factor_upper(float* s, std::size_t cols, std::size_t stride, float* 
     // What is left of the upper triangle: A -= U_b D U_b^T.
     ex(b, [=](std::size_t strip) {
       const std::size_t from = strip * factor_block;
-      add_product(s + from * stride + from, stride, scaled + from, stride, transposed + from, stride, factor_block,
-                  first - from, last - first, -1.0f);
+      add_product({s + from * stride + from, stride, scaled + from, stride, transposed + from, stride, factor_block,
+                   first - from, last - first, -1.0f});
     });
   }
   return true;
@@ -9146,8 +12343,10 @@ inline void clean_metric(metric& m) {
         row[i] = 0.0f, dropped = true;
       }
     }
-    if (m.d[j] == 0.0f) ++m.report.dead_columns;
-    else if (dropped || !usable(m.d[j])) ++m.report.cleaned_columns;
+    if (m.d[j] == 0.0f)
+      ++m.report.dead_columns;
+    else if (dropped || !usable(m.d[j]))
+      ++m.report.cleaned_columns;
   }
 }
 
@@ -9246,6 +12445,7 @@ inline void join_columns(metric& m, std::size_t step) {
 #endif
 // END nbit/base/exact_end.inl
 
+#endif  // NBIT_NO_HEAP
 #endif
 // END nbit/solver/factor.hpp
 // BEGIN nbit/solver/fold.hpp
@@ -9288,12 +12488,14 @@ inline result<void> check_scales(std::span<const float> scales) {
   for (std::size_t c = 0; c < scales.size(); ++c)
     if (!(is_finite(scales[c]) && scales[c] > 0.0f))
       return make_error(errc::invalid_option, "scale is not a positive finite number", "numbers above 0")
-          .about("scales").at(std::int64_t{0}, static_cast<std::int64_t>(c));
+          .about("scales")
+          .at(std::int64_t{0}, static_cast<std::int64_t>(c));
   return {};
 }
 }  // namespace detail
 
-/// Divides what a norm hands on by the scales. bias: the norm's, or empty.  Errors: shape, invalid_option; then nothing changed.
+/// Divides what a norm hands on by the scales. bias: the norm's, or empty.  Errors: shape, invalid_option; then nothing
+/// changed.
 inline result<void> fold_into_norm(std::span<float> weight, std::span<float> bias, std::span<const float> scales,
                                    norm_weight kind = norm_weight::plain) {
   NBIT_EXACT
@@ -9313,7 +12515,8 @@ inline result<void> fold_into_norm(std::span<float> weight, std::span<float> bia
 /// invalid_option; then nothing changed.
 inline result<void> fold_into_rows(matrix_view<float> producer, std::span<float> bias, std::span<const float> scales) {
   if (producer.rows < scales.size() || (!bias.empty() && bias.size() != producer.rows))
-    return make_error(errc::shape, "producer has fewer outputs than there are scales", "at least as many rows as scales")
+    return make_error(errc::shape, "producer has fewer outputs than there are scales",
+                      "at least as many rows as scales")
         .with(static_cast<std::int64_t>(producer.rows));
   if (auto fine = detail::check_scales(scales); !fine) return fine;
   const std::size_t first = producer.rows - scales.size();
@@ -9324,11 +12527,12 @@ inline result<void> fold_into_rows(matrix_view<float> producer, std::span<float>
   return {};
 }
 
-/// Multiplies the columns of a linear by the scales: the other half of a fold, for weights that awq did not scale itself.
-/// Errors: shape, invalid_option; then nothing changed.
+/// Multiplies the columns of a linear by the scales: the other half of a fold, for weights that awq did not scale
+/// itself. Errors: shape, invalid_option; then nothing changed.
 inline result<void> fold_into_columns(matrix_view<float> consumer, std::span<const float> scales) {
   if (consumer.cols != scales.size())
-    return make_error(errc::shape, "consumer has another number of columns than there are scales", "one column for each scale")
+    return make_error(errc::shape, "consumer has another number of columns than there are scales",
+                      "one column for each scale")
         .with(static_cast<std::int64_t>(consumer.cols));
   if (auto fine = detail::check_scales(scales); !fine) return fine;
   for (std::size_t r = 0; r < consumer.rows; ++r)
@@ -9367,10 +12571,10 @@ inline result<void> fold_into_columns(matrix_view<float> consumer, std::span<con
 // BEGIN nbit/solver/gptq_panel.hpp
 // nbit/solver/gptq_panel.hpp — the column loop of GPTQ for 32 rows: fit, round with error feedback, descend.
 //
-// Rows know nothing of each other, so a panel of rows is a task. Inside it everything is transposed (the 32 numbers of a
-// column side by side). Feedback from far columns comes 32 columns at a time as a matrix product, from near ones column
-// by column. Blocking changes the speed and the last bits of sums, never which algorithm it is.
-// Ref: Frantar et al. 2023; the factor's form: Chee et al. 2023.
+// Rows know nothing of each other, so a panel of rows is a task. Inside it everything is transposed (the 32 numbers of
+// a column side by side). Feedback from far columns comes 32 columns at a time as a matrix product, from near ones
+// column by column. Blocking changes the speed and the last bits of sums, never which algorithm it is. Ref: Frantar et
+// al. 2023; the factor's form: Chee et al. 2023.
 #ifndef NBIT_SOLVER_GPTQ_PANEL_HPP
 #define NBIT_SOLVER_GPTQ_PANEL_HPP
 
@@ -9383,7 +12587,8 @@ inline result<void> fold_into_columns(matrix_view<float> consumer, std::span<con
 //
 // A format knows how to fit parameters to numbers, and nothing else is asked of it: candidates are fits of the group
 // multiplied by a factor, judged by the weighted error of the true weights. Asymmetric formats are then offered copies
-// whose negative and positive sides are scaled apart. The format's own fit is always a candidate, so a search never loses to it.
+// whose negative and positive sides are scaled apart. The format's own fit is always a candidate, so a search never
+// loses to it.
 #ifndef NBIT_SOLVER_SEARCH_HPP
 #define NBIT_SOLVER_SEARCH_HPP
 
@@ -9418,14 +12623,16 @@ namespace detail {
 
 /// Sum over the group of importance * (w - nearest value)^2, given up once it exceeds `enough`; never NaN.
 template <weight_format F>
-inline float group_error(std::span<const float> w, std::span<const float> importance, const typename F::params& p, float enough) {
+inline float group_error(std::span<const float> w, std::span<const float> importance, const typename F::params& p,
+                         float enough) {
   NBIT_EXACT
   float sum = 0.0f;
   const int n = static_cast<int>(w.size());
   if constexpr (lattice_format<F>) {
     float values[std::size_t(step_of<F>)];
     for (int i = 0; i < n; i += step_of<F>) {
-      F::value(static_cast<int>(F::code(w.subspan(std::size_t(i), std::size_t(step_of<F>)), p, i)), p, i, std::span<float>(values));
+      F::value(static_cast<int>(F::code(w.subspan(std::size_t(i), std::size_t(step_of<F>)), p, i)), p, i,
+               std::span<float>(values));
       for (int k = 0; k < step_of<F>; ++k) {
         const float e = w[std::size_t(i + k)] - values[k];
         sum += (importance.empty() ? 1.0f : importance[std::size_t(i + k)]) * (e * e);
@@ -9451,8 +12658,8 @@ inline float group_error(std::span<const float> w, std::span<const float> import
 /// Parameters for one group by search. scratch: as many floats as w.
 /// Needs: importance is empty or as long as w, its entries finite and not negative.
 template <weight_format F>
-inline typename F::params search_group(std::span<const float> w, std::span<const float> importance, const search_options& o,
-                                       float* scratch) {
+inline typename F::params search_group(std::span<const float> w, std::span<const float> importance,
+                                       const search_options& o, float* scratch) {
   NBIT_EXACT
   const std::size_t n = w.size();
   typename F::params best = F::fit(w, importance);
@@ -9505,6 +12712,8 @@ inline typename F::params search_group(std::span<const float> w, std::span<const
 #endif
 // END nbit/solver/search.hpp
 
+#if !defined(NBIT_NO_HEAP)
+
 // BEGIN nbit/base/exact_begin.inl
 // nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
 //
@@ -9546,13 +12755,13 @@ namespace detail {
 template <weight_format F>
 struct gptq_job {
   const metric* m = nullptr;
-  matrix_view<const float> w;
+  matrix_view<const float> w = {};
   coded_matrix<F>* out = nullptr;
   std::span<const std::uint32_t> order, place;  // column at a position; position of a column
   std::span<const std::uint32_t> group_at;      // group by position
   std::span<const float> importance;            // by column; empty: all alike
   group_fit groups = group_fit::upfront;
-  search_options search;
+  search_options search = {};
   int passes = 0;
   double* rounded = nullptr;  // by row: loss of plain rounding with the same parameters
   double* solved = nullptr;   // by row: loss of what was stored
@@ -9569,7 +12778,7 @@ inline typename F::params fit_group(std::span<const float> w, std::span<const fl
                                     const search_options& search, float* scratch, code_t<F>* codes) {
   if constexpr (encodes_itself<F>) {
     typename F::params p{};
-    F::encode(w, importance, mean_square, p, std::span<std::uint8_t>(codes, w.size() / std::size_t(step_of<F>)));
+    F::encode(w, importance, mean_square, p, std::span<code_t<F>>(codes, w.size() / std::size_t(step_of<F>)));
     return p;
   } else {
     return search_group<F>(w, importance, search, scratch);
@@ -9579,8 +12788,10 @@ inline typename F::params fit_group(std::span<const float> w, std::span<const fl
 /// Position of a column inside its group, as the format counts.
 template <weight_format F>
 NBIT_INLINE int place_in_group(std::size_t column) {
-  if constexpr (F::group > 0) return static_cast<int>(column % std::size_t(F::group));
-  else return static_cast<int>(column);
+  if constexpr (F::group > 0)
+    return static_cast<int>(column % std::size_t(F::group));
+  else
+    return static_cast<int>(column);
 }
 
 /// The state of one panel.
@@ -9605,7 +12816,8 @@ inline void fit_panel(gptq_panel<F>& p) {
       if constexpr (encodes_itself<F>) mean_square = row_mean_square(row);
       for (std::size_t first = 0, g = 0; first < cols; first += length, ++g) {
         const std::size_t n = cols - first < length ? cols - first : length;
-        const std::span<const float> importance = job.importance.empty() ? job.importance : job.importance.subspan(first, n);
+        const std::span<const float> importance =
+            job.importance.empty() ? job.importance : job.importance.subspan(first, n);
         job.out->params[job.out->params_index(p.first_row + r, g)] =
             fit_group<F>(row.subspan(first, n), importance, mean_square, job.search, p.e,
                          job.out->row_codes(p.first_row + r) + first / std::size_t(step_of<F>));
@@ -9628,7 +12840,7 @@ inline void refit_group(gptq_panel<F>& p, std::size_t first) {
   const std::size_t n = last - known;
   float* const y = p.extra;
   for (std::size_t k = 0; k < n * panel_rows; ++k) y[k] = 0.0f;
-  add_product(y, panel_rows, m.s.data() + known, m.stride, p.e, panel_rows, n, panel_rows, known);
+  add_product({y, panel_rows, m.s.data() + known, m.stride, p.e, panel_rows, n, panel_rows, known, 1.0f});
   for (std::size_t k = 0; k < n; ++k)
     for (std::size_t i = 0; i < k; ++i) {
       const float u = m.s[(known + i) * m.stride + known + k];
@@ -9703,7 +12915,7 @@ inline void round_panel(gptq_panel<F>& p) {
   for (std::size_t first = 0; first < cols; first += panel_columns) {
     const std::size_t n = cols - first < panel_columns ? cols - first : panel_columns;
     for (std::size_t k = 0; k < n * panel_rows; ++k) p.sums[k] = p.w[first * panel_rows + k];
-    add_product(p.sums, panel_rows, m.s.data() + first, m.stride, p.e, panel_rows, n, panel_rows, first);
+    add_product({p.sums, panel_rows, m.s.data() + first, m.stride, p.e, panel_rows, n, panel_rows, first, 1.0f});
     for (std::size_t j = 0; j < n; j += step) {
       const std::size_t position = first + j;
       if (job.groups != group_fit::upfront && (position == 0 || job.group_at[position] != job.group_at[position - 1]))
@@ -9721,7 +12933,8 @@ inline void round_panel(gptq_panel<F>& p) {
   }
 }
 
-/// One pass of cyclic descent: each unit moves to the code that lowers the loss with all others held; false if none moved.
+/// One pass of cyclic descent: each unit moves to the code that lowers the loss with all others held; false if none
+/// moved.
 template <weight_format F>
 inline bool descend_panel(gptq_panel<F>& p) {
   NBIT_EXACT
@@ -9736,7 +12949,7 @@ inline bool descend_panel(gptq_panel<F>& p) {
     for (float& v : p.sums) v = 0.0f;
     for (float& v : moved_by) v = 0.0f;
     // Half the gradient, e H, as it is when the block begins; moves inside the block are added as they happen.
-    add_product(p.sums, panel_rows, m.h.data() + first, m.stride, p.e, panel_rows, n, panel_rows, cols);
+    add_product({p.sums, panel_rows, m.h.data() + first, m.stride, p.e, panel_rows, n, panel_rows, cols, 1.0f});
     for (std::size_t j = 0; j < n; j += step) {
       for (std::size_t k = j; k < j + step; ++k)
         for (std::size_t i = 0; i < j; ++i) {
@@ -9747,7 +12960,8 @@ inline bool descend_panel(gptq_panel<F>& p) {
       const int at = place_in_group<F>(column);
       const float* const h = m.h.data() + position * m.stride + position;
       for (std::size_t r = 0; r < p.rows; ++r) {
-        const typename F::params& params = job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
+        const typename F::params& params =
+            job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
         float target[step], value[step], change[step];
         bool fine = true;
         for (std::size_t k = 0; k < step; ++k) {
@@ -9807,7 +13021,8 @@ inline void measure_panel(gptq_panel<F>& p) {
     const std::size_t column = job.order[position];
     const int at = place_in_group<F>(column);
     for (std::size_t r = 0; r < p.rows; ++r) {
-      const typename F::params& params = job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
+      const typename F::params& params =
+          job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
       float point[step], value[step];
       for (std::size_t k = 0; k < step; ++k) point[k] = p.w[(position + k) * panel_rows + r];
       code_t<F> c{};
@@ -9871,8 +13086,11 @@ inline result<void> solve_panel(const gptq_job<F>& job, std::size_t task) {
 #endif
 // END nbit/base/exact_end.inl
 
+#endif  // NBIT_NO_HEAP
 #endif
 // END nbit/solver/gptq_panel.hpp
+
+#if !defined(NBIT_NO_HEAP)
 
 // BEGIN nbit/base/exact_begin.inl
 // nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
@@ -9890,20 +13108,20 @@ namespace nbit {
 
 /// The recipe. The default needs no group index in files and costs nothing at inference.
 struct gptq_options {
-  double damping = 0.05;                         // share of the mean diagonal added to the diagonal; >= 0
-  bool shrink = true;                            // take sampling noise out of the correlations first
+  double damping = 0.05;  // share of the mean diagonal added to the diagonal; >= 0
+  bool shrink = true;     // take sampling noise out of the correlations first
   column_order order = column_order::activation;
   group_fit groups = group_fit::upfront;
   grid_search grid = grid_search::weighted;
-  int passes = 4;                                // of coordinate descent on the codes; 0 to 1000
-  std::span<const float> importance = {};        // weights for fitting, one per column; empty: diag(H)
-  search_options search = {};                    // the grid of squared and weighted searches
+  int passes = 4;                          // of coordinate descent on the codes; 0 to 1000
+  std::span<const float> importance = {};  // weights for fitting, one per column; empty: diag(H)
+  search_options search = {};              // the grid of squared and weighted searches
 };
 
 /// What a solve did. Losses are tr(E H E^T) in the metric that was minimised, in units where live inputs have mean
 /// square 1; loss / energy is the relative error of the layer's output under that metric.
 struct solve_report {
-  metric_report metric;
+  metric_report metric = {};
   std::uint64_t tokens = 0;
   double loss_rounded = 0;  // of rounding each weight to nearest with the same parameters
   double loss = 0;          // of the codes returned; never above loss_rounded
@@ -9914,7 +13132,12 @@ struct solve_report {
 template <weight_format F>
 struct gptq_result {
   coded_matrix<F> codes;
-  solve_report report;
+  solve_report report = {};
+
+  NBIT_INLINE gptq_result() noexcept = default;
+  NBIT_INLINE gptq_result(gptq_result&&) noexcept = default;
+  NBIT_INLINE gptq_result& operator=(gptq_result&&) noexcept = default;
+  NBIT_INLINE ~gptq_result() = default;
 };
 
 inline namespace NBIT_TAG {
@@ -9937,8 +13160,8 @@ inline void solving_order(std::span<const float> diagonal, column_order order, s
     std::sort(units, units + count, larger_first);
   } else if (order == column_order::group_aware) {
     const std::size_t per_group = group / step, whole = count / per_group;
-    for (std::size_t g = 0; g <= whole; ++g)
-      std::sort(units + g * per_group, units + std::min(count, (g + 1) * per_group), larger_first);
+    for (std::size_t first = 0; first < count; first += per_group)
+      std::sort(units + first, units + (count - first < per_group ? count : first + per_group), larger_first);
     // Whole groups by their first unit; a short last group stays last. Insertion by rank: groups are few.
     for (std::size_t g = 1; g < whole; ++g)
       for (std::size_t h = g; h > 0 && larger_first(units[h * per_group], units[(h - 1) * per_group]); --h)
@@ -9952,21 +13175,29 @@ inline void solving_order(std::span<const float> diagonal, column_order order, s
 template <weight_format F>
 inline result<void> check_gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o) {
   if (h.cols() != w.cols)
-    return make_error(errc::shape, "statistics have another number of columns than the weights", "one input for each column")
+    return make_error(errc::shape, "statistics have another number of columns than the weights",
+                      "one input for each column")
         .with(static_cast<std::int64_t>(h.cols()));
   if (!fits_format<F>(w.cols)) return shape_error<F>(w.cols);
-  if (!(o.damping >= 0 && o.damping <= 1e6)) return make_error(errc::invalid_option, "damping is out of range", "0 to 1e6").about("damping");
+  if (!(o.damping >= 0 && o.damping <= 1e6))
+    return make_error(errc::invalid_option, "damping is out of range", "0 to 1e6").about("damping");
   if (o.passes < 0 || o.passes > 1000)
-    return make_error(errc::invalid_option, "number of descent passes is out of range", "0 to 1000").about("passes").with(o.passes);
+    return make_error(errc::invalid_option, "number of descent passes is out of range", "0 to 1000")
+        .about("passes")
+        .with(o.passes);
   if (!o.importance.empty() && o.importance.size() != w.cols)
     return make_error(errc::shape, "importance has another length than a row", "empty, or one number for each column")
-        .about("importance").with(static_cast<std::int64_t>(o.importance.size()));
+        .about("importance")
+        .with(static_cast<std::int64_t>(o.importance.size()));
   if (o.groups != group_fit::upfront) {
     if (F::group == per_tensor)
-      return make_error(errc::invalid_option, "one group for the whole tensor can only be fitted upfront", "group_fit::upfront").about("groups");
+      return make_error(errc::invalid_option, "one group for the whole tensor can only be fitted upfront",
+                        "group_fit::upfront")
+          .about("groups");
     if (o.order == column_order::activation && (block_format<F> || lattice_format<F>))
       return make_error(errc::invalid_option, "this format cannot store groups of scattered columns",
-                        "group_fit::upfront, or column_order::natural or group_aware").about("groups");
+                        "group_fit::upfront, or column_order::natural or group_aware")
+          .about("groups");
   }
   return all_finite(w);
 }
@@ -9991,15 +13222,17 @@ inline bool fitting_weights(std::span<const float> from, std::span<float> out) {
 /// Quantizes w (outputs x inputs) for inputs with the statistics h.
 /// Errors: shape (h or importance of another width; a row that F cannot hold), not_finite with row and column of the
 /// first bad weight, invalid_option, out_of_memory. Statistics never make it fail: see report.metric.
-/// Cost: cols^3 / 3 + rows cols^2 (2 + passes) multiply-adds. Memory: 2 cols^2 floats, the codes, and for every task that
-/// runs at a time 3 x 32 rows of floats.
+/// Cost: cols^3 / 3 + rows cols^2 (2 + passes) multiply-adds. Memory: 2 cols^2 floats, the codes, and for every task
+/// that runs at a time 3 x 32 rows of floats.
 template <weight_format F, class Executor = serial>
-result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o = {}, Executor&& ex = {}) {
+result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o = {},
+                            Executor&& ex = {}) {
   using namespace detail;
   if (auto fine = check_gptq<F>(w, h, o); !fine) return fine.error();
   auto made = coded_matrix<F>::make(w.shape());
   if (!made) return made.error();
-  gptq_result<F> out{*std::move(made), {}};
+  gptq_result<F> out;
+  out.codes = *std::move(made);
   out.report.tokens = h.tokens();
   if (w.empty()) return out;
 
@@ -10039,7 +13272,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   if (step > 1) join_columns(*m, step);
   out.report.metric = m->report;
 
-  gptq_job<F> job;
+  gptq_job<F> job = {};
   job.m = &*m, job.w = w, job.out = &out.codes;
   job.order = {order, cols}, job.place = {place, cols}, job.group_at = {group_at, cols};
   job.importance = importance, job.groups = o.groups, job.passes = o.passes;
@@ -10074,6 +13307,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
 #endif
 // END nbit/base/exact_end.inl
 
+#endif  // NBIT_NO_HEAP
 #endif
 // END nbit/solver/gptq.hpp
 // BEGIN nbit/solver/rtn.hpp
@@ -10086,6 +13320,8 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
 #include <span>
 #include <utility>
 
+#if !defined(NBIT_NO_HEAP)
+
 namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
@@ -10095,11 +13331,13 @@ inline result<coded_matrix<F>> start_rounding(matrix_view<const float> w, std::s
   if (!fits_format<F>(w.cols)) return shape_error<F>(w.cols);
   if (!importance.empty() && importance.size() != w.cols)
     return make_error(errc::shape, "importance has another length than a row", "empty, or one number for each column")
-        .about("importance").with(static_cast<std::int64_t>(importance.size()));
+        .about("importance")
+        .with(static_cast<std::int64_t>(importance.size()));
   for (std::size_t c = 0; c < importance.size(); ++c)
     if (!(importance[c] >= 0.0f && importance[c] <= 3e38f))
       return make_error(errc::not_finite, "importance is NaN, infinite or negative", "finite numbers from 0 up")
-          .about("importance").at(std::int64_t{0}, static_cast<std::int64_t>(c));
+          .about("importance")
+          .at(std::int64_t{0}, static_cast<std::int64_t>(c));
   if (auto fine = all_finite(w); !fine) return fine.error();
   auto made = coded_matrix<F>::make(w.shape());
   if (!made) return made.error();
@@ -10115,11 +13353,12 @@ inline result<coded_matrix<F>> start_rounding(matrix_view<const float> w, std::s
 
 }  // namespace detail
 
-/// Rounds every weight to nearest with the format's own encoder, or its fit. importance: one number per column that says
-/// how much its error matters (mean x^2), or empty; what it changes is up to the format.
-/// Errors: shape, not_finite with row and column, out_of_memory.
+/// Rounds every weight to nearest with the format's own encoder, or its fit. importance: one number per column that
+/// says how much its error matters (mean x^2), or empty; what it changes is up to the format. Errors: shape, not_finite
+/// with row and column, out_of_memory.
 template <weight_format F, class Executor = serial>
-result<coded_matrix<F>> round_to_nearest(matrix_view<const float> w, std::span<const float> importance = {}, Executor&& ex = {}) {
+result<coded_matrix<F>> round_to_nearest(matrix_view<const float> w, std::span<const float> importance = {},
+                                         Executor&& ex = {}) {
   auto made = detail::start_rounding<F>(w, importance);
   if (!made) return made;
   coded_matrix<F>& q = *made;
@@ -10164,6 +13403,7 @@ result<coded_matrix<F>> round_with_search(matrix_view<const float> w, std::span<
 }  // namespace NBIT_TAG
 }  // namespace nbit
 
+#endif  // NBIT_NO_HEAP
 #endif
 // END nbit/solver/rtn.hpp
 
@@ -10568,6 +13808,151 @@ class atomic_file {
 
 #endif
 // END nbit/io/atomic_file.hpp
+// BEGIN nbit/io/awq_checkpoint.hpp
+// nbit/io/awq_checkpoint.hpp — a linear as AutoAWQ stores it, in its three packings: gemm, gemv and gemv_fast.
+//
+//              gemm                       gemv                     gemv_fast                    N outputs, K inputs, G
+//              groups
+//   qweight    i32 [K, N / 8]             i32 [N, K / 8]           i16 [N / 4, K]               layout/awq_*.hpp,
+//   linear qzeros     i32 [G, N / 8], as above   i32 [N, Z], in order     f16 [8 Z, N], -(scale zero) scales     f16
+//   [G, N]                 f16 [N, 8 Z]             f16 [8 Z, N]
+// Z words hold the zeros of G groups: G / 8 rounded up, to a multiple of 2 for groups under 128 and of 4 under 64; what
+// is past the last group is 0. Codes have 4 bits, zeros are plain. Ref: AutoAWQ 0.2.9 (MIT); docs/formats.md.
+#ifndef NBIT_IO_AWQ_CHECKPOINT_HPP
+#define NBIT_IO_AWQ_CHECKPOINT_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+// BEGIN nbit/io/checkpoint_tensor.hpp
+// nbit/io/checkpoint_tensor.hpp — one tensor of a checkpoint as a file gives it, checked before anything believes it.
+//
+// The readers of checkpoints (AWQ, compressed-tensors, bitsandbytes, HQQ, planar GPTQ) take stored_tensors and give
+// owned_tensors back: element type, shape and little-endian bytes. Where they came from does not matter.
+#ifndef NBIT_IO_CHECKPOINT_TENSOR_HPP
+#define NBIT_IO_CHECKPOINT_TENSOR_HPP
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+// BEGIN nbit/io/safetensors_dtype.hpp
+// nbit/io/safetensors_dtype.hpp — the element types of safetensors files: name and bits.
+//
+// Ref: safetensors 0.8. Types of less than a byte are packed; a tensor of them must end on a whole byte.
+#ifndef NBIT_IO_SAFETENSORS_DTYPE_HPP
+#define NBIT_IO_SAFETENSORS_DTYPE_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace nbit::safetensors {
+
+/// An element type.
+enum class dtype : std::uint8_t {
+  boolean,
+  f4,
+  f6_e2m3,
+  f6_e3m2,
+  u8,
+  i8,
+  f8_e5m2,
+  f8_e4m3,
+  f8_e8m0,
+  f8_e4m3fnuz,
+  f8_e5m2fnuz,
+  i16,
+  u16,
+  f16,
+  bf16,
+  i32,
+  u32,
+  f32,
+  c64,
+  f64,
+  i64,
+  u64,
+};
+
+/// An element type's name in a file's header, and its size.
+struct dtype_info {
+  dtype type;
+  const char* name;
+  std::uint32_t bits;
+};
+
+inline constexpr dtype_info dtypes[] = {
+    {dtype::boolean, "BOOL", 8},
+    {dtype::f4, "F4", 4},
+    {dtype::f6_e2m3, "F6_E2M3", 6},
+    {dtype::f6_e3m2, "F6_E3M2", 6},
+    {dtype::u8, "U8", 8},
+    {dtype::i8, "I8", 8},
+    {dtype::f8_e5m2, "F8_E5M2", 8},
+    {dtype::f8_e4m3, "F8_E4M3", 8},
+    {dtype::f8_e8m0, "F8_E8M0", 8},
+    {dtype::f8_e4m3fnuz, "F8_E4M3FNUZ", 8},
+    {dtype::f8_e5m2fnuz, "F8_E5M2FNUZ", 8},
+    {dtype::i16, "I16", 16},
+    {dtype::u16, "U16", 16},
+    {dtype::f16, "F16", 16},
+    {dtype::bf16, "BF16", 16},
+    {dtype::i32, "I32", 32},
+    {dtype::u32, "U32", 32},
+    {dtype::f32, "F32", 32},
+    {dtype::c64, "C64", 64},
+    {dtype::f64, "F64", 64},
+    {dtype::i64, "I64", 64},
+    {dtype::u64, "U64", 64},
+};
+
+inline namespace NBIT_TAG {
+
+/// What is known of a type; the table is in the enumeration's order.
+[[nodiscard]] constexpr const dtype_info& info(dtype t) noexcept { return dtypes[static_cast<std::size_t>(t)]; }
+
+/// The type with this name, or nullptr.
+[[nodiscard]] constexpr const dtype_info* find_dtype(std::string_view name) noexcept {
+  for (const dtype_info& d : dtypes)
+    if (name == d.name) return &d;
+  return nullptr;
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit::safetensors
+
+#endif
+// END nbit/io/safetensors_dtype.hpp
+// BEGIN nbit/io/safetensors_reader.hpp
+// nbit/io/safetensors_reader.hpp — opens a safetensors file, believes nothing in its header and copies no tensor.
+//
+// Bytes   u64 header length | JSON object: name -> {dtype, shape, data_offsets [begin, end)} | data
+// Checked: the header's JSON; every shape multiplied left to right; begin, end and shape agree; the tensors cover the
+// data exactly, without overlap, hole or rest. "__metadata__" (strings) and unknown members are kept in header().
+// Offsets need no alignment: a tensor may begin at any byte.   Ref: the format section of safetensors' README.
+#ifndef NBIT_IO_SAFETENSORS_READER_HPP
+#define NBIT_IO_SAFETENSORS_READER_HPP
+
+#include <algorithm>  // sort
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
 // BEGIN nbit/io/byte_cursor.hpp
 // nbit/io/byte_cursor.hpp — reads little-endian numbers out of bytes nobody vouches for.
 //
@@ -10691,6 +14076,1808 @@ class byte_cursor {
 
 #endif
 // END nbit/io/byte_cursor.hpp
+// BEGIN nbit/io/json_reader.hpp
+// nbit/io/json_reader.hpp — reads JSON (RFC 8259) from text nobody vouches for.
+//
+// Strict: nothing but the grammar, valid UTF-8, no lone surrogates, no name twice in one object, nothing after the
+// value. Bounded: depth, size and the number of values, before memory is taken for them.
+#ifndef NBIT_IO_JSON_READER_HPP
+#define NBIT_IO_JSON_READER_HPP
+
+#include <algorithm>  // sort
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// BEGIN nbit/io/json_value.hpp
+// nbit/io/json_value.hpp — a JSON value that keeps what it does not understand: key order, unknown keys, digits.
+//
+// Numbers stay text until somebody asks for a type, so that 64-bit integers and long decimals survive a round trip. The
+// type lives inside the flag-tagged namespace because even its destructor loops: units built with different flags have
+// their own.
+#ifndef NBIT_IO_JSON_VALUE_HPP
+#define NBIT_IO_JSON_VALUE_HPP
+
+#include <charconv>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>  // strtod, where from_chars lacks floating point
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>  // errc of from_chars
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace nbit {
+
+/// The kinds of JSON value.
+enum class json_kind : std::uint8_t { null, boolean, number, string, array, object };
+
+inline namespace NBIT_TAG {
+
+/// Any JSON value; null unless made otherwise. Objects keep the order of their members.
+class json_value {
+ public:
+  json_value() = default;
+
+  [[nodiscard]] static json_value boolean(bool v) {
+    json_value made(json_kind::boolean);
+    made.truth_ = v;
+    return made;
+  }
+  [[nodiscard]] static json_value string(std::string_view v) {
+    json_value made(json_kind::string);
+    made.text_ = v;
+    return made;
+  }
+  /// A number. Infinities and NaN, which JSON cannot say, become null.
+  template <class T>
+    requires(std::is_arithmetic_v<T> && !std::same_as<T, bool>)
+  [[nodiscard]] static json_value number(T v) {
+    json_value made(json_kind::number);
+    char digits[40];
+    if constexpr (std::is_floating_point_v<T>) {
+      if (!(v - v == T{0})) return {};
+      const std::to_chars_result end = std::to_chars(digits, digits + sizeof(digits), v);
+      made.text_.assign(digits, end.ptr);
+    } else {
+      const std::to_chars_result end = std::to_chars(digits, digits + sizeof(digits), v);
+      made.text_.assign(digits, end.ptr);
+    }
+    return made;
+  }
+  /// A number with exactly these digits.  Needs: the text is a JSON number.
+  [[nodiscard]] static json_value number_text(std::string_view digits) {
+    json_value made(json_kind::number);
+    made.text_ = digits;
+    return made;
+  }
+  [[nodiscard]] static json_value array() { return json_value(json_kind::array); }
+  [[nodiscard]] static json_value object() { return json_value(json_kind::object); }
+
+  [[nodiscard]] json_kind kind() const noexcept { return kind_; }
+  [[nodiscard]] bool is(json_kind k) const noexcept { return kind_ == k; }
+  /// The characters of a string, or the digits of a number; else empty.
+  [[nodiscard]] std::string_view text() const noexcept { return text_; }
+  /// Where the value began in the text it was read from; 0 for a value made here.
+  [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
+
+  /// The value as bool, integer, floating point or std::string_view.
+  /// Errors: malformed when it is of another kind or an integer is written with a fraction; overflow. At offset().
+  template <class T>
+    requires(std::is_arithmetic_v<T> || std::same_as<T, std::string_view>)
+  [[nodiscard]] result<T> get() const {
+    if constexpr (std::is_same_v<T, std::string_view>) {
+      if (kind_ == json_kind::string) return std::string_view(text_);
+      return wrong("a string");
+    } else if constexpr (std::is_same_v<T, bool>) {
+      if (kind_ == json_kind::boolean) return truth_;
+      return wrong("true or false");
+    } else if constexpr (std::is_floating_point_v<T>) {
+      if (kind_ != json_kind::number) return wrong("a number");
+      return static_cast<T>(real());
+    } else {
+      if (kind_ != json_kind::number) return wrong("a whole number");
+      T v{};
+      const char* const end = text_.data() + text_.size();
+      const std::from_chars_result read = std::from_chars(text_.data(), end, v);
+      if (read.ec == std::errc::result_out_of_range)
+        return make_error(errc::overflow, "a JSON number does not fit the type asked for").at(offset_).about(text_);
+      if (read.ec != std::errc() || read.ptr != end) return wrong("a whole number in range");
+      return v;
+    }
+  }
+
+  /// Members of an object or elements of an array; 0 for everything else.
+  [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+  /// The elements of an array, or the values of an object's members.
+  [[nodiscard]] std::span<const json_value> items() const noexcept { return items_; }
+  [[nodiscard]] std::span<json_value> items() noexcept { return items_; }
+  /// The names of an object's members, in the order of items().
+  [[nodiscard]] std::span<const std::string> names() const noexcept { return names_; }
+
+  /// A member of an object, or nullptr.  Cost: linear in the members.
+  [[nodiscard]] const json_value* find(std::string_view name) const noexcept {
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      if (names_[i] == name) return &items_[i];
+    return nullptr;
+  }
+  [[nodiscard]] json_value* find(std::string_view name) noexcept {
+    return const_cast<json_value*>(std::as_const(*this).find(name));
+  }
+  /// A member of an object as T.  Errors: missing, and those of get(); the name is the subject.
+  template <class T>
+  [[nodiscard]] result<T> get(std::string_view name) const {
+    const json_value* const v = find(name);
+    if (v == nullptr) return make_error(errc::missing, "the JSON object lacks this member").about(name).at(offset_);
+    result<T> got = v->template get<T>();
+    if (!got) return got.error().about(name);
+    return got;
+  }
+
+  /// Sets a member; an existing one keeps its place. A value that is no object becomes one.
+  json_value& set(std::string_view name, json_value v) {
+    become(json_kind::object);
+    if (json_value* const there = find(name)) return *there = std::move(v);
+    return add(name, std::move(v));
+  }
+  /// Adds a member at the end.  Needs: no member has this name.  Cost: constant.
+  json_value& add(std::string_view name, json_value v) {
+    become(json_kind::object);
+    names_.emplace_back(name);
+    return items_.emplace_back(std::move(v));
+  }
+  /// Removes a member; true if it was there.
+  bool erase(std::string_view name) {
+    const json_value* const there = find(name);
+    if (there == nullptr) return false;
+    const std::ptrdiff_t i = there - items_.data();
+    items_.erase(items_.begin() + i);
+    names_.erase(names_.begin() + i);
+    return true;
+  }
+  /// Adds an element at the end. A value that is no array becomes one.
+  json_value& push(json_value v) {
+    become(json_kind::array);
+    return items_.emplace_back(std::move(v));
+  }
+
+  /// Records where the value began.
+  void set_offset(std::uint64_t offset) noexcept { offset_ = offset; }
+
+ private:
+  explicit json_value(json_kind k) : kind_(k) {}
+
+  void become(json_kind k) {
+    if (kind_ == k) return;
+    *this = json_value(k);
+  }
+  [[nodiscard]] error wrong(const char* allowed) const {
+    return make_error(errc::malformed, "a JSON value is of another kind than asked for", allowed).at(offset_);
+  }
+  [[nodiscard]] double real() const {
+#if defined(__cpp_lib_to_chars)
+    double v = 0;
+    const std::from_chars_result read = std::from_chars(text_.data(), text_.data() + text_.size(), v);
+    // Out of range leaves v alone; strtod then says whether that is 0 or infinity.
+    if (read.ec == std::errc()) return v;
+#endif
+    return std::strtod(text_.c_str(), nullptr);
+  }
+
+  json_kind kind_ = json_kind::null;
+  bool truth_ = false;
+  std::uint64_t offset_ = 0;
+  std::string text_;
+  std::vector<json_value> items_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/json_value.hpp
+// BEGIN nbit/io/utf8.hpp
+// nbit/io/utf8.hpp — tells well-formed UTF-8 from the rest, one character at a time.
+#ifndef NBIT_IO_UTF8_HPP
+#define NBIT_IO_UTF8_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace nbit {
+
+inline namespace NBIT_TAG {
+
+/// The bytes of the first character, 1 to 4; 0 when the text is empty or does not begin with well-formed UTF-8
+/// (overlong forms, surrogates and codes above U+10FFFF are not well-formed).
+[[nodiscard]] constexpr std::size_t utf8_length(std::string_view text) noexcept {
+  if (text.empty()) return 0;
+  const auto byte = [text](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+  const std::uint32_t first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t n = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < n) return 0;  // c0 and c1 could only begin overlong forms
+  std::uint32_t code = first & (0x7fu >> n);
+  for (std::size_t i = 1; i < n; ++i) {
+    if ((byte(i) & 0xc0u) != 0x80u) return 0;
+    code = code << 6 | (byte(i) & 0x3fu);
+  }
+  const bool overlong = (n == 3 && code < 0x800) || (n == 4 && code < 0x10000);
+  const bool surrogate = code >= 0xd800 && code < 0xe000;
+  return overlong || surrogate || code > 0x10ffff ? 0 : n;
+}
+
+/// Appends a character.  Needs: code is at most 0x10ffff and no surrogate.
+inline void utf8_append(std::string& to, std::uint32_t code) {
+  const auto put = [&to](std::uint32_t byte) { to += static_cast<char>(static_cast<unsigned char>(byte)); };
+  if (code < 0x80) return put(code);
+  if (code < 0x800) return put(0xc0u | code >> 6), put(0x80u | (code & 0x3fu));
+  if (code < 0x10000) return put(0xe0u | code >> 12), put(0x80u | (code >> 6 & 0x3fu)), put(0x80u | (code & 0x3fu));
+  put(0xf0u | code >> 18), put(0x80u | (code >> 12 & 0x3fu)), put(0x80u | (code >> 6 & 0x3fu)),
+      put(0x80u | (code & 0x3fu));
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/utf8.hpp
+
+namespace nbit {
+
+/// What a JSON text may be. A value takes about 100 bytes, so the default is some 400 MB at worst.
+struct json_limits {
+  std::uint64_t bytes = std::uint64_t{1} << 27;
+  std::uint64_t values = std::uint64_t{1} << 22;
+  int depth = 64;  // arrays and objects inside one another
+};
+
+inline namespace NBIT_TAG {
+namespace detail {
+
+class json_parser {
+ public:
+  json_parser(std::string_view text, json_limits limits) : text_(text), limits_(limits) {}
+
+  result<json_value> document() {
+    if (text_.size() > limits_.bytes)
+      return make_error(errc::overflow, "JSON text is too long", "the limit given")
+          .at(std::uint64_t{0})
+          .with(static_cast<std::int64_t>(text_.size()));
+    json_value made;
+    if (result<void> done = value(made, 0); !done) return done.error();
+    space();
+    if (at_ != text_.size()) return unexpected("JSON goes on after its value", "the end of the text");
+    return made;
+  }
+
+ private:
+  /// Moves over a value into `to`.
+  result<void> value(json_value& to, int depth) {
+    space();
+    if (++values_ > limits_.values) return bad(errc::overflow, "JSON text has too many values", "the limit given");
+    const std::size_t first = at_;
+    result<void> done;
+    switch (peek()) {
+      case '{': done = object(to, depth); break;
+      case '[': done = array(to, depth); break;
+      case '"': {
+        std::string text;
+        done = string(text);
+        to = json_value::string(text);
+        break;
+      }
+      case 't': done = word("true", to, json_value::boolean(true)); break;
+      case 'f': done = word("false", to, json_value::boolean(false)); break;
+      case 'n': done = word("null", to, json_value()); break;
+      default: done = number(to); break;
+    }
+    to.set_offset(first);
+    return done;
+  }
+
+  result<void> object(json_value& to, int depth) {
+    if (depth == limits_.depth) return bad(errc::overflow, "JSON is nested too deep", "the limit given");
+    ++at_;
+    to = json_value::object();
+    std::vector<std::size_t> places;
+    space();
+    if (peek() == '}') return ++at_, result<void>();
+    for (;;) {
+      space();
+      if (peek() != '"') return unexpected("a JSON object's member has no name", "a string");
+      places.push_back(at_);
+      std::string name;
+      if (result<void> done = string(name); !done) return done;
+      space();
+      if (peek() != ':') return unexpected("a JSON member's name is not followed by a colon", ":");
+      ++at_;
+      if (result<void> done = value(to.add(name, json_value()), depth + 1); !done) return done;
+      space();
+      const char c = peek();
+      if (c != ',' && c != '}') return unexpected("a JSON object does not go on", ", or }");
+      ++at_;
+      if (c == '}') return unique(to, places);
+    }
+  }
+
+  /// Refuses a name that an object has twice: readers disagree about which one counts.
+  result<void> unique(const json_value& of, const std::vector<std::size_t>& places) {
+    std::vector<std::size_t> order(places.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    const auto names = of.names();
+    std::sort(order.begin(), order.end(), [names](std::size_t a, std::size_t b) {
+      const int c = names[a].compare(names[b]);
+      return c != 0 ? c < 0 : a < b;
+    });
+    for (std::size_t i = 1; i < order.size(); ++i)
+      if (names[order[i]] == names[order[i - 1]])
+        return make_error(errc::duplicate, "a JSON object has a name twice", "each name once")
+            .at(std::uint64_t{places[order[i]]})
+            .about(names[order[i]]);
+    return {};
+  }
+
+  result<void> array(json_value& to, int depth) {
+    if (depth == limits_.depth) return bad(errc::overflow, "JSON is nested too deep", "the limit given");
+    ++at_;
+    to = json_value::array();
+    space();
+    if (peek() == ']') return ++at_, result<void>();
+    for (;;) {
+      if (result<void> done = value(to.push(json_value()), depth + 1); !done) return done;
+      space();
+      const char c = peek();
+      if (c != ',' && c != ']') return unexpected("a JSON array does not go on", ", or ]");
+      ++at_;
+      if (c == ']') return {};
+    }
+  }
+
+  result<void> word(std::string_view letters, json_value& to, json_value meant) {
+    if (text_.substr(at_, letters.size()) != letters) return unexpected("this is no JSON value", "true, false or null");
+    at_ += letters.size();
+    to = std::move(meant);
+    return {};
+  }
+
+  /// -? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?
+  result<void> number(json_value& to) {
+    const std::size_t first = at_;
+    if (peek() == '-') ++at_;
+    if (peek() == '0')
+      ++at_;
+    else if (!digits())
+      return unexpected("this is no JSON value", "a value");
+    if (peek() == '.') {
+      ++at_;
+      if (!digits()) return unexpected("a JSON number has no digit after its point", "a digit");
+    }
+    if (peek() == 'e' || peek() == 'E') {
+      ++at_;
+      if (peek() == '+' || peek() == '-') ++at_;
+      if (!digits()) return unexpected("a JSON number has no digit in its exponent", "a digit");
+    }
+    to = json_value::number_text(text_.substr(first, at_ - first));
+    return {};
+  }
+
+  bool digits() {
+    const std::size_t first = at_;
+    while (peek() >= '0' && peek() <= '9') ++at_;
+    return at_ != first;
+  }
+
+  result<void> string(std::string& to) {
+    ++at_;
+    for (;;) {
+      if (at_ == text_.size()) return unexpected("a JSON string does not end", "\"");
+      const char c = text_[at_];
+      if (c == '"') return ++at_, result<void>();
+      if (c == '\\') {
+        if (result<void> done = escape(to); !done) return done;
+        continue;
+      }
+      if (static_cast<unsigned char>(c) < 0x20)
+        return unexpected("a JSON string holds a control character", "an escape such as \\n");
+      const std::size_t n = utf8_length(text_.substr(at_));
+      if (n == 0) return unexpected("JSON text is not UTF-8", "UTF-8");
+      to.append(text_, at_, n);
+      at_ += n;
+    }
+  }
+
+  result<void> escape(std::string& to) {
+    static constexpr std::string_view letters = "\"\\/bfnrt", meant = "\"\\/\b\f\n\r\t";
+    ++at_;
+    if (const std::size_t i = letters.find(peek()); at_ != text_.size() && i != std::string_view::npos) {
+      to += meant[i];
+      ++at_;
+      return {};
+    }
+    if (peek() != 'u') return unexpected("a JSON escape is unknown", "one of \" \\ / b f n r t u");
+    ++at_;
+    std::uint32_t code = 0;
+    if (!hex4(code)) return unexpected("a JSON escape is not four hexadecimal digits", "\\u0000 to \\uffff");
+    if (code >= 0xdc00 && code < 0xe000) return unexpected("a JSON string has half a surrogate pair", "both halves");
+    if (code >= 0xd800 && code < 0xdc00) {
+      std::uint32_t low = 0;
+      if (text_.substr(at_, 2) != "\\u") return unexpected("a JSON string has half a surrogate pair", "both halves");
+      at_ += 2;
+      if (!hex4(low) || low < 0xdc00 || low >= 0xe000)
+        return unexpected("a JSON string has half a surrogate pair", "both halves");
+      code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    }
+    utf8_append(to, code);
+    return {};
+  }
+
+  bool hex4(std::uint32_t& code) {
+    if (text_.size() - at_ < 4) return false;
+    code = 0;
+    for (int i = 0; i < 4; ++i) {
+      const char c = text_[at_++];
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
+      if (digit < 0) return false;
+      code = code << 4 | static_cast<std::uint32_t>(digit);
+    }
+    return true;
+  }
+
+  void space() {
+    while (peek() == ' ' || peek() == '\t' || peek() == '\n' || peek() == '\r') ++at_;
+  }
+
+  /// The next character; NUL at the end, which no rule of the grammar accepts.
+  [[nodiscard]] char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+
+  [[nodiscard]] error bad(errc code, const char* what, const char* allowed) const {
+    return make_error(code, what, allowed).at(std::uint64_t{at_});
+  }
+  [[nodiscard]] error unexpected(const char* what, const char* allowed) const {
+    if (at_ >= text_.size()) return bad(errc::truncated, what, allowed);
+    return bad(errc::malformed, what, allowed).with(static_cast<unsigned char>(text_[at_]));
+  }
+
+  std::string_view text_;
+  json_limits limits_;
+  std::size_t at_ = 0;
+  std::uint64_t values_ = 0;
+};
+
+}  // namespace detail
+
+/// The value that the text says.
+/// Errors: truncated, malformed (found = the byte there), duplicate, overflow (a limit); each with the byte offset.
+[[nodiscard]] inline result<json_value> json_parse(std::string_view text, json_limits limits = {}) {
+  return detail::json_parser(text, limits).document();
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/json_reader.hpp
+
+namespace nbit::safetensors {
+
+/// The longest header that readers accept, in bytes.
+inline constexpr std::uint64_t longest_header = 100'000'000;
+
+inline namespace NBIT_TAG {
+
+/// One tensor of a file: what it is and where its bytes lie. Shape: outermost dimension first; empty for one number.
+struct tensor_info {
+  std::string_view name;
+  safetensors::dtype type = dtype::u8;
+  std::vector<std::uint64_t> shape;
+  std::uint64_t offset = 0;  // of the first byte, from the start of the file
+  std::span<const std::byte> bytes;
+
+  /// Numbers in a row: the last dimension, or 1.
+  [[nodiscard]] std::uint64_t cols() const noexcept { return shape.empty() ? 1 : shape.back(); }
+  /// Rows, all other dimensions taken together.
+  [[nodiscard]] std::uint64_t rows() const noexcept {
+    std::uint64_t n = 1;
+    for (std::size_t i = 0; i + 1 < shape.size(); ++i) n *= shape[i];
+    return n;
+  }
+  [[nodiscard]] std::uint64_t elements() const noexcept { return rows() * cols(); }
+};
+
+class file;
+namespace detail {
+class reader;
+}
+
+/// A checked safetensors file. Owns the mapping when open() made it; after parse() the caller keeps the bytes alive.
+class file {
+ public:
+  /// All tensors in the header's order, which need not be the order of their bytes.
+  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return tensors_; }
+  /// The header as it is, with "__metadata__" and members nobody here knows.
+  [[nodiscard]] const json_value& header() const noexcept { return header_; }
+  /// The strings of "__metadata__" as an object, or nullptr.
+  [[nodiscard]] const json_value* metadata() const noexcept { return header_.find("__metadata__"); }
+  /// Where the tensors' bytes begin.
+  [[nodiscard]] std::uint64_t data_offset() const noexcept { return data_offset_; }
+  /// The whole file.
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+
+  /// A tensor by name.  Errors: missing.  Cost: a binary search.
+  [[nodiscard]] result<tensor_info> tensor(std::string_view name) const {
+    std::size_t first = 0, last = sorted_.size();
+    while (first < last) {
+      const std::size_t middle = first + (last - first) / 2;
+      if (tensors_[sorted_[middle]].name < name)
+        first = middle + 1;
+      else
+        last = middle;
+    }
+    if (first < sorted_.size() && tensors_[sorted_[first]].name == name) return tensors_[sorted_[first]];
+    return make_error(errc::missing, "the file lacks this tensor").about(name);
+  }
+
+ private:
+  friend class detail::reader;
+
+  std::span<const std::byte> bytes_;
+  mapped_file mapping_;
+  std::uint64_t data_offset_ = 0;
+  json_value header_;  // owns the names that tensors_ views
+  std::vector<tensor_info> tensors_;
+  std::vector<std::size_t> sorted_;  // indexes into tensors_, by name
+};
+
+namespace detail {
+
+class reader {
+ public:
+  static result<file> parse(std::span<const std::byte> bytes, mapped_file mapping) {
+    reader r;
+    r.made_.bytes_ = bytes;
+    r.made_.mapping_.swap(mapping);
+    if (result<void> done = r.read(); !done) return done.error();
+    return std::move(r.made_);
+  }
+
+ private:
+  [[nodiscard]] error bad(errc code, const char* what, const char* allowed, const json_value& at) const {
+    return make_error(code, what, allowed).at(8 + at.offset());
+  }
+
+  result<void> read() {
+    byte_cursor in(made_.bytes_);
+    const result<std::uint64_t> length = in.number<std::uint64_t>("the file ends inside the header's length");
+    if (!length) return length.error();
+    if (*length > longest_header)
+      return make_error(errc::overflow, "header length", "at most 100000000 bytes")
+          .at(std::uint64_t{0})
+          .with(static_cast<std::int64_t>(*length));
+    const auto header = in.take(*length, "the header ends after the file");
+    if (!header) return header.error().at(std::uint64_t{0});
+    made_.data_offset_ = in.offset();
+    if (header->empty() || header->front() != std::byte{'{'})
+      return make_error(errc::malformed, "the header is not a JSON object", "text that begins with {")
+          .at(std::uint64_t{8});
+    result<json_value> parsed = json_parse(as_text(*header), {.bytes = longest_header});
+    if (!parsed) return parsed.error().at(8 + parsed.error().offset);
+    made_.header_ = std::move(*parsed);
+
+    const auto names = std::as_const(made_.header_).names();
+    const auto items = std::as_const(made_.header_).items();
+    made_.tensors_.reserve(names.size());
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      result<void> done = names[i] == "__metadata__" ? metadata(items[i]) : entry(names[i], items[i]);
+      if (!done) return done.error().about(names[i]);
+    }
+    if (result<void> done = cover(); !done) return done;
+    by_name();
+    return {};
+  }
+
+  result<void> metadata(const json_value& of) const {
+    if (!of.is(json_kind::object))
+      return bad(errc::malformed, "the metadata is not an object", "an object of strings", of);
+    for (const json_value& v : of.items())
+      if (!v.is(json_kind::string)) return bad(errc::malformed, "a metadata value is not a string", "a string", v);
+    return {};
+  }
+
+  [[nodiscard]] result<const json_value*> member(const json_value& of, std::string_view name, json_kind kind,
+                                                 const char* what, const char* allowed) const {
+    const json_value* const v = of.find(name);
+    if (v == nullptr) return bad(errc::missing, what, allowed, of);
+    if (!v->is(kind)) return bad(errc::malformed, what, allowed, *v);
+    return v;
+  }
+
+  result<void> entry(std::string_view name, const json_value& of) {
+    if (!of.is(json_kind::object))
+      return bad(errc::malformed, "a tensor's entry is not an object", "dtype, shape and data_offsets", of);
+    const auto type =
+        member(of, "dtype", json_kind::string, "a tensor's dtype is missing or no string", "a type's name");
+    if (!type) return type.error();
+    const auto shape = member(of, "shape", json_kind::array, "a tensor's shape is missing or no array", "an array");
+    if (!shape) return shape.error();
+    const auto range =
+        member(of, "data_offsets", json_kind::array, "a tensor's data_offsets are missing or no array", "[begin, end]");
+    if (!range) return range.error();
+
+    const dtype_info* const known = find_dtype((*type)->text());
+    if (known == nullptr)
+      return bad(errc::unsupported, "a tensor's dtype is unknown", "BOOL, U8 to U64, I8 to I64, F4 to F64, BF16 or C64",
+                 **type);
+    tensor_info t;
+    t.name = name;
+    t.type = known->type;
+    std::uint64_t elements = 1, size_bits = 0, all = 1;
+    t.shape.reserve((*shape)->size());
+    for (const json_value& d : (*shape)->items()) {
+      const result<std::uint64_t> n = d.get<std::uint64_t>();
+      if (!n) return bad(n.error().code, "a dimension is not a whole number", "0 to 2^64-1", d);
+      // A zero must not hide what the other dimensions multiply to: rows() is a product of some of them.
+      if (!checked_mul(elements, *n, elements) || !checked_mul(all, *n == 0 ? 1 : *n, all))
+        return bad(errc::overflow, "a tensor's element count does not fit 64 bits", "", d)
+            .with(static_cast<std::int64_t>(*n));
+      t.shape.push_back(*n);
+    }
+    if (!checked_mul(elements, known->bits, size_bits))
+      return bad(errc::overflow, "a tensor's bytes do not fit 64 bits", "", **shape)
+          .with(static_cast<std::int64_t>(elements));
+    if (size_bits % 8 != 0)
+      return bad(errc::shape, "a tensor does not end on a whole byte", "a multiple of 8 bits", **shape)
+          .with(static_cast<std::int64_t>(size_bits));
+
+    if ((*range)->size() != 2)
+      return bad(errc::malformed, "data_offsets is not a pair", "[begin, end]", **range)
+          .with(static_cast<std::int64_t>((*range)->size()));
+    std::uint64_t ends[2] = {};
+    for (std::size_t i = 0; i < 2; ++i) {
+      const json_value& at = (*range)->items()[i];
+      const result<std::uint64_t> n = at.get<std::uint64_t>();
+      if (!n) return bad(n.error().code, "a data offset is not a whole number", "0 to the data's size", at);
+      ends[i] = *n;
+    }
+    const std::uint64_t size = made_.bytes_.size() - made_.data_offset_;
+    if (ends[1] < ends[0] || ends[1] > size)
+      return bad(ends[1] < ends[0] ? errc::malformed : errc::truncated, "a tensor's bytes are not inside the file",
+                 "begin <= end <= the data's size", **range)
+          .with(static_cast<std::int64_t>(ends[1]));
+    if (ends[1] - ends[0] != size_bits / 8)
+      return bad(errc::shape, "a tensor's shape and dtype do not take the bytes between its data_offsets",
+                 "end - begin = elements times size", **range)
+          .with(static_cast<std::int64_t>(ends[1] - ends[0]));
+    t.offset = made_.data_offset_ + ends[0];
+    t.bytes = made_.bytes_.subspan(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(ends[1] - ends[0]));
+    made_.tensors_.push_back(std::move(t));
+    return {};
+  }
+
+  /// Refuses overlaps, holes and a rest: bytes that no tensor owns could carry anything.
+  result<void> cover() const {
+    std::vector<const tensor_info*> order;
+    order.reserve(made_.tensors_.size());
+    for (const tensor_info& t : made_.tensors_) order.push_back(&t);
+    std::sort(order.begin(), order.end(), [](const tensor_info* a, const tensor_info* b) {
+      return a->offset != b->offset ? a->offset < b->offset : a->bytes.size() < b->bytes.size();
+    });
+    std::uint64_t at = made_.data_offset_;
+    for (const tensor_info* t : order) {
+      if (t->offset != at)
+        return make_error(errc::malformed,
+                          t->offset < at ? "a tensor's bytes overlap another's" : "a hole before a tensor's bytes",
+                          "tensors that follow one another")
+            .at(t->offset)
+            .about(t->name)
+            .with(static_cast<std::int64_t>(t->offset - made_.data_offset_));
+      at += t->bytes.size();
+    }
+    if (at != made_.bytes_.size())
+      return make_error(errc::malformed, "the file goes on after its last tensor", "the end of the file")
+          .at(at)
+          .with(static_cast<std::int64_t>(made_.bytes_.size() - at));
+    return {};
+  }
+
+  void by_name() {
+    made_.sorted_.resize(made_.tensors_.size());
+    for (std::size_t i = 0; i < made_.sorted_.size(); ++i) made_.sorted_[i] = i;
+    const std::vector<tensor_info>& all = made_.tensors_;
+    std::sort(made_.sorted_.begin(), made_.sorted_.end(),
+              [&all](std::size_t a, std::size_t b) { return all[a].name < all[b].name; });
+  }
+
+  file made_;
+};
+
+}  // namespace detail
+
+/// A checked file over bytes that the caller keeps alive.
+/// Errors: truncated, malformed, overflow, duplicate, missing, unsupported, shape; each with the byte offset.
+/// Cost: proportional to the header; no tensor byte is read.
+[[nodiscard]] inline result<file> parse(std::span<const std::byte> bytes) {
+  return detail::reader::parse(bytes, mapped_file());
+}
+
+/// A checked file, mapped; it owns the mapping.  Errors: those of mapped_file::open and of parse.
+[[nodiscard]] inline result<file> open(const std::string& path) {
+  result<mapped_file> mapping = mapped_file::open(path);
+  if (!mapping) return mapping.error();
+  const std::span<const std::byte> bytes = mapping->bytes();
+  return detail::reader::parse(bytes, std::move(*mapping));
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit::safetensors
+
+#endif
+// END nbit/io/safetensors_reader.hpp
+
+namespace nbit {
+
+inline namespace NBIT_TAG {
+
+/// A tensor that somebody else owns; its bytes may lie at any address. A default one means: the checkpoint has none.
+struct stored_tensor {
+  static constexpr std::size_t most_dimensions = 4;
+
+  safetensors::dtype type = safetensors::dtype::u8;
+  std::size_t rank = 0;                                // more than most_dimensions: kept, and refused by every reader
+  std::array<std::uint64_t, most_dimensions> shape{};  // the first `rank` count, outermost first
+  std::span<const std::byte> bytes;
+  bool present = false;
+};
+
+/// A tensor to be written: its name inside the layer ("qweight"), element type, shape and bytes.
+struct owned_tensor {
+  const char* name = "";
+  safetensors::dtype type = safetensors::dtype::u8;
+  std::size_t rank = 0;
+  std::array<std::uint64_t, stored_tensor::most_dimensions> shape{};
+  buffer<std::byte> bytes;
+
+  // declared, so that no implicit one becomes a weak symbol that differently built units would share
+  NBIT_INLINE owned_tensor() noexcept = default;
+  NBIT_INLINE owned_tensor(owned_tensor&&) noexcept = default;
+  NBIT_INLINE owned_tensor& operator=(owned_tensor&&) noexcept = default;
+  NBIT_INLINE ~owned_tensor() = default;
+
+  /// False when the layer has no such tensor.
+  [[nodiscard]] NBIT_INLINE bool present() const { return *name != '\0'; }
+  [[nodiscard]] NBIT_INLINE std::span<const std::uint64_t> dimensions() const { return {shape.data(), rank}; }
+  [[nodiscard]] NBIT_INLINE stored_tensor view() const { return {type, rank, shape, bytes.span(), present()}; }
+};
+
+/// The tensor of a safetensors file, without its name.
+[[nodiscard]] inline stored_tensor stored(const safetensors::tensor_info& from) {
+  stored_tensor t;
+  t.type = from.type, t.rank = from.shape.size(), t.bytes = from.bytes, t.present = true;
+  for (std::size_t i = 0; i < t.rank && i < t.shape.size(); ++i) t.shape[i] = from.shape[i];
+  return t;
+}
+
+/// The tensor `layer`.`name` of a file, or one that is not present.
+[[nodiscard]] inline stored_tensor find_stored(const safetensors::file& in, std::string_view layer,
+                                               std::string_view name) {
+  const result<safetensors::tensor_info> found = in.tensor(std::string(layer).append(".").append(name));
+  return found ? stored(*found) : stored_tensor{};
+}
+
+namespace detail {
+
+/// The error about a tensor, with a few words after its name.
+inline error tensor_error(errc code, const char* what, const char* allowed, const char* name, std::string_view more) {
+  return make_error(code, what, allowed).about(std::string(name).append(": ").append(more));
+}
+
+/// Whether the tensor is there, has one of these element types, this many dimensions and the bytes they take.
+/// `allowed` says the types.  Errors: missing, malformed, shape, overflow.
+inline result<void> check_tensor(const stored_tensor& t, const char* name,
+                                 std::initializer_list<safetensors::dtype> types, const char* allowed,
+                                 std::size_t rank) {
+  if (!t.present) return make_error(errc::missing, "the layer lacks a tensor", "").about(name);
+  bool known = false;
+  for (const safetensors::dtype type : types) known = known || type == t.type;
+  if (!known)
+    return tensor_error(errc::malformed, "a tensor has another element type than its format", allowed, name,
+                        safetensors::info(t.type).name);
+  if (t.rank != rank)
+    return tensor_error(errc::shape, "a tensor has another number of dimensions than its format",
+                        rank == 0   ? "0"
+                        : rank == 1 ? "1"
+                                    : "2",
+                        name, "dimensions")
+        .with(static_cast<std::int64_t>(t.rank));
+  for (std::size_t i = 0; i < rank; ++i)  // nothing to read, but rows without end to walk over
+    if (t.shape[i] == 0)
+      return make_error(errc::shape, "a tensor of a linear is empty", "1 and more in each dimension").about(name);
+  std::uint64_t size = safetensors::info(t.type).bits / 8;
+  for (std::size_t i = 0; i < rank; ++i)
+    if (t.shape[i] > 0x7fffffffu || !nbit::checked_mul(size, t.shape[i], size))
+      return tensor_error(errc::overflow, "a dimension of a tensor is too large", "at most 2^31 - 1", name, "dimension")
+          .with(static_cast<std::int64_t>(t.shape[i]));
+  if (size != t.bytes.size())
+    return make_error(errc::shape, "a tensor has not the bytes that its shape and type take", "")
+        .about(name)
+        .with(static_cast<std::int64_t>(t.bytes.size()));
+  return {};
+}
+
+/// Whether a dimension is the one that the layer's shape asks for.  Errors: shape; `allowed` says how it comes about.
+inline result<void> check_dimension(const stored_tensor& t, const char* name, std::size_t i, std::uint64_t wanted,
+                                    const char* allowed) {
+  if (t.shape[i] == wanted) return {};
+  return tensor_error(errc::shape, "a dimension of a tensor does not fit the layer", allowed, name,
+                      i == 0 ? "first dimension" : "last dimension")
+      .with(static_cast<std::int64_t>(t.shape[i]));
+}
+
+/// Numbers of a checkpoint that are stored like T: its element type, and how it is loaded and stored.
+template <class T>
+struct stored_number;
+template <>
+struct stored_number<float> {
+  static constexpr safetensors::dtype type = safetensors::dtype::f32;
+  static constexpr const char* name = "F32";
+  NBIT_INLINE static float load(const std::byte* p) { return load_f32(p); }
+  NBIT_INLINE static void store(std::byte* p, float v) { store_f32(p, v); }
+};
+template <>
+struct stored_number<f16> {
+  static constexpr safetensors::dtype type = safetensors::dtype::f16;
+  static constexpr const char* name = "F16";
+  NBIT_INLINE static f16 load(const std::byte* p) { return load_f16(p); }
+  NBIT_INLINE static void store(std::byte* p, f16 v) { store_f16(p, v); }
+};
+template <>
+struct stored_number<bf16> {
+  static constexpr safetensors::dtype type = safetensors::dtype::bf16;
+  static constexpr const char* name = "BF16";
+  NBIT_INLINE static bf16 load(const std::byte* p) { return bf16::from_bits(load_u16(p)); }
+  NBIT_INLINE static void store(std::byte* p, bf16 v) { store_u16(p, v.bits); }
+};
+template <>
+struct stored_number<f8_e4m3> {
+  static constexpr safetensors::dtype type = safetensors::dtype::f8_e4m3;
+  static constexpr const char* name = "F8_E4M3";
+  NBIT_INLINE static f8_e4m3 load(const std::byte* p) { return f8_e4m3::from_bits(std::to_integer<std::uint8_t>(*p)); }
+  NBIT_INLINE static void store(std::byte* p, f8_e4m3 v) { *p = static_cast<std::byte>(v.bits); }
+};
+template <>
+struct stored_number<e8m0> {
+  static constexpr safetensors::dtype type = safetensors::dtype::u8;  // compressed-tensors; F8_E8M0 is read too
+  static constexpr const char* name = "U8 or F8_E8M0";
+  NBIT_INLINE static e8m0 load(const std::byte* p) { return e8m0::from_bits(std::to_integer<std::uint8_t>(*p)); }
+  NBIT_INLINE static void store(std::byte* p, e8m0 v) { *p = static_cast<std::byte>(v.bits); }
+};
+
+/// Element i of a tensor of Ts.
+template <class T>
+NBIT_INLINE T load_at(const stored_tensor& t, std::size_t i) {
+  return stored_number<T>::load(t.bytes.data() + i * sizeof(T));
+}
+template <class T>
+NBIT_INLINE void store_at(owned_tensor& t, std::size_t i, T v) {
+  stored_number<T>::store(t.bytes.data() + i * sizeof(T), v);
+}
+
+/// A scale that is NaN or infinite; row and column are those of the tensor.
+inline result<void> check_scale(float scale, const char* name, std::size_t row, std::size_t col) {
+  if (is_finite(scale)) return {};
+  return make_error(errc::not_finite, "a scale is NaN or infinite", "finite numbers")
+      .about(name)
+      .at(static_cast<std::int64_t>(row), static_cast<std::int64_t>(col));
+}
+
+/// A scale that is NaN, infinite or negative, where magnitudes are stored.
+inline result<void> check_magnitude(float scale, const char* name, std::size_t row, std::size_t col) {
+  if (is_finite(scale) && !(scale < 0.0f)) return {};
+  return make_error(is_finite(scale) ? errc::malformed : errc::not_finite, "a magnitude is NaN, infinite or negative",
+                    "finite numbers from 0")
+      .about(name)
+      .at(static_cast<std::int64_t>(row), static_cast<std::int64_t>(col));
+}
+
+/// Codes of a matrix to be written that do not fit their width.
+inline result<void> check_codes(std::span<const std::uint8_t> codes, int bits, std::size_t cols) {
+  std::uint32_t any = 0;
+  for (const std::uint8_t c : codes) any |= c;
+  if (any >> bits == 0) return {};
+  for (std::size_t i = 0; i < codes.size(); ++i)
+    if (std::uint32_t{codes[i]} >> bits != 0)
+      return make_error(errc::malformed, "a code does not fit its width", "0 to 2^bits - 1")
+          .at(static_cast<std::int64_t>(i / cols), static_cast<std::int64_t>(i % cols))
+          .with(codes[i]);
+  return {};
+}
+
+/// A tensor of zeros.  Errors: out_of_memory, overflow.
+inline result<owned_tensor> make_tensor(const char* name, safetensors::dtype type,
+                                        std::initializer_list<std::size_t> shape) {
+  owned_tensor t;
+  t.name = name, t.type = type;
+  std::uint64_t size = safetensors::info(type).bits / 8;
+  for (const std::size_t n : shape) {
+    t.shape[t.rank++] = n;
+    if (!nbit::checked_mul<std::uint64_t>(size, n, size))
+      return make_error(errc::overflow, "a tensor's size").about(name);
+  }
+  auto bytes = buffer<std::byte>::zeros(static_cast<std::size_t>(size));
+  if (!bytes) return bytes.error();
+  t.bytes = *std::move(bytes);
+  return t;
+}
+
+/// The 32-bit words of a tensor, in this machine's order.  Errors: out_of_memory.
+inline result<buffer<std::uint32_t>> load_words(const stored_tensor& t) {
+  auto words = buffer<std::uint32_t>::make(t.bytes.size() / 4);
+  if (!words) return words.error();
+  for (std::size_t i = 0; i < words->size(); ++i) (*words)[i] = load_u32(t.bytes.data() + 4 * i);
+  return words;
+}
+
+/// Fills a tensor of 32-bit elements.  Needs: as many words.
+inline void store_words(owned_tensor& t, std::span<const std::uint32_t> words) {
+  for (std::size_t i = 0; i < words.size(); ++i) store_u32(t.bytes.data() + 4 * i, words[i]);
+}
+
+}  // namespace detail
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/checkpoint_tensor.hpp
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+
+/// The packings of AWQ checkpoints.
+enum class awq_packing : std::uint8_t { gemm, gemv, gemv_fast };
+
+/// Formats that an AWQ checkpoint can hold: uniform, 4 bits, f16 scales, the zero an integer.
+template <class F>
+concept awq_storable = grid_format<F> &&
+                       requires {
+                         { F::scheme } -> std::convertible_to<scheme>;
+                       } && F::bits == 4 && F::group >= per_row && std::is_same_v<decltype(F::params::scale), f16> &&
+                       F::scheme.symmetry != symmetry::asymmetric_float;
+
+inline namespace NBIT_TAG {
+
+/// The three tensors of one linear.
+struct awq_linear {
+  stored_tensor qweight, qzeros, scales;
+};
+
+/// Owns the three tensors of one linear.
+struct awq_tensors {
+  owned_tensor qweight, qzeros, scales;
+
+  [[nodiscard]] awq_linear view() const { return {qweight.view(), qzeros.view(), scales.view()}; }
+};
+
+namespace detail {
+
+/// Words of zeros in a row of the gemv packings.
+inline std::size_t awq_zero_words(std::size_t groups, std::size_t group) {
+  const std::size_t multiple = group >= 128 ? 1 : group >= 64 ? 2 : 4;
+  return round_up(ceil_div<std::size_t>(groups, 8), multiple);
+}
+
+/// Whether the packing can hold a linear of this shape and group.
+inline result<void> awq_shape(awq_packing packing, std::size_t inputs, std::size_t outputs, std::size_t group) {
+  const auto bad = [](const char* what, const char* allowed, std::size_t found) {
+    return make_error(errc::shape, what, allowed).with(static_cast<std::int64_t>(found));
+  };
+  if (outputs % 8 != 0)
+    return bad("outputs of a linear do not fill the words of an AWQ checkpoint", "a multiple of 8", outputs);
+  if (packing == awq_packing::gemv && inputs % 8 != 0)
+    return bad("inputs of a linear do not fill the words of an AWQ gemv checkpoint", "a multiple of 8", inputs);
+  if (packing == awq_packing::gemv_fast && inputs % 64 != 0)
+    return bad("inputs of a linear do not fill the words of an AWQ gemv_fast checkpoint", "a multiple of 64", inputs);
+  if (group != 0 && inputs % group != 0)
+    return bad("inputs of a linear do not fill the groups of an AWQ checkpoint", "a multiple of the group", inputs);
+  if (packing != awq_packing::gemm && group != 0 && group < 32)
+    return bad("groups of an AWQ gemv checkpoint are too small", "32 or more", group);
+  return {};
+}
+
+/// A zero as gemv_fast stores it.
+NBIT_INLINE f16 awq_scaled_zero(f16 scale, unsigned zero) {
+  NBIT_EXACT
+  return f16::from_bits(static_cast<std::uint16_t>(f16::from(float(scale) * static_cast<float>(zero)).bits ^ 0x8000u));
+}
+
+/// The zero that awq_scaled_zero turned into this one, or 16 when there is none.
+inline unsigned awq_plain_zero(f16 scale, f16 stored) {
+  unsigned zero = 0;
+  while (zero < 16 && !(awq_scaled_zero(scale, zero) == stored)) ++zero;
+  return zero;
+}
+
+/// Where the scale of a group of an output lies among its tensor's elements.
+NBIT_INLINE std::size_t awq_scale_index(awq_packing packing, std::size_t r, std::size_t g,
+                                        const stored_tensor& scales) {
+  return packing == awq_packing::gemv ? r * static_cast<std::size_t>(scales.shape[1]) + g
+                                      : g * static_cast<std::size_t>(scales.shape[1]) + r;
+}
+
+/// Past the last group, scales and zeros are 0.
+inline result<void> awq_padding(const stored_tensor& t, const char* name, std::size_t groups, bool along_columns) {
+  const std::size_t cols = static_cast<std::size_t>(t.shape[1]), n = static_cast<std::size_t>(t.shape[0]) * cols;
+  for (std::size_t i = 0; i < n; ++i)
+    if ((along_columns ? i % cols : i / cols) >= groups && load_u16(t.bytes.data() + 2 * i) != 0)
+      return make_error(errc::malformed, "padding of an AWQ tensor is not 0", "0 past the last group")
+          .about(name)
+          .at(static_cast<std::int64_t>(i / cols), static_cast<std::int64_t>(i % cols))
+          .with(load_u16(t.bytes.data() + 2 * i));
+  return {};
+}
+
+/// Checks the types and shapes of the three tensors and gives the linear's shape.
+template <class F>
+inline result<shape> awq_check(const awq_linear& from, awq_packing packing) {
+  using safetensors::dtype;
+  const bool fast = packing == awq_packing::gemv_fast, gemv = packing == awq_packing::gemv;
+  if (auto ok = check_tensor(from.qweight, "qweight", {fast ? dtype::i16 : dtype::i32}, fast ? "I16" : "I32", 2); !ok)
+    return ok.error();
+  if (auto ok = check_tensor(from.qzeros, "qzeros", {fast ? dtype::f16 : dtype::i32}, fast ? "F16" : "I32", 2); !ok)
+    return ok.error();
+  if (auto ok = check_tensor(from.scales, "scales", {dtype::f16}, "F16", 2); !ok) return ok.error();
+  const auto rows = static_cast<std::size_t>(from.qweight.shape[0]),
+             cols = static_cast<std::size_t>(from.qweight.shape[1]);
+  const shape s = gemv ? shape{rows, cols * 8} : fast ? shape{rows * 4, cols} : shape{cols * 8, rows};
+  if (auto ok = awq_shape(packing, s.cols, s.rows, F::group > 0 ? std::size_t(F::group) : 0); !ok)
+    return ok.error().about("qweight");
+  const std::size_t groups = groups_per_row<F>(s.cols), z = awq_zero_words(groups, group_length<F>(s.cols));
+  const std::size_t scales[2] = {gemv ? s.rows : fast ? 8 * z : groups, gemv ? 8 * z : s.rows};
+  const std::size_t zeros[2] = {scales[0], gemv ? z : fast ? s.rows : s.rows / 8};
+  for (std::size_t i = 0; i < 2; ++i) {
+    const char* const allowed = "as many as the outputs of qweight, or the groups that its inputs make";
+    if (auto ok = check_dimension(from.scales, "scales", i, scales[i], allowed); !ok) return ok.error();
+    if (auto ok = check_dimension(from.qzeros, "qzeros", i, zeros[i], allowed); !ok) return ok.error();
+  }
+  return s;
+}
+
+}  // namespace detail
+
+/// Codes and parameters of a linear. F's group must be the file's; an asymmetric F reads symmetric files too.
+/// Errors: missing, malformed (element type; padding; a zero that F or the packing cannot mean), shape, not_finite,
+/// overflow, out_of_memory; the tensor is the subject, row and column are its own.
+template <awq_storable F>
+inline result<coded_matrix<F>> unpack_awq(const awq_linear& from, awq_packing packing = awq_packing::gemm) {
+  const result<shape> checked = detail::awq_check<F>(from, packing);
+  if (!checked) return checked.error();
+  const std::size_t n = checked->rows, groups = groups_per_row<F>(checked->cols);
+  const bool fast = packing == awq_packing::gemv_fast, gemv = packing == awq_packing::gemv;
+  if (fast || gemv) {
+    if (auto ok = detail::awq_padding(from.scales, "scales", groups, gemv); !ok) return ok.error();
+    if (fast)
+      if (auto ok = detail::awq_padding(from.qzeros, "qzeros", groups, false); !ok) return ok.error();
+  }
+  auto to = coded_matrix<F>::make(*checked);
+  auto zeros = buffer<std::uint8_t>::zeros(n * (gemv ? static_cast<std::size_t>(from.scales.shape[1]) : groups));
+  if (!to) return to.error();
+  if (!zeros) return zeros.error();
+  const std::size_t zero_cols = gemv ? static_cast<std::size_t>(from.scales.shape[1]) : groups;
+  if (gemv) {
+    const auto* const w = reinterpret_cast<const std::uint8_t*>(from.qweight.bytes.data());
+    const auto* const z = reinterpret_cast<const std::uint8_t*>(from.qzeros.bytes.data());
+    for (std::size_t r = 0; r < n; ++r) {
+      unpack_row<linear, 4>(w, *checked, r, 0, to->cols, to->row_codes(r));
+      unpack_row<linear, 4>(z, shape{n, zero_cols}, r, 0, zero_cols, zeros->data() + r * zero_cols);
+      for (std::size_t g = groups; g < zero_cols; ++g)
+        if ((*zeros)[r * zero_cols + g] != 0)
+          return make_error(errc::malformed, "padding of an AWQ tensor is not 0", "0 past the last group")
+              .about("qzeros")
+              .at(static_cast<std::int64_t>(r), static_cast<std::int64_t>(g))
+              .with((*zeros)[r * zero_cols + g]);
+    }
+  } else if (fast) {
+    auto words = buffer<std::uint16_t>::make(from.qweight.bytes.size() / 2);
+    if (!words) return words.error();
+    for (std::size_t i = 0; i < words->size(); ++i) (*words)[i] = load_u16(from.qweight.bytes.data() + 2 * i);
+    for (std::size_t r = 0; r < n; ++r)
+      unpack_row<awq_gemv_rows, 4>(words->data(), *checked, r, 0, to->cols, to->row_codes(r));
+  } else {
+    const auto words = detail::load_words(from.qweight), zero_words = detail::load_words(from.qzeros);
+    if (!words) return words.error();
+    if (!zero_words) return zero_words.error();
+    for (std::size_t r = 0; r < n; ++r) {
+      unpack_row<awq_interleave, 4>(words->data(), *checked, r, 0, to->cols, to->row_codes(r));
+      unpack_row<awq_interleave, 4>(zero_words->data(), shape{n, groups}, r, 0, groups, zeros->data() + r * groups);
+    }
+  }
+  for (std::size_t r = 0; r < n; ++r)
+    for (std::size_t g = 0; g < groups; ++g) {
+      typename F::params& p = to->params[to->params_index(r, g)];
+      const std::size_t i = detail::awq_scale_index(packing, r, g, from.scales);
+      const std::size_t at_row = gemv ? r : g, at_col = gemv ? g : r;
+      p.scale = detail::load_at<f16>(from.scales, i);
+      if (auto ok = detail::check_scale(float(p.scale), "scales", at_row, at_col); !ok) return ok.error();
+      const auto row = static_cast<std::int64_t>(at_row), col = static_cast<std::int64_t>(at_col);
+      unsigned zero = (*zeros)[r * zero_cols + g];
+      if (fast) {
+        const f16 scaled = detail::load_at<f16>(from.qzeros, i);
+        zero = detail::awq_plain_zero(p.scale, scaled);
+        if (F::symmetric && detail::awq_scaled_zero(p.scale, 8) == scaled) zero = 8;  // a scale of 0 hides its zero
+        if (zero > 15)
+          return make_error(errc::malformed, "a zero of an AWQ gemv_fast checkpoint is no multiple of its scale",
+                            "-(scale * zero), zero 0 to 15")
+              .about("qzeros")
+              .at(row, col)
+              .with(scaled.bits);
+      }
+      if constexpr (!F::symmetric)
+        p.zero = static_cast<decltype(p.zero)>(zero);
+      else if (zero != F::half)
+        return make_error(errc::malformed, "a zero point of a symmetric AWQ linear is not in the middle", "8")
+            .about("qzeros")
+            .at(row, col)
+            .with(static_cast<std::int64_t>(zero));
+    }
+  return to;
+}
+
+/// The tensors of a checkpoint from codes and parameters.
+/// Errors: shape when the matrix does not fill words or groups, unsupported for reordered groups, malformed for codes
+/// and zeros over 15, out_of_memory.
+template <awq_storable F>
+inline result<awq_tensors> pack_awq(const coded_matrix<F>& from, awq_packing packing = awq_packing::gemm) {
+  using safetensors::dtype;
+  const std::size_t n = from.rows, k = from.cols, groups = groups_per_row<F>(k);
+  const bool fast = packing == awq_packing::gemv_fast, gemv = packing == awq_packing::gemv;
+  if (auto fits = detail::awq_shape(packing, k, n, F::group > 0 ? std::size_t(F::group) : 0); !fits)
+    return fits.error();
+  if (!from.group_index.empty())
+    return make_error(errc::unsupported,
+                      "an AWQ checkpoint holds neighbouring inputs; this linear has reordered groups",
+                      "groups in order");
+  if (auto ok = detail::check_codes(from.codes.span(), 4, k); !ok) return ok.error();
+  const std::size_t z = detail::awq_zero_words(groups, group_length<F>(k)), zero_cols = gemv ? 8 * z : groups;
+  auto qweight = gemv   ? detail::make_tensor("qweight", dtype::i32, {n, k / 8})
+                 : fast ? detail::make_tensor("qweight", dtype::i16, {n / 4, k})
+                        : detail::make_tensor("qweight", dtype::i32, {k, n / 8});
+  auto qzeros = gemv   ? detail::make_tensor("qzeros", dtype::i32, {n, z})
+                : fast ? detail::make_tensor("qzeros", dtype::f16, {8 * z, n})
+                       : detail::make_tensor("qzeros", dtype::i32, {groups, n / 8});
+  auto scales = gemv ? detail::make_tensor("scales", dtype::f16, {n, 8 * z})
+                     : detail::make_tensor("scales", dtype::f16, {fast ? 8 * z : groups, n});
+  auto zeros = buffer<std::uint8_t>::zeros(n * zero_cols);
+  if (!qweight) return qweight.error();
+  if (!qzeros) return qzeros.error();
+  if (!scales) return scales.error();
+  if (!zeros) return zeros.error();
+  for (std::size_t r = 0; r < n; ++r)
+    for (std::size_t g = 0; g < groups; ++g) {
+      const typename F::params& p = from.params[from.params_index(r, g)];
+      unsigned zero = 8;
+      if constexpr (!F::symmetric) zero = static_cast<unsigned>(p.zero);
+      if (zero > 15)
+        return make_error(errc::malformed, "a zero point does not fit its width", "0 to 15")
+            .at(static_cast<std::int64_t>(r), static_cast<std::int64_t>(g))
+            .with(static_cast<std::int64_t>(zero));
+      (*zeros)[r * zero_cols + g] = static_cast<std::uint8_t>(zero);
+      const std::size_t i = detail::awq_scale_index(packing, r, g, scales->view());
+      detail::store_at(*scales, i, p.scale);
+      if (fast) detail::store_at(*qzeros, i, detail::awq_scaled_zero(p.scale, zero));
+    }
+  if (gemv) {
+    auto* const w = reinterpret_cast<std::uint8_t*>(qweight->bytes.data());
+    auto* const to = reinterpret_cast<std::uint8_t*>(qzeros->bytes.data());
+    for (std::size_t r = 0; r < n; ++r) {
+      pack_row<linear, 4>(from.row_codes(r), w, from.shape(), r, 0, k);
+      pack_row<linear, 4>(zeros->data() + r * zero_cols, to, shape{n, zero_cols}, r, 0, zero_cols);
+    }
+  } else if (fast) {
+    auto words = buffer<std::uint16_t>::zeros(n / 4 * k);
+    if (!words) return words.error();
+    for (std::size_t r = 0; r < n; ++r)
+      pack_row<awq_gemv_rows, 4>(from.row_codes(r), words->data(), from.shape(), r, 0, k);
+    for (std::size_t i = 0; i < words->size(); ++i) store_u16(qweight->bytes.data() + 2 * i, (*words)[i]);
+  } else {
+    auto words = buffer<std::uint32_t>::zeros(k * (n / 8)), zero_words = buffer<std::uint32_t>::zeros(groups * (n / 8));
+    if (!words) return words.error();
+    if (!zero_words) return zero_words.error();
+    for (std::size_t r = 0; r < n; ++r) {
+      pack_row<awq_interleave, 4>(from.row_codes(r), words->data(), from.shape(), r, 0, k);
+      pack_row<awq_interleave, 4>(zeros->data() + r * groups, zero_words->data(), shape{n, groups}, r, 0, groups);
+    }
+    detail::store_words(*qweight, words->span());
+    detail::store_words(*qzeros, zero_words->span());
+  }
+  return awq_tensors{*std::move(qweight), *std::move(qzeros), *std::move(scales)};
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/io/awq_checkpoint.hpp
+// BEGIN nbit/io/awq_config.hpp
+// nbit/io/awq_config.hpp — what an AWQ checkpoint says about its linears: quantization_config, or quant_config.json.
+//
+// transformers writes bits and group_size, AutoAWQ itself w_bit and q_group_size; the version's case differs too. Both
+// are read. Writing sets the members that a config has in place and leaves everything else as it was.
+#ifndef NBIT_IO_AWQ_CONFIG_HPP
+#define NBIT_IO_AWQ_CONFIG_HPP
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+namespace nbit {
+
+inline namespace NBIT_TAG {
+
+/// What the config says about all linears.
+struct awq_config {
+  int bits = 4;
+  std::int64_t group = 128;  // -1: one group for each output
+  bool zero_point = true;
+  awq_packing packing = awq_packing::gemm;
+};
+
+namespace detail {
+
+/// The packing of this name; `lower` says how names are spelt when written.
+struct awq_version {
+  awq_packing packing;
+  std::string_view lower, upper;
+};
+inline constexpr awq_version awq_versions[] = {
+    {awq_packing::gemm, "gemm", "GEMM"},
+    {awq_packing::gemv, "gemv", "GEMV"},
+    {awq_packing::gemv_fast, "gemv_fast", "GEMVFast"},
+};
+inline const awq_version* find_awq_version(std::string_view name) {
+  for (const awq_version& v : awq_versions)
+    if (name == v.lower || name == v.upper || (v.packing == awq_packing::gemv_fast && name == "GEMV_FAST")) return &v;
+  return nullptr;
+}
+
+}  // namespace detail
+
+/// Reads the config of a checkpoint.  Errors: missing, malformed, unsupported (another method, version or width).
+inline result<awq_config> read_awq_config(const json_value& from) {
+  awq_config c;
+  if (from.find("quant_method") != nullptr) {
+    const result<std::string_view> method = from.get<std::string_view>("quant_method");
+    if (!method) return method.error();
+    if (*method != "awq")
+      return make_error(errc::unsupported, "the checkpoint was quantized by another method", "awq")
+          .about("quant_method");
+  }
+  const bool theirs = from.find("w_bit") != nullptr && from.find("bits") == nullptr;
+  const char* const bits_name = theirs ? "w_bit" : "bits";
+  const char* const group_name = theirs ? "q_group_size" : "group_size";
+  const result<int> bits = from.get<int>(bits_name);
+  if (!bits) return bits.error();
+  if (*bits != 4)
+    return make_error(errc::unsupported, "code width of an AWQ checkpoint", "4").about(bits_name).with(*bits);
+  const result<std::int64_t> group = from.get<std::int64_t>(group_name);
+  if (!group) return group.error();
+  if (*group != -1 && *group < 1)
+    return make_error(errc::malformed, "group size of an AWQ checkpoint", "-1, or 1 and more")
+        .about(group_name)
+        .with(*group);
+  c.bits = *bits, c.group = *group;
+  if (from.find("zero_point") != nullptr) {
+    const result<bool> zero_point = from.get<bool>("zero_point");
+    if (!zero_point) return zero_point.error();
+    c.zero_point = *zero_point;
+  }
+  if (from.find("version") != nullptr) {
+    const result<std::string_view> version = from.get<std::string_view>("version");
+    if (!version) return version.error();
+    const detail::awq_version* const known = detail::find_awq_version(*version);
+    if (known == nullptr)
+      return make_error(errc::unsupported, "codes are packed in another way", "gemm, gemv or gemv_fast")
+          .about("version");
+    c.packing = known->packing;
+  }
+  return c;
+}
+
+/// The config as other programs read it. `kept` is the config that it replaces: members that nbit does not know, and
+/// the spelling of those it does, stay.
+inline json_value awq_config_json(const awq_config& c, json_value kept = json_value::object()) {
+  const bool theirs = kept.find("w_bit") != nullptr && kept.find("bits") == nullptr;
+  if (!theirs) kept.set("quant_method", json_value::string("awq"));
+  kept.set(theirs ? "w_bit" : "bits", json_value::number(c.bits));
+  kept.set(theirs ? "q_group_size" : "group_size", json_value::number(c.group));
+  kept.set("zero_point", json_value::boolean(c.zero_point));
+  const detail::awq_version* said = nullptr;
+  if (const json_value* const v = kept.find("version")) said = detail::find_awq_version(v->text());
+  if (said == nullptr || said->packing != c.packing)
+    for (const detail::awq_version& v : detail::awq_versions)
+      if (v.packing == c.packing) kept.set("version", json_value::string(theirs ? v.upper : v.lower));
+  return kept;
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/awq_config.hpp
+// BEGIN nbit/io/bnb_checkpoint.hpp
+// nbit/io/bnb_checkpoint.hpp — a linear as bitsandbytes stores it in four bits: NF4 or FP4, absmax plain or nested.
+//
+//   weight            u8 [N K / 2, 1]   codes of the whole tensor in a row, the even one in the high nibble
+//   weight.absmax     f32 [B]           of each block of 32 to 4096 weights; or, nested, u8: codes of 256 levels
+//   weight.quant_map  f32 [16]          the levels
+//   weight.quant_state.bitsandbytes__nf4 (or __fp4)  u8: JSON with quant_type, blocksize, dtype, shape, nested_*
+//   weight.nested_absmax f32 [B / 256], weight.nested_quant_map f32 [256]
+// Nested: absmax = nested_quant_map[code] * nested_absmax + nested_offset. Blocks run over the whole tensor, so they
+// cross rows where inputs are no multiple of the block: such a linear is read as one row. Ref: bitsandbytes 0.50 (MIT).
+#ifndef NBIT_IO_BNB_CHECKPOINT_HPP
+#define NBIT_IO_BNB_CHECKPOINT_HPP
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+// BEGIN nbit/io/json_writer.hpp
+// nbit/io/json_writer.hpp — writes a JSON value as text that every JSON reader accepts.
+#ifndef NBIT_IO_JSON_WRITER_HPP
+#define NBIT_IO_JSON_WRITER_HPP
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace nbit {
+
+inline namespace NBIT_TAG {
+
+/// Appends the text as a JSON string, with quotes. Bytes that are not UTF-8 become U+FFFD: file names and keys of
+/// damaged files must not make the output unreadable.
+inline void json_append_string(std::string& to, std::string_view text) {
+  static constexpr char hex[] = "0123456789abcdef";
+  to += '"';
+  while (!text.empty()) {
+    const char c = text.front();
+    const std::size_t n = utf8_length(text);
+    if (c == '"' || c == '\\') {
+      to += '\\';
+      to += c;
+    } else if (c == '\n') {
+      to += "\\n";
+    } else if (c == '\t') {
+      to += "\\t";
+    } else if (c == '\r') {
+      to += "\\r";
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      to += "\\u00";
+      to += hex[static_cast<unsigned char>(c) >> 4];
+      to += hex[static_cast<unsigned char>(c) & 15];
+    } else if (n == 0) {
+      utf8_append(to, 0xfffd);
+    } else {
+      to.append(text, 0, n);
+    }
+    text.remove_prefix(n == 0 ? 1 : n);
+  }
+  to += '"';
+}
+
+namespace detail {
+inline void json_break(std::string& to, int indent, int depth) {
+  if (indent == 0) return;
+  to += '\n';
+  to.append(static_cast<std::size_t>(indent) * static_cast<std::size_t>(depth), ' ');
+}
+
+inline void json_append(std::string& to, const json_value& v, int indent, int depth) {
+  switch (v.kind()) {
+    case json_kind::null: to += "null"; return;
+    case json_kind::boolean: to += v.get<bool>().value_or(false) ? "true" : "false"; return;
+    case json_kind::number: to += v.text(); return;
+    case json_kind::string: json_append_string(to, v.text()); return;
+    default: break;
+  }
+  const bool object = v.is(json_kind::object);
+  const std::span<const json_value> items = v.items();
+  to += object ? '{' : '[';
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (i != 0) to += ',';
+    json_break(to, indent, depth + 1);
+    if (object) {
+      json_append_string(to, v.names()[i]);
+      to += indent == 0 ? ":" : ": ";
+    }
+    json_append(to, items[i], indent, depth + 1);
+  }
+  if (!items.empty()) json_break(to, indent, depth);
+  to += object ? '}' : ']';
+}
+}  // namespace detail
+
+/// The value as text. indent 0 writes it on one line without spaces; else that many spaces for each level.
+[[nodiscard]] inline std::string json_text(const json_value& v, int indent = 0) {
+  std::string text;
+  detail::json_append(text, v, indent, 0);
+  return text;
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/json_writer.hpp
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+
+/// NF4 and FP4 with blocks of another size than 64.
+template <int Block>
+struct nf4_blocks : codebook<nf4_blocks<Block>, 4, Block, scale_type::f32> {
+  static constexpr std::array<float, 16> levels = nf4::levels;
+};
+template <int Block>
+struct fp4_blocks : codebook<fp4_blocks<Block>, 4, Block, scale_type::f32> {
+  static constexpr std::array<float, 16> levels = fp4::levels;
+};
+
+/// Formats that a bitsandbytes checkpoint can hold: a codebook of 16 levels that are NF4's or FP4's, f32 scales.
+template <class F>
+concept bnb_storable = grid_format<F> && F::bits == 4 && F::group > 0 &&
+                       std::is_same_v<decltype(F::params::scale), float>&& requires { F::levels.size(); } &&
+                       (F::levels == nf4::levels || F::levels == fp4::levels);
+
+inline namespace NBIT_TAG {
+
+/// The tensors of one linear; the last two only when absmax is nested.
+struct bnb_linear {
+  stored_tensor weight, absmax, quant_map, quant_state, nested_absmax, nested_quant_map;
+};
+
+/// What quant_state says; other members of the JSON stay in `json`.
+struct bnb_state {
+  std::string quant_type, dtype = "float16";  // dtype: what the peer decodes to
+  std::int64_t block = 64;
+  std::uint64_t rows = 0, cols = 0;
+  bool nested = false;
+  std::int64_t nested_block = 256;
+  double nested_offset = 0;
+  json_value json;
+};
+
+/// Absmax values as bytes: level * absmax of 256 of them + offset. Empty: they are stored as f32.
+struct bnb_nested {
+  buffer<std::uint8_t> codes;
+  buffer<float> absmax, levels;
+};
+
+/// A linear as read. With blocks inside rows `weights` has the linear's shape; else one row of all weights.
+template <bnb_storable F>
+struct bnb_weights {
+  coded_matrix<F> weights;
+  bnb_state state;
+  bnb_nested nested;
+};
+
+/// Owns the tensors of one linear; nested ones are not present() when absmax is plain.
+struct bnb_tensors {
+  owned_tensor weight, absmax, quant_map, quant_state, nested_absmax, nested_quant_map;
+
+  [[nodiscard]] bnb_linear view() const {
+    return {weight.view(),      absmax.view(),        quant_map.view(),
+            quant_state.view(), nested_absmax.view(), nested_quant_map.view()};
+  }
+};
+
+/// Reads the JSON of quant_state, which is untrusted bytes of a tensor.
+/// Errors: those of json_parse; missing, malformed, unsupported, overflow; the member is the subject.
+inline result<bnb_state> read_bnb_state(std::span<const std::byte> bytes) {
+  bnb_state s;
+  result<json_value> json =
+      json_parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {.bytes = 1u << 16});
+  if (!json) return json.error().about("quant_state");
+  const json_value& from = *json;
+  const auto bad = [](errc code, const char* name, const char* what, const char* allowed) {
+    return make_error(code, what, allowed).about(name);
+  };
+  const result<std::string_view> type = from.get<std::string_view>("quant_type"),
+                                 dtype = from.get<std::string_view>("dtype");
+  if (!type) return type.error();
+  if (!dtype) return dtype.error();
+  if (*type != "nf4" && *type != "fp4")
+    return bad(errc::unsupported, "quant_type", "codes of another kind", "nf4 or fp4");
+  if (*dtype != "float16" && *dtype != "bfloat16" && *dtype != "float32")
+    return bad(errc::unsupported, "dtype", "weights of another element type", "float16, bfloat16 or float32");
+  s.quant_type = *type, s.dtype = *dtype;
+  const result<std::int64_t> block = from.get<std::int64_t>("blocksize");
+  if (!block) return block.error();
+  if (*block < 32 || *block > 4096 || (*block & (*block - 1)) != 0)
+    return bad(errc::malformed, "blocksize", "weights that share an absmax", "a power of two, 32 to 4096").with(*block);
+  s.block = *block;
+  const json_value* const shape = from.find("shape");
+  if (shape == nullptr || !shape->is(json_kind::array))
+    return bad(errc::missing, "shape", "the shape is no list", "[outputs, inputs]");
+  if (shape->size() != 2)
+    return bad(errc::shape, "shape", "the shape has another number of dimensions", "2")
+        .with(static_cast<std::int64_t>(shape->size()));
+  for (std::size_t i = 0; i < 2; ++i) {
+    const result<std::uint64_t> n = shape->items()[i].get<std::uint64_t>();
+    if (!n) return n.error().about("shape");
+    if (*n == 0 || *n > 0x7fffffffu)
+      return bad(errc::overflow, "shape", "a dimension of the shape", "1 to 2^31 - 1")
+          .with(static_cast<std::int64_t>(*n));
+    (i == 0 ? s.rows : s.cols) = *n;
+  }
+  s.nested = from.find("nested_blocksize") != nullptr || from.find("nested_offset") != nullptr;
+  if (s.nested) {
+    const result<std::int64_t> nested = from.get<std::int64_t>("nested_blocksize");
+    const result<double> offset = from.get<double>("nested_offset");
+    if (!nested) return nested.error();
+    if (!offset) return offset.error();
+    if (*nested < 1 || *nested > 65536)
+      return bad(errc::malformed, "nested_blocksize", "absmax values that share an absmax", "1 to 65536").with(*nested);
+    if (!is_finite(static_cast<float>(*offset)))
+      return bad(errc::not_finite, "nested_offset", "the mean of absmax is infinite", "a finite number");
+    if (from.find("nested_dtype") != nullptr) {
+      const result<std::string_view> nested_dtype = from.get<std::string_view>("nested_dtype");
+      if (!nested_dtype) return nested_dtype.error();
+      if (*nested_dtype != "float32")
+        return bad(errc::unsupported, "nested_dtype", "absmax of another element type", "float32");
+    }
+    s.nested_block = *nested, s.nested_offset = *offset;
+  }
+  s.json = *std::move(json);
+  return s;
+}
+
+/// The JSON of quant_state as the peer writes it; members of state.json that nbit does not know stay.
+inline std::string bnb_state_text(const bnb_state& s) {
+  json_value to = s.json.is(json_kind::object) ? s.json : json_value::object();
+  to.set("quant_type", json_value::string(s.quant_type));
+  to.set("blocksize", json_value::number(s.block));
+  to.set("dtype", json_value::string(s.dtype));
+  json_value shape = json_value::array();
+  shape.push(json_value::number(s.rows)), shape.push(json_value::number(s.cols));
+  to.set("shape", std::move(shape));
+  if (s.nested) {
+    to.set("nested_blocksize", json_value::number(s.nested_block));
+    to.set("nested_dtype", json_value::string("float32"));
+    const json_value* const said = to.find("nested_offset");  // its digits stay while they mean the same
+    const result<double> same = said != nullptr ? said->get<double>() : result<double>(make_error(errc::missing, ""));
+    if (!same || *same != s.nested_offset) to.set("nested_offset", json_value::number(s.nested_offset));
+  }
+  // The peer's JSON has a space after each comma and colon outside strings.
+  std::string spaced;
+  bool quoted = false, escaped = false;
+  for (const char c : json_text(to)) {
+    spaced += c;
+    if (!quoted && (c == ',' || c == ':')) spaced += ' ';
+    if (c == '"' && !escaped) quoted = !quoted;
+    escaped = c == '\\' && !escaped;
+  }
+  return spaced;
+}
+
+namespace detail {
+
+/// The name of the tensor that holds the state.
+inline const char* bnb_state_name(std::string_view quant_type) {
+  return quant_type == "fp4" ? "weight.quant_state.bitsandbytes__fp4" : "weight.quant_state.bitsandbytes__nf4";
+}
+
+/// Absmax of every block as numbers, from f32 or from nested bytes.
+template <class F>
+inline result<void> bnb_read_absmax(const bnb_linear& from, bnb_weights<F>& to) {
+  using safetensors::dtype;
+  const std::uint64_t blocks = to.weights.params.size();
+  const char* const name = "weight.absmax";
+  if (auto ok = check_tensor(from.absmax, name, {to.state.nested ? dtype::u8 : dtype::f32},
+                             to.state.nested ? "U8, as quant_state says that it is nested" : "F32", 1);
+      !ok)
+    return ok;
+  if (auto ok = check_dimension(from.absmax, name, 0, blocks, "the weights by the blocksize"); !ok) return ok;
+  if (!to.state.nested) {
+    for (std::size_t i = 0; i < blocks; ++i) {
+      const float absmax = load_at<float>(from.absmax, i);
+      if (auto ok = check_magnitude(absmax, name, 0, i); !ok) return ok;
+      to.weights.params[i].scale = absmax;
+    }
+    return {};
+  }
+  const std::uint64_t nested = ceil_div(blocks, static_cast<std::uint64_t>(to.state.nested_block));
+  if (auto ok = check_tensor(from.nested_absmax, "weight.nested_absmax", {dtype::f32}, "F32", 1); !ok) return ok;
+  if (auto ok =
+          check_dimension(from.nested_absmax, "weight.nested_absmax", 0, nested, "the blocks by nested_blocksize");
+      !ok)
+    return ok;
+  if (auto ok = check_tensor(from.nested_quant_map, "weight.nested_quant_map", {dtype::f32}, "F32", 1); !ok) return ok;
+  if (auto ok = check_dimension(from.nested_quant_map, "weight.nested_quant_map", 0, 256, "256"); !ok) return ok;
+  auto codes = buffer<std::uint8_t>::make(static_cast<std::size_t>(blocks));
+  auto absmax = buffer<float>::make(static_cast<std::size_t>(nested)), levels = buffer<float>::make(256);
+  if (!codes) return codes.error();
+  if (!absmax) return absmax.error();
+  if (!levels) return levels.error();
+  for (std::size_t i = 0; i < 256; ++i) {
+    (*levels)[i] = load_at<float>(from.nested_quant_map, i);
+    if (auto ok = check_scale((*levels)[i], "weight.nested_quant_map", 0, i); !ok) return ok;
+  }
+  for (std::size_t i = 0; i < nested; ++i) {
+    (*absmax)[i] = load_at<float>(from.nested_absmax, i);
+    if (auto ok = check_magnitude((*absmax)[i], "weight.nested_absmax", 0, i); !ok) return ok;
+  }
+  for (std::size_t i = 0; i < blocks; ++i) {
+    NBIT_EXACT(*codes)
+    [i] = std::to_integer<std::uint8_t>(from.absmax.bytes[i]);
+    const float product = (*levels)[(*codes)[i]] * (*absmax)[i / static_cast<std::size_t>(to.state.nested_block)];
+    to.weights.params[i].scale = product + static_cast<float>(to.state.nested_offset);
+    if (auto ok = check_scale(to.weights.params[i].scale, name, 0, i); !ok) return ok;
+  }
+  to.nested.codes = *std::move(codes), to.nested.absmax = *std::move(absmax), to.nested.levels = *std::move(levels);
+  return {};
+}
+
+}  // namespace detail
+
+/// Codes and absmax of a linear. F's levels and group must be the file's.
+/// Errors: those of read_bnb_state; missing, malformed (element type; levels that are not F's), shape, not_finite,
+/// unsupported (another blocksize or quant_type than F's), overflow, out_of_memory; the tensor is the subject.
+template <bnb_storable F>
+inline result<bnb_weights<F>> unpack_bnb(const bnb_linear& from) {
+  using safetensors::dtype;
+  if (auto ok = detail::check_tensor(from.quant_state, "weight.quant_state", {dtype::u8}, "U8", 1); !ok)
+    return ok.error();
+  auto state = read_bnb_state(from.quant_state.bytes);
+  if (!state) return state.error();
+  if (state->block != F::group)
+    return make_error(errc::unsupported, "blocks are of another size than the format's", "the format's group")
+        .about("blocksize")
+        .with(state->block);
+  if (auto ok = detail::check_tensor(from.quant_map, "weight.quant_map", {dtype::f32}, "F32", 1); !ok)
+    return ok.error();
+  if (auto ok = detail::check_dimension(from.quant_map, "weight.quant_map", 0, 16, "16"); !ok) return ok.error();
+  for (std::size_t i = 0; i < 16; ++i)
+    if (!(detail::load_at<float>(from.quant_map, i) == F::levels[i]))
+      return make_error(errc::malformed, "a level is not the format's", "the levels of NF4 or FP4, as the format's")
+          .about("weight.quant_map")
+          .at(0, static_cast<std::int64_t>(i));
+  const bool nf4_type = state->quant_type == "nf4";
+  if (nf4_type != (F::levels == nf4::levels))
+    return make_error(errc::malformed, "quant_type is not that of the levels", "nf4 or fp4, as the levels")
+        .about("quant_type");
+  if (auto ok = detail::check_tensor(from.weight, "weight", {dtype::u8}, "U8", 2); !ok) return ok.error();
+  const std::uint64_t weights = state->rows * state->cols;
+  const bool column = from.weight.shape[1] == 1;  // older files hold [1, bytes]
+  if (auto ok = detail::check_dimension(from.weight, "weight", column ? 0 : 1, ceil_div<std::uint64_t>(weights, 2),
+                                        "half the weights");
+      !ok)
+    return ok.error();
+  if (auto ok = detail::check_dimension(from.weight, "weight", column ? 1 : 0, 1, "1"); !ok) return ok.error();
+  const auto rows = static_cast<std::size_t>(state->rows), cols = static_cast<std::size_t>(state->cols);
+  const bool inside = cols % std::size_t(F::group) == 0;
+  auto codes = coded_matrix<F>::make(inside ? shape{rows, cols} : shape{1, rows * cols});
+  if (!codes) return codes.error();
+  bnb_weights<F> to;
+  to.weights = *std::move(codes), to.state = *std::move(state);
+  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(from.weight.bytes.data());
+  const std::size_t n = to.weights.codes.size();
+  unpack_row<high_nibbles, 4>(bytes, shape{1, round_up<std::size_t>(n, 2)}, 0, 0, n, to.weights.codes.data());
+  if (auto ok = detail::bnb_read_absmax(from, to); !ok) return ok.error();
+  return to;
+}
+
+/// The tensors of a checkpoint. state.rows and cols are the linear's shape, which weights may hold as one row; with
+/// nested codes absmax is written from those, as read; scales of `weights` that changed since are lost. Errors: shape,
+/// malformed for codes over 15, out_of_memory.
+template <bnb_storable F>
+inline result<bnb_tensors> pack_bnb(const bnb_weights<F>& from) {
+  using safetensors::dtype;
+  const std::size_t n = from.weights.codes.size(), blocks = from.weights.params.size();
+  if (from.state.rows * from.state.cols != n ||
+      (from.weights.rows > 1 && from.weights.cols % std::size_t(F::group) != 0))
+    return make_error(errc::shape, "weights do not have the shape of their state, or rows that end inside a block",
+                      "rows of whole blocks, or one row")
+        .with(static_cast<std::int64_t>(n));
+  if (from.state.nested && from.nested.codes.size() != blocks)
+    return make_error(errc::shape, "nested absmax values are not one for each block", "the blocks")
+        .with(static_cast<std::int64_t>(from.nested.codes.size()));
+  if (auto ok = detail::check_codes(from.weights.codes.span(), 4, from.weights.cols); !ok) return ok.error();
+  bnb_state state = from.state;
+  state.quant_type = F::levels == nf4::levels ? "nf4" : "fp4", state.block = F::group;
+  const std::string text = bnb_state_text(state);
+  auto weight = detail::make_tensor("weight", dtype::u8, {(n + 1) / 2, 1});
+  auto absmax = detail::make_tensor("weight.absmax", state.nested ? dtype::u8 : dtype::f32, {blocks});
+  auto map = detail::make_tensor("weight.quant_map", dtype::f32, {16});
+  auto json = detail::make_tensor(detail::bnb_state_name(state.quant_type), dtype::u8, {text.size()});
+  if (!weight) return weight.error();
+  if (!absmax) return absmax.error();
+  if (!map) return map.error();
+  if (!json) return json.error();
+  auto* const bytes = reinterpret_cast<std::uint8_t*>(weight->bytes.data());
+  pack_row<high_nibbles, 4>(from.weights.codes.data(), bytes, shape{1, round_up<std::size_t>(n, 2)}, 0, 0, n);
+  for (std::size_t i = 0; i < 16; ++i)
+    detail::store_at(*map, i, F::levels[i] == 0.0f ? 0.0f : F::levels[i]);  // no -0 in the peer's
+  for (std::size_t i = 0; i < text.size(); ++i) json->bytes[i] = static_cast<std::byte>(text[i]);
+  for (std::size_t i = 0; i < blocks; ++i) {
+    if (state.nested)
+      absmax->bytes[i] = static_cast<std::byte>(from.nested.codes[i]);
+    else
+      detail::store_at(*absmax, i, from.weights.params[i].scale);
+  }
+  bnb_tensors to;
+  if (state.nested) {
+    auto nested = detail::make_tensor("weight.nested_absmax", dtype::f32, {from.nested.absmax.size()});
+    auto levels = detail::make_tensor("weight.nested_quant_map", dtype::f32, {from.nested.levels.size()});
+    if (!nested) return nested.error();
+    if (!levels) return levels.error();
+    for (std::size_t i = 0; i < from.nested.absmax.size(); ++i) detail::store_at(*nested, i, from.nested.absmax[i]);
+    for (std::size_t i = 0; i < from.nested.levels.size(); ++i) detail::store_at(*levels, i, from.nested.levels[i]);
+    to.nested_absmax = *std::move(nested), to.nested_quant_map = *std::move(levels);
+  }
+  to.weight = *std::move(weight), to.absmax = *std::move(absmax);
+  to.quant_map = *std::move(map), to.quant_state = *std::move(json);
+  return to;
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/io/bnb_checkpoint.hpp
 // BEGIN nbit/io/byte_sink.hpp
 // nbit/io/byte_sink.hpp — where a writer's bytes go: a file, memory, or anything of the caller's with a write().
 #ifndef NBIT_IO_BYTE_SINK_HPP
@@ -10727,6 +15914,841 @@ struct memory_sink {
 
 #endif
 // END nbit/io/byte_sink.hpp
+// BEGIN nbit/io/compressed_config.hpp
+// nbit/io/compressed_config.hpp — what a compressed-tensors checkpoint says about its weights: quantization_config.
+//
+// config_groups names groups of linears by targets (module types, names, "re:" patterns) and gives each a scheme;
+// ignore lists linears that stay as they were. Only what concerns weights is read; activations, observers, sparsity and
+// members nobody here knows stay in the JSON. Ref: compressed-tensors 0.20.0 (Apache-2.0); docs/formats.md.
+#ifndef NBIT_IO_COMPRESSED_CONFIG_HPP
+#define NBIT_IO_COMPRESSED_CONFIG_HPP
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace nbit {
+
+/// The formats whose tensors nbit reads.
+enum class ct_format : std::uint8_t {
+  pack_quantized,        // unpack_ct
+  int_quantized,         // unpack_ct, ct_packing::int_quantized
+  float_quantized,       // unpack_ct_fp8
+  naive_quantized,       // unpack_ct_fp8, or int8 as int_quantized
+  nvfp4_pack_quantized,  // unpack_ct_nvfp4
+  mxfp4_pack_quantized,  // unpack_ct_mxfp4
+};
+
+/// What shares a scale.
+enum class ct_strategy : std::uint8_t { tensor, channel, group, tensor_group };
+
+inline namespace NBIT_TAG {
+
+/// How the weights of a group of linears are stored.
+struct ct_scheme {
+  ct_format format = ct_format::pack_quantized;
+  int bits = 4;
+  bool floating = false;  // type "float"
+  bool symmetric = true;
+  ct_strategy strategy = ct_strategy::group;
+  std::int64_t group = 128;  // with strategies group and tensor_group
+};
+
+/// A group of linears: its name, who belongs to it, and how the weights are stored.
+struct ct_group {
+  std::string name;
+  std::vector<std::string> targets;
+  ct_scheme weights;
+};
+
+/// All groups with quantized weights, and the linears that none of them holds.
+struct ct_config {
+  std::vector<ct_group> groups;
+  std::vector<std::string> ignore;
+};
+
+namespace detail {
+
+template <class T>
+struct named_value {
+  T value;
+  std::string_view name;
+};
+inline constexpr named_value<ct_format> ct_formats[] = {
+    {ct_format::pack_quantized, "pack-quantized"},
+    {ct_format::int_quantized, "int-quantized"},
+    {ct_format::float_quantized, "float-quantized"},
+    {ct_format::naive_quantized, "naive-quantized"},
+    {ct_format::nvfp4_pack_quantized, "nvfp4-pack-quantized"},
+    {ct_format::mxfp4_pack_quantized, "mxfp4-pack-quantized"},
+};
+inline constexpr named_value<ct_strategy> ct_strategies[] = {
+    {ct_strategy::tensor, "tensor"},
+    {ct_strategy::channel, "channel"},
+    {ct_strategy::group, "group"},
+    {ct_strategy::tensor_group, "tensor_group"},
+};
+
+template <class T, std::size_t N>
+inline const named_value<T>* find_named(const named_value<T> (&all)[N], std::string_view name) {
+  for (const named_value<T>& v : all)
+    if (v.name == name) return &v;
+  return nullptr;
+}
+template <class T, std::size_t N>
+inline json_value name_of(const named_value<T> (&all)[N], T value) {
+  for (const named_value<T>& v : all)
+    if (v.value == value) return json_value::string(v.name);
+  return {};
+}
+
+/// The strings of a member that is an array of them; none when it is absent or null.
+inline result<std::vector<std::string>> read_strings(const json_value& from, std::string_view name) {
+  std::vector<std::string> all;
+  const json_value* const list = from.find(name);
+  if (list == nullptr || list->is(json_kind::null)) return all;
+  if (!list->is(json_kind::array))
+    return make_error(errc::malformed, "a member of the config is no list", "a list of strings")
+        .about(name)
+        .at(list->offset());
+  for (const json_value& v : list->items()) {
+    const result<std::string_view> text = v.get<std::string_view>();
+    if (!text) return text.error().about(name);
+    all.emplace_back(*text);
+  }
+  return all;
+}
+inline json_value strings_json(const std::vector<std::string>& all) {
+  json_value list = json_value::array();
+  for (const std::string& s : all) list.push(json_value::string(s));
+  return list;
+}
+
+/// A text among known ones.
+template <class T, std::size_t N>
+inline result<T> read_named(const named_value<T> (&all)[N], const json_value& from, std::string_view name,
+                            const char* what, const char* allowed) {
+  const result<std::string_view> text = from.get<std::string_view>(name);
+  if (!text) return text.error();
+  const named_value<T>* const known = find_named(all, *text);
+  if (known == nullptr)
+    return make_error(errc::unsupported, what, allowed).about(std::string(name).append(": ").append(*text));
+  return known->value;
+}
+
+inline result<ct_scheme> read_ct_scheme(const json_value& weights, ct_format format) {
+  ct_scheme s;
+  s.format = format;
+  const result<int> bits = weights.get<int>("num_bits");
+  if (!bits) return bits.error();
+  if (*bits < 1 || *bits > 8)
+    return make_error(errc::unsupported, "code width of a compressed-tensors checkpoint", "1 to 8")
+        .about("num_bits")
+        .with(*bits);
+  s.bits = *bits;
+  if (weights.find("type") != nullptr) {
+    const result<std::string_view> type = weights.get<std::string_view>("type");
+    if (!type) return type.error();
+    if (*type != "int" && *type != "float")
+      return make_error(errc::unsupported, "codes are of another type", "int or float").about("type");
+    s.floating = *type == "float";
+  }
+  if (weights.find("symmetric") != nullptr) {
+    const result<bool> symmetric = weights.get<bool>("symmetric");
+    if (!symmetric) return symmetric.error();
+    s.symmetric = *symmetric;
+  }
+  const json_value* const size = weights.find("group_size");
+  const bool sized = size != nullptr && !size->is(json_kind::null);
+  const json_value* const strategy = weights.find("strategy");
+  if (strategy != nullptr && !strategy->is(json_kind::null)) {
+    const result<ct_strategy> known = read_named(ct_strategies, weights, "strategy", "scales are shared in another way",
+                                                 "tensor, channel, group or tensor_group");
+    if (!known) return known.error();
+    s.strategy = *known;
+  } else {  // the peer's rule: a group size says it
+    s.strategy = sized ? ct_strategy::group : ct_strategy::tensor;
+  }
+  if (sized) {
+    const result<std::int64_t> group = weights.get<std::int64_t>("group_size");
+    if (!group) return group.error();
+    if (*group < 1 && *group != -1)
+      return make_error(errc::malformed, "group size of a compressed-tensors checkpoint", "-1, or 1 and more")
+          .about("group_size")
+          .with(*group);
+    s.group = *group;
+    if (*group == -1) s.strategy = ct_strategy::channel;
+  } else if (s.strategy == ct_strategy::group || s.strategy == ct_strategy::tensor_group) {
+    return make_error(errc::missing, "a scheme by groups has no group size", "1 and more").about("group_size");
+  }
+  return s;
+}
+
+}  // namespace detail
+
+/// Reads the config of a checkpoint. Groups without quantized weights are left out.
+/// Errors: missing, malformed, unsupported (another method, format, strategy or width); the member is the subject.
+inline result<ct_config> read_ct_config(const json_value& from) {
+  ct_config c;
+  const char* const formats =
+      "pack-quantized, int-quantized, float-quantized, naive-quantized, nvfp4-pack-quantized or mxfp4-pack-quantized";
+  const result<std::string_view> method = from.get<std::string_view>("quant_method");
+  if (!method) return method.error();
+  if (*method != "compressed-tensors")
+    return make_error(errc::unsupported, "the checkpoint was quantized by another method", "compressed-tensors")
+        .about("quant_method");
+  const result<std::string_view> format = from.get<std::string_view>("format");
+  if (!format) return format.error();
+  const json_value* const groups = from.find("config_groups");
+  if (groups == nullptr) return make_error(errc::missing, "the config has no groups").about("config_groups");
+  if (!groups->is(json_kind::object))
+    return make_error(errc::malformed, "the groups of the config are no object", "an object").about("config_groups");
+  auto ignore = detail::read_strings(from, "ignore");
+  if (!ignore) return ignore.error();
+  c.ignore = *std::move(ignore);
+  for (std::size_t i = 0; i < groups->size(); ++i) {
+    const json_value& g = groups->items()[i];
+    const json_value* const weights = g.find("weights");
+    if (weights == nullptr || weights->is(json_kind::null)) continue;
+    const json_value* const own = g.find("format");  // of "mixed-precision" checkpoints
+    const bool named = own != nullptr && !own->is(json_kind::null);
+    const result<ct_format> known = detail::read_named(detail::ct_formats, named ? g : from, "format",
+                                                       "the format of the tensors is unknown", formats);
+    if (!known) return known.error();
+    auto targets = detail::read_strings(g, "targets");
+    if (!targets) return targets.error();
+    const result<ct_scheme> scheme = detail::read_ct_scheme(*weights, *known);
+    if (!scheme) return scheme.error();
+    c.groups.push_back({groups->names()[i], *std::move(targets), *scheme});
+  }
+  return c;
+}
+
+/// The config as other programs read it. `kept` is the config that it replaces: what nbit does not know stays, group by
+/// group; groups that `c` lacks stay too.
+inline json_value ct_config_json(const ct_config& c, json_value kept = json_value::object()) {
+  kept.set("quant_method", json_value::string("compressed-tensors"));
+  const json_value* const format = kept.find("format");
+  bool mixed = format != nullptr && format->text() == "mixed-precision";
+  for (const ct_group& g : c.groups) mixed = mixed || g.weights.format != c.groups[0].weights.format;
+  if (mixed || !c.groups.empty())
+    kept.set("format", mixed ? json_value::string("mixed-precision")
+                             : detail::name_of(detail::ct_formats, c.groups[0].weights.format));
+  if (kept.find("quantization_status") == nullptr) kept.set("quantization_status", json_value::string("compressed"));
+  if (kept.find("ignore") == nullptr || !c.ignore.empty()) kept.set("ignore", detail::strings_json(c.ignore));
+  if (kept.find("config_groups") == nullptr) kept.set("config_groups", json_value::object());
+  json_value& groups = *kept.find("config_groups");
+  for (const ct_group& g : c.groups) {
+    json_value* group = groups.find(g.name);
+    if (group == nullptr) group = &groups.set(g.name, json_value::object());
+    group->set("targets", detail::strings_json(g.targets));
+    const json_value* const own = group->find("format");
+    if (mixed || (own != nullptr && !own->is(json_kind::null)))
+      group->set("format", detail::name_of(detail::ct_formats, g.weights.format));
+    if (group->find("weights") == nullptr || !group->find("weights")->is(json_kind::object))
+      group->set("weights", json_value::object());
+    json_value& weights = *group->find("weights");
+    weights.set("num_bits", json_value::number(g.weights.bits));
+    weights.set("type", json_value::string(g.weights.floating ? "float" : "int"));
+    weights.set("symmetric", json_value::boolean(g.weights.symmetric));
+    weights.set("strategy", detail::name_of(detail::ct_strategies, g.weights.strategy));
+    if (g.weights.strategy == ct_strategy::group || g.weights.strategy == ct_strategy::tensor_group)
+      weights.set("group_size", json_value::number(g.weights.group));
+  }
+  return kept;
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/compressed_config.hpp
+// BEGIN nbit/io/compressed_floats.hpp
+// nbit/io/compressed_floats.hpp — a linear of small floats as compressed-tensors stores it: FP8, NVFP4, MXFP4.
+//
+//                    FP8                         NVFP4                    MXFP4
+//   weight           f8_e4m3 [N, K]              -                        -
+//   weight_packed    -                           u8 [N, K / 2]            u8 [N, K / 2]        even input in the low
+//   nibble weight_scale     f32 f16 bf16 [N, G] or [1]  f8_e4m3 [N, K / 16]      u8 [N, K / 32]       MXFP4: 2^(byte -
+//   127) weight_global_scale                          f32 [1], a divisor
+// FP8 files name their format naive-quantized or float-quantized. An NVFP4 weight is level * (scale / global scale):
+// the quotient is rounded to float first. Ref: compressed-tensors 0.20.0 (Apache-2.0); docs/formats.md.
+#ifndef NBIT_IO_COMPRESSED_FLOATS_HPP
+#define NBIT_IO_COMPRESSED_FLOATS_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+// BEGIN nbit/io/compressed_tensors.hpp
+// nbit/io/compressed_tensors.hpp — a linear of integers as compressed-tensors stores it: pack-quantized, int-quantized.
+//
+//   weight_packed      i32 [N, ceil(K b / 32)]   pack-quantized: value + 2^(b-1), layout/dense_words.hpp
+//   weight             i8  [N, K]                int-quantized: the value
+//   weight_scale       f32, f16 or bf16 [N, G]; [N, 1] one for each output; [1] one for the tensor
+//   weight_zero_point  i32 [ceil(N b / 32), G]   asymmetric only, packed along the outputs; int-quantized: i8 [N, G]
+//   weight_shape       i64 [2]                   N and K; pack-quantized only
+//   weight_g_idx       i32 [K]                   group of each input, if they are not in order
+// Releases before dense packing (0.10.2 is one) put 32 / b whole codes into a word, which differs where b does not
+// divide 32; such files are read, and told by their shape. Ref: compressed-tensors 0.20.0 (Apache-2.0);
+// docs/formats.md.
+#ifndef NBIT_IO_COMPRESSED_TENSORS_HPP
+#define NBIT_IO_COMPRESSED_TENSORS_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+namespace nbit {
+
+/// Formats that compressed-tensors can hold as integers: uniform, 2 to 8 bits, a scale of 2 or 4 bytes, an integer
+/// zero.
+template <class F>
+concept ct_storable =
+    grid_format<F> &&
+    requires {
+      { F::scheme } -> std::convertible_to<scheme>;
+    } && F::bits >= 2 &&
+    (F::scheme.scale == scale_type::f32 || F::scheme.scale == scale_type::f16 || F::scheme.scale == scale_type::bf16) &&
+    F::scheme.symmetry != symmetry::asymmetric_float;
+
+/// How the codes of a linear are stored: in words of 32 bits, or in bytes with their sign.
+enum class ct_packing : std::uint8_t { pack_quantized, int_quantized };
+
+inline namespace NBIT_TAG {
+
+/// The tensors of one linear. weight is weight_packed or, int-quantized, weight. The last three need not be present.
+struct ct_linear {
+  stored_tensor weight, weight_scale, weight_zero_point, weight_shape, weight_g_idx;
+};
+
+/// Owns the tensors of one linear; those that it lacks are not present().
+struct ct_tensors {
+  owned_tensor weight, weight_scale, weight_zero_point, weight_shape, weight_g_idx;
+
+  [[nodiscard]] ct_linear view() const {
+    return {weight.view(), weight_scale.view(), weight_zero_point.view(), weight_shape.view(), weight_g_idx.view()};
+  }
+};
+
+namespace detail {
+
+/// The packing of older releases, along the columns or, transposed, along the rows: whole codes, the rest of a word
+/// unused. Not a layout that packs: it leaves bits over.
+template <int Bits, bool AlongRows>
+struct ct_whole_codes {
+  template <int>
+  struct map {
+    using word = std::uint32_t;
+    static constexpr std::size_t per_word = 32 / std::size_t(Bits), tile_rows = 1, tile_cols = 1;
+    NBIT_INLINE static constexpr bit_place at(shape s, std::size_t r, std::size_t c, int bit) {
+      if constexpr (AlongRows)
+        return {r / per_word * s.cols + c, static_cast<int>(r % per_word) * Bits + bit};
+      else
+        return {r * ceil_div(s.cols, per_word) + c / per_word, static_cast<int>(c % per_word) * Bits + bit};
+    }
+  };
+};
+
+/// Words that n codes of b bits take, dense and in whole codes.
+NBIT_INLINE constexpr std::size_t ct_dense_words(std::size_t n, int bits) {
+  return ceil_div(n * std::size_t(bits), std::size_t{32});
+}
+NBIT_INLINE constexpr std::size_t ct_old_words(std::size_t n, int bits) {
+  return ceil_div(n, std::size_t{32} / std::size_t(bits));
+}
+
+/// The shape of a linear, from weight_shape or from the bytes of an int-quantized weight.
+inline result<shape> ct_shape(const ct_linear& from, ct_packing packing) {
+  using safetensors::dtype;
+  if (packing == ct_packing::int_quantized) {
+    if (auto ok = check_tensor(from.weight, "weight", {dtype::i8}, "I8", 2); !ok) return ok.error();
+    return shape{static_cast<std::size_t>(from.weight.shape[0]), static_cast<std::size_t>(from.weight.shape[1])};
+  }
+  if (auto ok = check_tensor(from.weight, "weight_packed", {dtype::i32}, "I32", 2); !ok) return ok.error();
+  if (auto ok = check_tensor(from.weight_shape, "weight_shape", {dtype::i64}, "I64", 1); !ok) return ok.error();
+  if (auto ok = check_dimension(from.weight_shape, "weight_shape", 0, 2, "2"); !ok) return ok.error();
+  std::uint64_t n[2] = {};
+  for (std::size_t i = 0; i < 2; ++i) {
+    n[i] = load_u64(from.weight_shape.bytes.data() + 8 * i);
+    if (n[i] > 0x7fffffffu)
+      return make_error(errc::overflow, "a linear's outputs or inputs are too many", "at most 2^31 - 1")
+          .about("weight_shape")
+          .at(0, static_cast<std::int64_t>(i))
+          .with(static_cast<std::int64_t>(n[i]));
+  }
+  if (auto ok = check_dimension(from.weight, "weight_packed", 0, n[0], "the outputs in weight_shape"); !ok)
+    return ok.error();
+  return shape{static_cast<std::size_t>(n[0]), static_cast<std::size_t>(n[1])};
+}
+
+/// The codes of all rows of weight_packed.
+template <int Bits>
+inline result<void> ct_unpack_weight(const stored_tensor& t, shape s, std::uint8_t* codes) {
+  const std::size_t words = static_cast<std::size_t>(t.shape[1]);
+  const bool dense = words == ct_dense_words(s.cols, Bits);
+  if (!dense && words != ct_old_words(s.cols, Bits))
+    return check_dimension(t, "weight_packed", 1, ct_dense_words(s.cols, Bits),
+                           "the inputs in weight_shape times bits, in words");
+  const auto all = load_words(t);
+  if (!all) return all.error();
+  for (std::size_t r = 0; r < s.rows; ++r, codes += s.cols) {
+    if (dense)
+      unpack_row<dense_words, Bits>(all->data(), s, r, 0, s.cols, codes);
+    else
+      unpack_row<ct_whole_codes<Bits, false>, Bits>(all->data(), s, r, 0, s.cols, codes);
+  }
+  return {};
+}
+
+/// The zeros of all outputs and groups, unsigned as codes are; half when there is no tensor.
+template <int Bits>
+inline result<void> ct_unpack_zeros(const stored_tensor& t, ct_packing packing, shape s,
+                                    std::span<std::uint8_t> zeros) {
+  using safetensors::dtype;
+  constexpr int half = 1 << (Bits - 1);
+  for (std::uint8_t& z : zeros) z = static_cast<std::uint8_t>(half);
+  if (!t.present) return {};
+  const char* const name = "weight_zero_point";
+  const char* const allowed = "as weight_scale";
+  if (packing == ct_packing::int_quantized) {
+    const bool flat = t.rank == 1;
+    if (auto ok = check_tensor(t, name, {dtype::i8}, "I8", flat ? 1 : 2); !ok) return ok.error();
+    if (auto ok = check_dimension(t, name, 0, s.rows, allowed); !ok) return ok.error();
+    if (!flat || s.cols != 1)
+      if (auto ok = check_dimension(t, name, 1, s.cols, allowed); !ok) return ok.error();
+    for (std::size_t i = 0; i < zeros.size(); ++i) {
+      const int value = static_cast<std::int8_t>(std::to_integer<std::uint8_t>(t.bytes[i]));
+      if (value < -half || value >= half)
+        return make_error(errc::malformed, "a zero point does not fit its width", "-2^(bits - 1) to 2^(bits - 1) - 1")
+            .about(name)
+            .at(static_cast<std::int64_t>(i / s.cols), static_cast<std::int64_t>(i % s.cols))
+            .with(value);
+      zeros[i] = static_cast<std::uint8_t>(value + half);
+    }
+    return {};
+  }
+  if (auto ok = check_tensor(t, name, {dtype::i32}, "I32", 2); !ok) return ok.error();
+  if (auto ok = check_dimension(t, name, 1, s.cols, allowed); !ok) return ok.error();
+  const bool dense = t.shape[0] == ct_dense_words(s.rows, Bits);
+  if (!dense && t.shape[0] != ct_old_words(s.rows, Bits))
+    return check_dimension(t, name, 0, ct_dense_words(s.rows, Bits), "the outputs times bits, in words");
+  const auto words = load_words(t);
+  if (!words) return words.error();
+  for (std::size_t r = 0; r < s.rows; ++r) {
+    std::uint8_t* const to = zeros.data() + r * s.cols;
+    if (dense)
+      unpack_row<dense_columns, Bits>(words->data(), s, r, 0, s.cols, to);
+    else
+      unpack_row<ct_whole_codes<Bits, true>, Bits>(words->data(), s, r, 0, s.cols, to);
+  }
+  return {};
+}
+
+/// The groups of the inputs, or nothing when they are in order (or all -1, which stands for that).
+template <class F>
+inline result<buffer<std::uint32_t>> ct_group_index(const stored_tensor& t, std::size_t cols) {
+  buffer<std::uint32_t> none;
+  if (!t.present) return none;
+  if (auto ok = check_tensor(t, "weight_g_idx", {safetensors::dtype::i32}, "I32", 1); !ok) return ok.error();
+  if (auto ok = check_dimension(t, "weight_g_idx", 0, cols, "the inputs"); !ok) return ok.error();
+  auto index = load_words(t);
+  if (!index) return index.error();
+  bool in_order = true, unset = true;
+  const std::size_t length = group_length<F>(cols);
+  for (std::size_t c = 0; c < cols; ++c) {
+    in_order = in_order && (*index)[c] == c / length;
+    unset = unset && (*index)[c] == 0xffffffffu;
+  }
+  if (in_order || unset) return none;
+  for (std::size_t c = 0; c < cols; ++c)
+    if ((*index)[c] >= groups_per_row<F>(cols))
+      return make_error(errc::malformed, "weight_g_idx names a group that does not exist", "0 to groups - 1")
+          .about("weight_g_idx")
+          .at(0, static_cast<std::int64_t>(c))
+          .with(static_cast<std::int32_t>((*index)[c]));
+  return index;
+}
+
+/// Rows and columns of the parameters: [N, G], or [1, 1] for one for the tensor.
+template <class F>
+NBIT_INLINE constexpr shape ct_params_shape(shape s) {
+  if constexpr (F::group == per_tensor)
+    return {params_count<F>(s.rows, s.cols), 1};
+  else
+    return {s.rows, groups_per_row<F>(s.cols)};
+}
+
+}  // namespace detail
+
+/// Codes and parameters of a linear. F's bits, group and scale must be the file's; an asymmetric F reads symmetric
+/// files too. group_index stays empty when the groups are in order. Errors: missing, malformed (element type; a value,
+/// zero or group out of range; a zero that a symmetric F cannot mean), shape, not_finite, overflow, out_of_memory; the
+/// tensor is the subject, row and column are its own.
+template <ct_storable F>
+inline result<coded_matrix<F>> unpack_ct(const ct_linear& from, ct_packing packing = ct_packing::pack_quantized) {
+  using scale_t = decltype(F::params::scale);
+  using number = detail::stored_number<scale_t>;
+  const result<shape> s = detail::ct_shape(from, packing);
+  if (!s) return s.error();
+  const shape ps = detail::ct_params_shape<F>(*s);
+  const std::size_t scale_rank = F::group == per_tensor ? 1 : 2;
+  const char* const name = "weight_scale";
+  if (auto ok = detail::check_tensor(from.weight_scale, name, {number::type}, number::name, scale_rank); !ok)
+    return ok.error();
+  if (auto ok = detail::check_dimension(from.weight_scale, name, 0, ps.rows, "the outputs; 1 for one scale"); !ok)
+    return ok.error();
+  if (F::group != per_tensor)
+    if (auto ok = detail::check_dimension(from.weight_scale, name, 1, ps.cols, "the groups that the inputs make"); !ok)
+      return ok.error();
+  auto zeros = buffer<std::uint8_t>::make(ps.rows * ps.cols);
+  if (!zeros) return zeros.error();
+  if (auto ok = detail::ct_unpack_zeros<F::bits>(from.weight_zero_point, packing, ps, zeros->span()); !ok)
+    return ok.error();
+  // Checked before the codes get memory: a tensor of few bytes must not claim many.
+  if (packing == ct_packing::pack_quantized && from.weight.shape[1] < detail::ct_dense_words(s->cols, F::bits))
+    return detail::check_dimension(from.weight, "weight_packed", 1, detail::ct_dense_words(s->cols, F::bits),
+                                   "the inputs in weight_shape times bits, in words")
+        .error();
+  auto to = coded_matrix<F>::make(*s);
+  if (!to) return to.error();
+  if (packing == ct_packing::pack_quantized) {
+    if (auto ok = detail::ct_unpack_weight<F::bits>(from.weight, *s, to->codes.data()); !ok) return ok.error();
+  } else {
+    for (std::size_t i = 0; i < to->codes.size(); ++i) {
+      const int value = static_cast<std::int8_t>(std::to_integer<std::uint8_t>(from.weight.bytes[i]));
+      if (value < -F::half || value >= F::half)
+        return make_error(errc::malformed, "a weight does not fit its width", "-2^(bits - 1) to 2^(bits - 1) - 1")
+            .about("weight")
+            .at(static_cast<std::int64_t>(i / s->cols), static_cast<std::int64_t>(i % s->cols))
+            .with(value);
+      to->codes[i] = static_cast<std::uint8_t>(value + F::half);
+    }
+  }
+  for (std::size_t i = 0; i < to->params.size(); ++i) {
+    typename F::params& p = to->params[i];
+    p.scale = detail::load_at<scale_t>(from.weight_scale, i);
+    if (auto ok = detail::check_scale(float(p.scale), name, i / ps.cols, i % ps.cols); !ok) return ok.error();
+    if constexpr (!F::symmetric)
+      p.zero = (*zeros)[i];
+    else if ((*zeros)[i] != F::half)
+      return make_error(errc::malformed, "a zero point of a symmetric linear is not in the middle", "0")
+          .about("weight_zero_point")
+          .at(static_cast<std::int64_t>(i / ps.cols), static_cast<std::int64_t>(i % ps.cols))
+          .with((*zeros)[i] - F::half);
+  }
+  auto index = detail::ct_group_index<F>(from.weight_g_idx, s->cols);
+  if (!index) return index.error();
+  to->group_index = *std::move(index);
+  return to;
+}
+
+/// The tensors of a checkpoint from codes and parameters; weight_zero_point when F is asymmetric, weight_g_idx when
+/// groups were reordered.  Errors: malformed for codes and zeros over 2^bits - 1, out_of_memory, overflow.
+template <ct_storable F>
+inline result<ct_tensors> pack_ct(const coded_matrix<F>& from, ct_packing packing = ct_packing::pack_quantized) {
+  using safetensors::dtype;
+  using number = detail::stored_number<decltype(F::params::scale)>;
+  constexpr int bits = F::bits;
+  const std::size_t n = from.rows, k = from.cols;
+  const shape ps = detail::ct_params_shape<F>(from.shape());
+  const bool words = packing == ct_packing::pack_quantized;
+  if (auto ok = detail::check_codes(from.codes.span(), bits, k); !ok) return ok.error();
+  auto weight = words ? detail::make_tensor("weight_packed", dtype::i32, {n, detail::ct_dense_words(k, bits)})
+                      : detail::make_tensor("weight", dtype::i8, {n, k});
+  auto scale = F::group == per_tensor ? detail::make_tensor("weight_scale", number::type, {ps.rows})
+                                      : detail::make_tensor("weight_scale", number::type, {ps.rows, ps.cols});
+  if (!weight) return weight.error();
+  if (!scale) return scale.error();
+  ct_tensors to;
+  for (std::size_t i = 0; i < from.params.size(); ++i) detail::store_at(*scale, i, from.params[i].scale);
+  if (words) {
+    auto all = buffer<std::uint32_t>::zeros(weight->bytes.size() / 4);
+    auto size = detail::make_tensor("weight_shape", dtype::i64, {2});
+    if (!all) return all.error();
+    if (!size) return size.error();
+    for (std::size_t r = 0; r < n; ++r)
+      pack_row<dense_words, bits>(from.row_codes(r), all->data(), from.shape(), r, 0, k);
+    detail::store_words(*weight, all->span());
+    store_u64(size->bytes.data(), n), store_u64(size->bytes.data() + 8, k);
+    to.weight_shape = *std::move(size);
+  } else {
+    for (std::size_t i = 0; i < from.codes.size(); ++i)
+      weight->bytes[i] = static_cast<std::byte>(from.codes[i] - F::half);
+  }
+  if constexpr (!F::symmetric) {
+    auto zero =
+        !words ? detail::make_tensor("weight_zero_point", dtype::i8, {ps.rows, ps.cols})
+               : detail::make_tensor("weight_zero_point", dtype::i32, {detail::ct_dense_words(ps.rows, bits), ps.cols});
+    auto all = buffer<std::uint32_t>::zeros(zero ? zero->bytes.size() / 4 : 0);
+    if (!zero) return zero.error();
+    if (!all) return all.error();
+    for (std::size_t i = 0; i < from.params.size(); ++i) {
+      const std::uint32_t z = from.params[i].zero;
+      const std::size_t row = i / ps.cols, col = i % ps.cols;
+      if (z >> bits != 0)
+        return make_error(errc::malformed, "a zero point does not fit its width", "0 to 2^bits - 1")
+            .at(static_cast<std::int64_t>(row), static_cast<std::int64_t>(col))
+            .with(z);
+      if (words)
+        pack_row<dense_columns, bits>(&z, all->data(), ps, row, col, 1);
+      else
+        zero->bytes[i] = static_cast<std::byte>(static_cast<int>(z) - F::half);
+    }
+    if (words) detail::store_words(*zero, all->span());
+    to.weight_zero_point = *std::move(zero);
+  }
+  if (!from.group_index.empty()) {
+    auto index = detail::make_tensor("weight_g_idx", dtype::i32, {k});
+    if (!index) return index.error();
+    detail::store_words(*index, from.group_index.span());
+    to.weight_g_idx = *std::move(index);
+  }
+  to.weight = *std::move(weight), to.weight_scale = *std::move(scale);
+  return to;
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/compressed_tensors.hpp
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+
+/// The codes and scales of NVFP4 as files hold them: 16 weights under one E4M3 scale.
+struct nvfp4_codes : float_codes<f4_e2m1, 16, scale_type::f8_e4m3> {};
+/// The same with the tensor's scale worked in: what decodes to the weights.
+struct nvfp4_scaled : float_codes<f4_e2m1, 16, scale_type::f32> {};
+
+/// Formats that compressed-tensors can hold as FP8.
+template <class F>
+concept ct_float_storable =
+    grid_format<F> && std::is_same_v<typename F::element, f8_e4m3> &&
+    (F::scale_stored == scale_type::f32 || F::scale_stored == scale_type::f16 || F::scale_stored == scale_type::bf16);
+
+inline namespace NBIT_TAG {
+
+/// The tensors of one linear of four-bit floats; only NVFP4 has weight_global_scale.
+struct ct_fp4_linear {
+  stored_tensor weight_packed, weight_scale, weight_global_scale;
+};
+
+/// Owns the tensors of one linear of four-bit floats.
+struct ct_fp4_tensors {
+  owned_tensor weight_packed, weight_scale, weight_global_scale;
+
+  [[nodiscard]] ct_fp4_linear view() const {
+    return {weight_packed.view(), weight_scale.view(), weight_global_scale.view()};
+  }
+};
+
+/// An NVFP4 linear: codes, scales, and the divisor of all scales.
+struct ct_nvfp4 {
+  coded_matrix<nvfp4_codes> weights;
+  float global_scale = 1.0f;
+};
+
+namespace detail {
+
+/// Codes of four-bit floats and the shape checks that both kinds share; F's group must divide the inputs.
+template <class F>
+inline result<coded_matrix<F>> ct_unpack_fp4(const ct_fp4_linear& from) {
+  using safetensors::dtype;
+  if (auto ok = check_tensor(from.weight_packed, "weight_packed", {dtype::u8}, "U8", 2); !ok) return ok.error();
+  const shape s{static_cast<std::size_t>(from.weight_packed.shape[0]),
+                2 * static_cast<std::size_t>(from.weight_packed.shape[1])};
+  if (s.cols % std::size_t(F::group) != 0)
+    return tensor_error(errc::shape, "inputs of a linear do not fill its groups", "a multiple of the group",
+                        "weight_packed", "inputs")
+        .with(static_cast<std::int64_t>(s.cols));
+  using scale_t = std::conditional_t<std::is_same_v<F, mxfp4>, e8m0, f8_e4m3>;
+  if (auto ok = std::is_same_v<F, mxfp4> ? check_tensor(from.weight_scale, "weight_scale", {dtype::u8, dtype::f8_e8m0},
+                                                        stored_number<e8m0>::name, 2)
+                                         : check_tensor(from.weight_scale, "weight_scale", {dtype::f8_e4m3},
+                                                        stored_number<scale_t>::name, 2);
+      !ok)
+    return ok.error();
+  if (auto ok = check_dimension(from.weight_scale, "weight_scale", 0, s.rows, "the outputs"); !ok) return ok.error();
+  if (auto ok =
+          check_dimension(from.weight_scale, "weight_scale", 1, groups_per_row<F>(s.cols), "the inputs by the group");
+      !ok)
+    return ok.error();
+  auto to = coded_matrix<F>::make(s);
+  if (!to) return to.error();
+  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(from.weight_packed.bytes.data());
+  for (std::size_t r = 0; r < s.rows; ++r) unpack_row<linear, 4>(bytes, s, r, 0, s.cols, to->row_codes(r));
+  const std::size_t groups = groups_per_row<F>(s.cols);
+  for (std::size_t i = 0; i < to->params.size(); ++i) {
+    const auto scale = load_at<scale_t>(from.weight_scale, i);
+    if (auto ok = check_magnitude(float(scale), "weight_scale", i / groups, i % groups); !ok) return ok.error();
+    to->params[i] = {scale};
+  }
+  return to;
+}
+
+template <class F>
+inline result<ct_fp4_tensors> ct_pack_fp4(const coded_matrix<F>& from) {
+  using safetensors::dtype;
+  if (from.cols % std::size_t(F::group) != 0)
+    return make_error(errc::shape, "inputs of a linear do not fill its groups", "a multiple of the group")
+        .with(static_cast<std::int64_t>(from.cols));
+  if (auto ok = check_codes(from.codes.span(), 4, from.cols); !ok) return ok.error();
+  auto packed = make_tensor("weight_packed", dtype::u8, {from.rows, from.cols / 2});
+  auto scale = make_tensor("weight_scale", std::is_same_v<F, mxfp4> ? dtype::u8 : dtype::f8_e4m3,
+                           {from.rows, groups_per_row<F>(from.cols)});
+  if (!packed) return packed.error();
+  if (!scale) return scale.error();
+  auto* const bytes = reinterpret_cast<std::uint8_t*>(packed->bytes.data());
+  for (std::size_t r = 0; r < from.rows; ++r)
+    pack_row<linear, 4>(from.row_codes(r), bytes, from.shape(), r, 0, from.cols);
+  for (std::size_t i = 0; i < from.params.size(); ++i) {
+    if constexpr (std::is_same_v<F, mxfp4>)
+      store_at(*scale, i, from.params[i].e);
+    else
+      store_at(*scale, i, from.params[i].scale);
+  }
+  ct_fp4_tensors to;
+  to.weight_packed = *std::move(packed), to.weight_scale = *std::move(scale);
+  return to;
+}
+
+}  // namespace detail
+
+/// Codes, scales and the global scale of an NVFP4 linear.
+/// Errors: missing, malformed (element type; a scale below 0; a global scale that is not above 0), shape, not_finite,
+/// overflow, out_of_memory; the tensor is the subject.
+inline result<ct_nvfp4> unpack_ct_nvfp4(const ct_fp4_linear& from) {
+  auto weights = detail::ct_unpack_fp4<nvfp4_codes>(from);
+  if (!weights) return weights.error();
+  const char* const name = "weight_global_scale";
+  if (auto ok = detail::check_tensor(from.weight_global_scale, name, {safetensors::dtype::f32}, "F32", 1); !ok)
+    return ok.error();
+  if (auto ok = detail::check_dimension(from.weight_global_scale, name, 0, 1, "1"); !ok) return ok.error();
+  const float global = detail::load_at<float>(from.weight_global_scale, 0);
+  if (auto ok = detail::check_magnitude(global, name, 0, 0); !ok) return ok.error();
+  if (global == 0.0f)
+    return make_error(errc::malformed, "the global scale of an NVFP4 linear divides by 0", "above 0").about(name);
+  ct_nvfp4 to;
+  to.weights = *std::move(weights), to.global_scale = global;
+  return to;
+}
+
+/// The tensors of an NVFP4 linear.  Errors: shape, malformed for codes over 15, out_of_memory.
+inline result<ct_fp4_tensors> pack_ct_nvfp4(const ct_nvfp4& from) {
+  auto to = detail::ct_pack_fp4(from.weights);
+  auto global = detail::make_tensor("weight_global_scale", safetensors::dtype::f32, {1});
+  if (!to) return to.error();
+  if (!global) return global.error();
+  detail::store_at(*global, 0, from.global_scale);
+  to->weight_global_scale = *std::move(global);
+  return to;
+}
+
+/// The linear with its global scale worked into the scale of each group: decodes to the weights.  Errors:
+/// out_of_memory.
+inline result<coded_matrix<nvfp4_scaled>> scaled_nvfp4(const ct_nvfp4& from) {
+  auto to = coded_matrix<nvfp4_scaled>::make(from.weights.shape());
+  if (!to) return to.error();
+  for (std::size_t i = 0; i < to->codes.size(); ++i) to->codes[i] = from.weights.codes[i];
+  for (std::size_t i = 0; i < to->params.size(); ++i)
+    to->params[i].scale = float(from.weights.params[i].scale) / from.global_scale;
+  return to;
+}
+
+/// Codes and scales of an MXFP4 linear; ggml's MXFP4 blocks hold the same numbers.  Errors: as unpack_ct_nvfp4.
+inline result<coded_matrix<mxfp4>> unpack_ct_mxfp4(const ct_fp4_linear& from) {
+  return detail::ct_unpack_fp4<mxfp4>(from);
+}
+
+/// The tensors of an MXFP4 linear.  Errors: as pack_ct_nvfp4.
+inline result<ct_fp4_tensors> pack_ct_mxfp4(const coded_matrix<mxfp4>& from) { return detail::ct_pack_fp4(from); }
+
+/// Codes and scales of an FP8 linear.  F's group and scale must be the file's.
+/// Errors: missing, malformed (element type; a weight that is NaN), shape, not_finite, overflow, out_of_memory.
+template <ct_float_storable F>
+inline result<coded_matrix<F>> unpack_ct_fp8(const ct_linear& from) {
+  using scale_t = typename F::scale_t;
+  using number = detail::stored_number<scale_t>;
+  if (auto ok = detail::check_tensor(from.weight, "weight", {safetensors::dtype::f8_e4m3}, "F8_E4M3", 2); !ok)
+    return ok.error();
+  const shape s{static_cast<std::size_t>(from.weight.shape[0]), static_cast<std::size_t>(from.weight.shape[1])};
+  const shape ps = detail::ct_params_shape<F>(s);
+  const char* const name = "weight_scale";
+  if (auto ok =
+          detail::check_tensor(from.weight_scale, name, {number::type}, number::name, F::group == per_tensor ? 1 : 2);
+      !ok)
+    return ok.error();
+  if (auto ok = detail::check_dimension(from.weight_scale, name, 0, ps.rows, "the outputs; 1 for one scale"); !ok)
+    return ok.error();
+  if (F::group != per_tensor)
+    if (auto ok = detail::check_dimension(from.weight_scale, name, 1, ps.cols, "the groups that the inputs make"); !ok)
+      return ok.error();
+  auto to = coded_matrix<F>::make(s);
+  if (!to) return to.error();
+  for (std::size_t i = 0; i < to->codes.size(); ++i) {
+    const auto code = std::to_integer<std::uint8_t>(from.weight.bytes[i]);
+    if ((code & 0x7fu) == 0x7fu)
+      return make_error(errc::not_finite, "a weight is NaN", "finite numbers")
+          .about("weight")
+          .at(static_cast<std::int64_t>(i / s.cols), static_cast<std::int64_t>(i % s.cols))
+          .with(code);
+    to->codes[i] = code;
+  }
+  for (std::size_t i = 0; i < to->params.size(); ++i) {
+    to->params[i].scale = detail::load_at<scale_t>(from.weight_scale, i);
+    if (auto ok = detail::check_scale(float(to->params[i].scale), name, i / ps.cols, i % ps.cols); !ok)
+      return ok.error();
+  }
+  return to;
+}
+
+/// The tensors of an FP8 linear: weight and weight_scale.  Errors: out_of_memory, overflow.
+template <ct_float_storable F>
+inline result<ct_tensors> pack_ct_fp8(const coded_matrix<F>& from) {
+  using number = detail::stored_number<typename F::scale_t>;
+  const shape ps = detail::ct_params_shape<F>(from.shape());
+  auto weight = detail::make_tensor("weight", safetensors::dtype::f8_e4m3, {from.rows, from.cols});
+  auto scale = F::group == per_tensor ? detail::make_tensor("weight_scale", number::type, {ps.rows})
+                                      : detail::make_tensor("weight_scale", number::type, {ps.rows, ps.cols});
+  if (!weight) return weight.error();
+  if (!scale) return scale.error();
+  for (std::size_t i = 0; i < from.codes.size(); ++i) weight->bytes[i] = static_cast<std::byte>(from.codes[i]);
+  for (std::size_t i = 0; i < from.params.size(); ++i) detail::store_at(*scale, i, from.params[i].scale);
+  ct_tensors to;
+  to.weight = *std::move(weight), to.weight_scale = *std::move(scale);
+  return to;
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif
+// END nbit/io/compressed_floats.hpp
 // BEGIN nbit/io/ggml_type.hpp
 // nbit/io/ggml_type.hpp — the tensor types a GGUF file may name: id, name, weights per block, bytes per block.
 //
@@ -12015,7 +18037,8 @@ class writer {
 #endif
 // END nbit/io/gguf.hpp
 // BEGIN nbit/io/gguf_tensor.hpp
-// nbit/io/gguf_tensor.hpp — a tensor of a GGUF file as packed weights or plain numbers, in place: file->tensor(name).as<q4_k>().
+// nbit/io/gguf_tensor.hpp — a tensor of a GGUF file as packed weights or plain numbers, in place:
+// file->tensor(name).as<q4_k>().
 #ifndef NBIT_IO_GGUF_TENSOR_HPP
 #define NBIT_IO_GGUF_TENSOR_HPP
 
@@ -12052,14 +18075,18 @@ template <ggml_format F>
 template <class T>
   requires(std::same_as<T, float> || std::same_as<T, f16> || std::same_as<T, bf16>)
 [[nodiscard]] NBIT_INLINE result<matrix_view<const T>> tensor_as(std::type_identity<T>, const tensor_info& t) {
-  constexpr ggml_type wanted = std::same_as<T, float> ? ggml_type::f32 : std::same_as<T, f16> ? ggml_type::f16 : ggml_type::bf16;
+  constexpr ggml_type wanted = std::same_as<T, float> ? ggml_type::f32
+                               : std::same_as<T, f16> ? ggml_type::f16
+                                                      : ggml_type::bf16;
   if (t.type.type != wanted)
-    return make_error(errc::unsupported, "tensor has another type than asked for", "F32 for float, F16 for f16, BF16 for bf16")
+    return make_error(errc::unsupported, "tensor has another type than asked for",
+                      "F32 for float, F16 for f16, BF16 for bf16")
         .about(t.name)
         .at(t.offset)
         .with(static_cast<std::int64_t>(t.type.type));
   if (reinterpret_cast<std::uintptr_t>(t.bytes.data()) % alignof(T) != 0)
-    return make_error(errc::unsupported, "tensor's bytes are not aligned for its numbers", "general.alignment of 4 or more")
+    return make_error(errc::unsupported, "tensor's bytes are not aligned for its numbers",
+                      "general.alignment of 4 or more")
         .about(t.name)
         .at(t.offset);
   return matrix_view<const T>(reinterpret_cast<const T*>(t.bytes.data()), static_cast<std::size_t>(t.rows()),
@@ -12073,14 +18100,16 @@ template <class T>
 #endif
 // END nbit/io/gguf_tensor.hpp
 // BEGIN nbit/io/gptq_checkpoint.hpp
-// nbit/io/gptq_checkpoint.hpp — a linear as GPTQ checkpoints store it: qweight, qzeros, scales, g_idx, and the config beside.
+// nbit/io/gptq_checkpoint.hpp — a linear as GPTQ checkpoints store it: qweight, qzeros, scales, g_idx, and the config
+// beside.
 //
 //   qweight  i32 [K * b / 32, N]   codes of input k, output n: layout/gptq_words.hpp
 //   qzeros   i32 [G, N * b / 32]   zeros of group g, outputs side by side, low bits first
 //   scales   f16 [G, N]
 //   g_idx    i32 [K]               group of each input
-// "gptq" (v1) stores each zero less one: for 2, 4 and 8 bits 0x11.. is subtracted from the whole word, so a real zero of 0
-// borrows from its neighbour; for 3 bits each field wraps by itself. "gptq_v2" stores the zero. Ref: docs/formats.md.
+// "gptq" (v1) stores each zero less one: for 2, 4 and 8 bits 0x11.. is subtracted from the whole word, so a real zero
+// of 0 borrows from its neighbour; for 3 bits each field wraps by itself. "gptq_v2" stores the zero. Ref:
+// docs/formats.md.
 #ifndef NBIT_IO_GPTQ_CHECKPOINT_HPP
 #define NBIT_IO_GPTQ_CHECKPOINT_HPP
 
@@ -12090,199 +18119,6 @@ template <class T>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-
-// BEGIN nbit/io/json_value.hpp
-// nbit/io/json_value.hpp — a JSON value that keeps what it does not understand: key order, unknown keys, digits.
-//
-// Numbers stay text until somebody asks for a type, so that 64-bit integers and long decimals survive a round trip. The
-// type lives inside the flag-tagged namespace because even its destructor loops: units built with different flags have
-// their own.
-#ifndef NBIT_IO_JSON_VALUE_HPP
-#define NBIT_IO_JSON_VALUE_HPP
-
-#include <charconv>
-#include <concepts>
-#include <cstddef>
-#include <cstdint>
-#include <cstdlib>  // strtod, where from_chars lacks floating point
-#include <span>
-#include <string>
-#include <string_view>
-#include <system_error>  // errc of from_chars
-#include <type_traits>
-#include <utility>
-#include <vector>
-
-namespace nbit {
-
-/// The kinds of JSON value.
-enum class json_kind : std::uint8_t { null, boolean, number, string, array, object };
-
-inline namespace NBIT_TAG {
-
-/// Any JSON value; null unless made otherwise. Objects keep the order of their members.
-class json_value {
- public:
-  json_value() = default;
-
-  [[nodiscard]] static json_value boolean(bool v) {
-    json_value made(json_kind::boolean);
-    made.truth_ = v;
-    return made;
-  }
-  [[nodiscard]] static json_value string(std::string_view v) {
-    json_value made(json_kind::string);
-    made.text_ = v;
-    return made;
-  }
-  /// A number. Infinities and NaN, which JSON cannot say, become null.
-  template <class T>
-    requires(std::is_arithmetic_v<T> && !std::same_as<T, bool>)
-  [[nodiscard]] static json_value number(T v) {
-    json_value made(json_kind::number);
-    char digits[40];
-    if constexpr (std::is_floating_point_v<T>) {
-      if (!(v - v == T{0})) return {};
-      const std::to_chars_result end = std::to_chars(digits, digits + sizeof(digits), v);
-      made.text_.assign(digits, end.ptr);
-    } else {
-      const std::to_chars_result end = std::to_chars(digits, digits + sizeof(digits), v);
-      made.text_.assign(digits, end.ptr);
-    }
-    return made;
-  }
-  /// A number with exactly these digits.  Needs: the text is a JSON number.
-  [[nodiscard]] static json_value number_text(std::string_view digits) {
-    json_value made(json_kind::number);
-    made.text_ = digits;
-    return made;
-  }
-  [[nodiscard]] static json_value array() { return json_value(json_kind::array); }
-  [[nodiscard]] static json_value object() { return json_value(json_kind::object); }
-
-  [[nodiscard]] json_kind kind() const noexcept { return kind_; }
-  [[nodiscard]] bool is(json_kind k) const noexcept { return kind_ == k; }
-  /// The characters of a string, or the digits of a number; else empty.
-  [[nodiscard]] std::string_view text() const noexcept { return text_; }
-  /// Where the value began in the text it was read from; 0 for a value made here.
-  [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
-
-  /// The value as bool, integer, floating point or std::string_view.
-  /// Errors: malformed when it is of another kind or an integer is written with a fraction; overflow. At offset().
-  template <class T>
-    requires(std::is_arithmetic_v<T> || std::same_as<T, std::string_view>)
-  [[nodiscard]] result<T> get() const {
-    if constexpr (std::is_same_v<T, std::string_view>) {
-      if (kind_ == json_kind::string) return std::string_view(text_);
-      return wrong("a string");
-    } else if constexpr (std::is_same_v<T, bool>) {
-      if (kind_ == json_kind::boolean) return truth_;
-      return wrong("true or false");
-    } else if constexpr (std::is_floating_point_v<T>) {
-      if (kind_ != json_kind::number) return wrong("a number");
-      return static_cast<T>(real());
-    } else {
-      if (kind_ != json_kind::number) return wrong("a whole number");
-      T v{};
-      const char* const end = text_.data() + text_.size();
-      const std::from_chars_result read = std::from_chars(text_.data(), end, v);
-      if (read.ec == std::errc::result_out_of_range)
-        return make_error(errc::overflow, "a JSON number does not fit the type asked for").at(offset_).about(text_);
-      if (read.ec != std::errc() || read.ptr != end) return wrong("a whole number in range");
-      return v;
-    }
-  }
-
-  /// Members of an object or elements of an array; 0 for everything else.
-  [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
-  /// The elements of an array, or the values of an object's members.
-  [[nodiscard]] std::span<const json_value> items() const noexcept { return items_; }
-  [[nodiscard]] std::span<json_value> items() noexcept { return items_; }
-  /// The names of an object's members, in the order of items().
-  [[nodiscard]] std::span<const std::string> names() const noexcept { return names_; }
-
-  /// A member of an object, or nullptr.  Cost: linear in the members.
-  [[nodiscard]] const json_value* find(std::string_view name) const noexcept {
-    for (std::size_t i = 0; i < names_.size(); ++i)
-      if (names_[i] == name) return &items_[i];
-    return nullptr;
-  }
-  [[nodiscard]] json_value* find(std::string_view name) noexcept {
-    return const_cast<json_value*>(std::as_const(*this).find(name));
-  }
-  /// A member of an object as T.  Errors: missing, and those of get(); the name is the subject.
-  template <class T>
-  [[nodiscard]] result<T> get(std::string_view name) const {
-    const json_value* const v = find(name);
-    if (v == nullptr) return make_error(errc::missing, "the JSON object lacks this member").about(name).at(offset_);
-    result<T> got = v->template get<T>();
-    if (!got) return got.error().about(name);
-    return got;
-  }
-
-  /// Sets a member; an existing one keeps its place. A value that is no object becomes one.
-  json_value& set(std::string_view name, json_value v) {
-    become(json_kind::object);
-    if (json_value* const there = find(name)) return *there = std::move(v);
-    return add(name, std::move(v));
-  }
-  /// Adds a member at the end.  Needs: no member has this name.  Cost: constant.
-  json_value& add(std::string_view name, json_value v) {
-    become(json_kind::object);
-    names_.emplace_back(name);
-    return items_.emplace_back(std::move(v));
-  }
-  /// Removes a member; true if it was there.
-  bool erase(std::string_view name) {
-    const json_value* const there = find(name);
-    if (there == nullptr) return false;
-    const std::ptrdiff_t i = there - items_.data();
-    items_.erase(items_.begin() + i);
-    names_.erase(names_.begin() + i);
-    return true;
-  }
-  /// Adds an element at the end. A value that is no array becomes one.
-  json_value& push(json_value v) {
-    become(json_kind::array);
-    return items_.emplace_back(std::move(v));
-  }
-
-  /// Records where the value began.
-  void set_offset(std::uint64_t offset) noexcept { offset_ = offset; }
-
- private:
-  explicit json_value(json_kind k) : kind_(k) {}
-
-  void become(json_kind k) {
-    if (kind_ == k) return;
-    *this = json_value(k);
-  }
-  [[nodiscard]] error wrong(const char* allowed) const {
-    return make_error(errc::malformed, "a JSON value is of another kind than asked for", allowed).at(offset_);
-  }
-  [[nodiscard]] double real() const {
-#if defined(__cpp_lib_to_chars)
-    double v = 0;
-    const std::from_chars_result read = std::from_chars(text_.data(), text_.data() + text_.size(), v);
-    // Out of range leaves v alone; strtod then says whether that is 0 or infinity.
-    if (read.ec == std::errc()) return v;
-#endif
-    return std::strtod(text_.c_str(), nullptr);
-  }
-
-  json_kind kind_ = json_kind::null;
-  bool truth_ = false;
-  std::uint64_t offset_ = 0;
-  std::string text_;
-  std::vector<json_value> items_;
-  std::vector<std::string> names_;
-};
-
-}  // namespace NBIT_TAG
-}  // namespace nbit
-
-#endif
-// END nbit/io/json_value.hpp
 
 namespace nbit {
 
@@ -12299,9 +18135,12 @@ struct gptq_config {
 
 /// Formats that a GPTQ checkpoint can hold: uniform, 2, 3, 4 or 8 bits, f16 scales, the zero an integer.
 template <class F>
-concept gptq_storable = grid_format<F> && requires { { F::scheme } -> std::convertible_to<scheme>; } &&
-                        (F::bits == 2 || F::bits == 3 || F::bits == 4 || F::bits == 8) && F::group >= per_row &&
-                        std::is_same_v<decltype(F::params::scale), f16> && F::scheme.symmetry != symmetry::asymmetric_float;
+concept gptq_storable =
+    grid_format<F> &&
+    requires {
+      { F::scheme } -> std::convertible_to<scheme>;
+    } && (F::bits == 2 || F::bits == 3 || F::bits == 4 || F::bits == 8) && F::group >= per_row &&
+    std::is_same_v<decltype(F::params::scale), f16> && F::scheme.symmetry != symmetry::asymmetric_float;
 
 /// The four tensors of one linear as bytes of a file, any alignment. An empty g_idx means groups in order.
 struct gptq_linear {
@@ -12314,7 +18153,9 @@ namespace detail {
 
 /// One in every field of a word.
 template <int Bits>
-inline constexpr std::uint32_t gptq_ones = Bits == 2 ? 0x55555555u : Bits == 4 ? 0x11111111u : 0x01010101u;
+inline constexpr std::uint32_t gptq_ones = Bits == 2   ? 0x55555555u
+                                           : Bits == 4 ? 0x11111111u
+                                                       : 0x01010101u;
 
 template <int Bits>
 inline void put_zeros(std::span<const std::uint8_t> zeros, gptq_zeros how, std::uint32_t* words) {
@@ -12333,7 +18174,8 @@ inline void get_zeros(std::uint32_t* words, gptq_zeros how, std::span<std::uint8
       for (std::size_t w = 0; w < zeros.size() * std::size_t(Bits) / 32; ++w) words[w] += gptq_ones<Bits>;
   const std::uint32_t add = how == gptq_zeros::minus_one && Bits == 3 ? 1 : 0;
   for (std::size_t n = 0; n < zeros.size(); ++n)
-    zeros[n] = static_cast<std::uint8_t>((extract_bits(words, n * std::size_t(Bits), Bits) + add) & low_mask<std::uint32_t>(Bits));
+    zeros[n] = static_cast<std::uint8_t>((extract_bits(words, n * std::size_t(Bits), Bits) + add) &
+                                         low_mask<std::uint32_t>(Bits));
 }
 
 /// Whether this many inputs and outputs fill whole words.
@@ -12351,8 +18193,9 @@ inline result<void> gptq_shape(std::size_t inputs, std::size_t outputs) {
 
 inline result<void> gptq_size(const char* name, std::size_t found, std::size_t wanted) {
   if (found == wanted) return {};
-  return make_error(errc::shape, "a tensor of a GPTQ linear has not the bytes that its shape takes").about(name).with(
-      static_cast<std::int64_t>(found));
+  return make_error(errc::shape, "a tensor of a GPTQ linear has not the bytes that its shape takes")
+      .about(name)
+      .with(static_cast<std::int64_t>(found));
 }
 
 }  // namespace detail
@@ -12372,7 +18215,8 @@ struct gptq_tensors {
 template <gptq_storable F>
 inline result<gptq_tensors> pack_gptq(const coded_matrix<F>& from, gptq_zeros zeros = gptq_zeros::minus_one) {
   constexpr int bits = F::bits;
-  const std::size_t n = from.rows, k = from.cols, groups = groups_per_row<F>(k), zero_words = n * std::size_t(bits) / 32;
+  const std::size_t n = from.rows, k = from.cols, groups = groups_per_row<F>(k),
+                    zero_words = n * std::size_t(bits) / 32;
   if (auto fits = detail::gptq_shape<bits>(k, n); !fits) return fits.error();
   auto words = buffer<std::uint32_t>::zeros(k / 32 * std::size_t(bits) * n);
   auto zero_row = buffer<std::uint32_t>::zeros(zero_words);
@@ -12396,8 +18240,10 @@ inline result<gptq_tensors> pack_gptq(const coded_matrix<F>& from, gptq_zeros ze
     for (std::size_t r = 0; r < n; ++r) {
       const typename F::params& p = from.params[from.params_index(r, g)];
       store_f16(scales->data() + (g * n + r) * 2, p.scale);
-      if constexpr (F::symmetric) (*zero)[r] = static_cast<std::uint8_t>(F::half);
-      else (*zero)[r] = static_cast<std::uint8_t>(p.zero);
+      if constexpr (F::symmetric)
+        (*zero)[r] = static_cast<std::uint8_t>(F::half);
+      else
+        (*zero)[r] = static_cast<std::uint8_t>(p.zero);
     }
     for (std::uint32_t& w : *zero_row) w = 0;
     detail::put_zeros<bits>(zero->span(), zeros, zero_row->data());
@@ -12411,16 +18257,19 @@ inline result<gptq_tensors> pack_gptq(const coded_matrix<F>& from, gptq_zeros ze
 
 /// Codes and parameters from the tensors of a checkpoint. F's bits and group must be the file's; an asymmetric F reads
 /// symmetric files too. group_index stays empty when g_idx counts groups in order.
-/// Errors: shape, malformed (a group that does not exist; a zero that a symmetric F cannot mean), not_finite, out_of_memory.
+/// Errors: shape, malformed (a group that does not exist; a zero that a symmetric F cannot mean), not_finite,
+/// out_of_memory.
 template <gptq_storable F>
 inline result<coded_matrix<F>> unpack_gptq(const gptq_linear& from, gptq_zeros zeros = gptq_zeros::minus_one) {
   constexpr int bits = F::bits;
-  const std::size_t n = from.outputs, k = from.inputs, groups = groups_per_row<F>(k), zero_words = n * std::size_t(bits) / 32;
+  const std::size_t n = from.outputs, k = from.inputs, groups = groups_per_row<F>(k),
+                    zero_words = n * std::size_t(bits) / 32;
   if (auto fits = detail::gptq_shape<bits>(k, n); !fits) return fits.error();
   if (from.groups != groups)
     return make_error(errc::shape, "a GPTQ linear has another number of groups than its inputs and group size give")
         .with(static_cast<std::int64_t>(from.groups));
-  if (auto ok = detail::gptq_size("qweight", from.qweight.size(), k / 32 * std::size_t(bits) * n * 4); !ok) return ok.error();
+  if (auto ok = detail::gptq_size("qweight", from.qweight.size(), k / 32 * std::size_t(bits) * n * 4); !ok)
+    return ok.error();
   if (auto ok = detail::gptq_size("qzeros", from.qzeros.size(), groups * zero_words * 4); !ok) return ok.error();
   if (auto ok = detail::gptq_size("scales", from.scales.size(), groups * n * 2); !ok) return ok.error();
   if (!from.g_idx.empty())
@@ -12439,17 +18288,22 @@ inline result<coded_matrix<F>> unpack_gptq(const gptq_linear& from, gptq_zeros z
   for (std::size_t r = 0; r < n; ++r)
     unpack_row<gptq_words, bits>(words->data(), nbit::shape{n, k}, r, 0, k, to->row_codes(r));
   for (std::size_t g = 0; g < groups; ++g) {
-    for (std::size_t w = 0; w < zero_words; ++w) (*zero_row)[w] = load_u32(from.qzeros.data() + (g * zero_words + w) * 4);
+    for (std::size_t w = 0; w < zero_words; ++w)
+      (*zero_row)[w] = load_u32(from.qzeros.data() + (g * zero_words + w) * 4);
     detail::get_zeros<bits>(zero_row->data(), zeros, zero->span());
     for (std::size_t r = 0; r < n; ++r) {
       const auto row = static_cast<std::int64_t>(r), group = static_cast<std::int64_t>(g);
       typename F::params& p = to->params[to->params_index(r, g)];
       p.scale = load_f16(from.scales.data() + (g * n + r) * 2);
       if (!is_finite(float(p.scale)))
-        return make_error(errc::not_finite, "a scale is NaN or infinite", "finite numbers").about("scales").at(group, row);
-      if constexpr (!F::symmetric) p.zero = (*zero)[r];
+        return make_error(errc::not_finite, "a scale is NaN or infinite", "finite numbers")
+            .about("scales")
+            .at(group, row);
+      if constexpr (!F::symmetric)
+        p.zero = (*zero)[r];
       else if ((*zero)[r] != F::half)
-        return make_error(errc::malformed, "a zero point of a symmetric GPTQ linear is not in the middle", "2^(bits - 1)")
+        return make_error(errc::malformed, "a zero point of a symmetric GPTQ linear is not in the middle",
+                          "2^(bits - 1)")
             .about("qzeros")
             .at(group, row)
             .with((*zero)[r]);
@@ -12480,12 +18334,14 @@ inline result<gptq_config> read_gptq_config(const json_value& from) {
   const auto refused = [](std::string_view name, const char* what, const char* allowed) {
     return make_error(errc::unsupported, what, allowed).about(name);
   };
-  if (text("quant_method", "gptq") != "gptq") return refused("quant_method", "the checkpoint was quantized by another method", "gptq");
+  if (text("quant_method", "gptq") != "gptq")
+    return refused("quant_method", "the checkpoint was quantized by another method", "gptq");
   const std::string_view kind = text("checkpoint_format", "gptq");
   if (kind != "gptq" && kind != "gptq_v2")
     return refused("checkpoint_format", "codes are packed in another way", "gptq or gptq_v2");
   c.zeros = kind == "gptq" ? gptq_zeros::minus_one : gptq_zeros::plain;
-  if (text("pack_dtype", "int32") != "int32") return refused("pack_dtype", "codes are packed into other words", "int32");
+  if (text("pack_dtype", "int32") != "int32")
+    return refused("pack_dtype", "codes are packed into other words", "int32");
   const result<int> bits = from.get<int>("bits");
   if (!bits) return bits.error();
   if (*bits != 2 && *bits != 3 && *bits != 4 && *bits != 8)
@@ -12493,7 +18349,9 @@ inline result<gptq_config> read_gptq_config(const json_value& from) {
   const result<std::int64_t> group = from.get<std::int64_t>("group_size");
   if (!group) return group.error();
   if (*group != -1 && *group < 1)
-    return make_error(errc::malformed, "group size of a GPTQ checkpoint", "-1, or 1 and more").about("group_size").with(*group);
+    return make_error(errc::malformed, "group size of a GPTQ checkpoint", "-1, or 1 and more")
+        .about("group_size")
+        .with(*group);
   c.bits = *bits, c.group = *group;
   for (const auto& [name, to] : {std::pair<const char*, bool*>{"sym", &c.symmetric}, {"desc_act", &c.act_order}}) {
     if (from.find(name) == nullptr) continue;
@@ -12526,403 +18384,605 @@ inline json_value gptq_config_json(const gptq_config& c) {
 
 #endif
 // END nbit/io/gptq_checkpoint.hpp
+// BEGIN nbit/io/gptq_planar_checkpoint.hpp
+// nbit/io/gptq_planar_checkpoint.hpp — a linear of planar GPTQ checkpoints ("gptq_p"): 2 to 8 bits, codes in bit
+// planes.
+//
+//   qweight  i32 [K b / 32, N]   layout/gptq_planes.hpp
+//   qzeros   i32 [G, N b / 32]   the same along the outputs; zeros as they are, not less one
+//   scales   f16 [G, N]
+//   g_idx    i32 [K]             group of each input
+// Inputs and outputs are multiples of 32. Ref: GPTQModel 7.7.0 (Apache-2.0); docs/formats.md.
+#ifndef NBIT_IO_GPTQ_PLANAR_CHECKPOINT_HPP
+#define NBIT_IO_GPTQ_PLANAR_CHECKPOINT_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace nbit {
+
+/// Formats that a planar GPTQ checkpoint can hold: uniform, 2 to 8 bits, f16 scales, the zero an integer.
+template <class F>
+concept gptq_planar_storable =
+    grid_format<F> &&
+    requires {
+      { F::scheme } -> std::convertible_to<scheme>;
+    } && F::bits >= 2 && F::group >= per_row && std::is_same_v<decltype(F::params::scale), f16> &&
+    F::scheme.symmetry != symmetry::asymmetric_float;
+
+inline namespace NBIT_TAG {
+
+/// What the config says about all linears.
+struct gptq_planar_config {
+  int bits = 4;
+  std::int64_t group = 128;  // -1: one group for each output
+  bool symmetric = true, act_order = false;
+};
+
+/// The tensors of one linear; g_idx need not be present when groups are in order.
+struct gptq_planar_linear {
+  stored_tensor qweight, qzeros, scales, g_idx;
+};
+
+/// Owns the tensors of one linear.
+struct gptq_planar_tensors {
+  owned_tensor qweight, qzeros, scales, g_idx;
+
+  [[nodiscard]] gptq_planar_linear view() const { return {qweight.view(), qzeros.view(), scales.view(), g_idx.view()}; }
+};
+
+namespace detail {
+
+/// Whether this many inputs and outputs fill whole planes.
+inline result<void> gptq_planar_shape(shape s) {
+  if (s.cols % 32 == 0 && s.rows % 32 == 0) return {};
+  return make_error(errc::shape, "inputs or outputs of a linear do not fill the planes of a GPTQ checkpoint",
+                    "multiples of 32")
+      .with(static_cast<std::int64_t>(s.cols % 32 != 0 ? s.cols : s.rows));
+}
+
+}  // namespace detail
+
+/// Codes and parameters of a linear. F's bits and group must be the file's; an asymmetric F reads symmetric files too.
+/// group_index stays empty when g_idx counts groups in order.
+/// Errors: missing, malformed (element type; a group that does not exist; a zero that a symmetric F cannot mean),
+/// shape, not_finite, overflow, out_of_memory; the tensor is the subject, row and column are its own.
+template <gptq_planar_storable F>
+inline result<coded_matrix<F>> unpack_gptq_planar(const gptq_planar_linear& from) {
+  using safetensors::dtype;
+  constexpr int bits = F::bits;
+  for (const auto& [t, name] :
+       {std::pair<const stored_tensor*, const char*>{&from.qweight, "qweight"}, {&from.qzeros, "qzeros"}})
+    if (auto ok = detail::check_tensor(*t, name, {dtype::i32}, "I32", 2); !ok) return ok.error();
+  if (auto ok = detail::check_tensor(from.scales, "scales", {dtype::f16}, "F16", 2); !ok) return ok.error();
+  const auto word_rows = static_cast<std::size_t>(from.qweight.shape[0]);
+  if (word_rows % std::size_t(bits) != 0)
+    return detail::tensor_error(errc::shape, "a dimension of a tensor does not fit the format", "a multiple of bits",
+                                "qweight", "first dimension")
+        .with(static_cast<std::int64_t>(word_rows));
+  const shape s{static_cast<std::size_t>(from.qweight.shape[1]), word_rows / std::size_t(bits) * 32};
+  if (auto ok = detail::gptq_planar_shape(s); !ok) return ok.error().about("qweight");
+  const std::size_t n = s.rows, k = s.cols, groups = groups_per_row<F>(k);
+  const char* const allowed = "the groups that the inputs make";
+  if (auto ok = detail::check_dimension(from.scales, "scales", 0, groups, allowed); !ok) return ok.error();
+  if (auto ok = detail::check_dimension(from.scales, "scales", 1, n, "the outputs"); !ok) return ok.error();
+  if (auto ok = detail::check_dimension(from.qzeros, "qzeros", 0, groups, allowed); !ok) return ok.error();
+  if (auto ok =
+          detail::check_dimension(from.qzeros, "qzeros", 1, n / 32 * std::size_t(bits), "the outputs times bits by 32");
+      !ok)
+    return ok.error();
+  auto to = coded_matrix<F>::make(s);
+  auto zeros = buffer<std::uint8_t>::make(n * groups);
+  const auto words = detail::load_words(from.qweight), zero_words = detail::load_words(from.qzeros);
+  if (!to) return to.error();
+  if (!zeros) return zeros.error();
+  if (!words) return words.error();
+  if (!zero_words) return zero_words.error();
+  for (std::size_t r = 0; r < n; ++r) {
+    unpack_row<gptq_planes, bits>(words->data(), s, r, 0, k, to->row_codes(r));
+    unpack_row<gptq_plane_rows, bits>(zero_words->data(), shape{n, groups}, r, 0, groups, zeros->data() + r * groups);
+    for (std::size_t g = 0; g < groups; ++g) {
+      typename F::params& p = to->params[to->params_index(r, g)];
+      p.scale = detail::load_at<f16>(from.scales, g * n + r);
+      if (auto ok = detail::check_scale(float(p.scale), "scales", g, r); !ok) return ok.error();
+      const std::uint8_t zero = (*zeros)[r * groups + g];
+      if constexpr (!F::symmetric)
+        p.zero = zero;
+      else if (zero != F::half)
+        return make_error(errc::malformed, "a zero point of a symmetric GPTQ linear is not in the middle",
+                          "2^(bits - 1)")
+            .about("qzeros")
+            .at(static_cast<std::int64_t>(g), static_cast<std::int64_t>(r))
+            .with(zero);
+    }
+  }
+  if (!from.g_idx.present) return to;
+  if (auto ok = detail::check_tensor(from.g_idx, "g_idx", {dtype::i32}, "I32", 1); !ok) return ok.error();
+  if (auto ok = detail::check_dimension(from.g_idx, "g_idx", 0, k, "the inputs"); !ok) return ok.error();
+  auto index = detail::load_words(from.g_idx);
+  if (!index) return index.error();
+  bool in_order = true;
+  for (std::size_t c = 0; c < k; ++c) {
+    if ((*index)[c] >= groups)
+      return make_error(errc::malformed, "g_idx names a group that does not exist", "0 to groups - 1")
+          .about("g_idx")
+          .at(0, static_cast<std::int64_t>(c))
+          .with(static_cast<std::int32_t>((*index)[c]));
+    in_order = in_order && (*index)[c] == to->group_of(c);
+  }
+  if (!in_order) to->group_index = *std::move(index);
+  return to;
+}
+
+/// The tensors of a checkpoint from codes and parameters.
+/// Errors: shape when the matrix does not fill planes, malformed for codes and zeros over 2^bits - 1, out_of_memory.
+template <gptq_planar_storable F>
+inline result<gptq_planar_tensors> pack_gptq_planar(const coded_matrix<F>& from) {
+  using safetensors::dtype;
+  constexpr int bits = F::bits;
+  const std::size_t n = from.rows, k = from.cols, groups = groups_per_row<F>(k);
+  if (auto ok = detail::gptq_planar_shape(from.shape()); !ok) return ok.error();
+  if (auto ok = detail::check_codes(from.codes.span(), bits, k); !ok) return ok.error();
+  auto qweight = detail::make_tensor("qweight", dtype::i32, {k / 32 * std::size_t(bits), n});
+  auto qzeros = detail::make_tensor("qzeros", dtype::i32, {groups, n / 32 * std::size_t(bits)});
+  auto scales = detail::make_tensor("scales", dtype::f16, {groups, n});
+  auto g_idx = detail::make_tensor("g_idx", dtype::i32, {k});
+  auto words = buffer<std::uint32_t>::zeros(k / 32 * std::size_t(bits) * n);
+  auto zero_words = buffer<std::uint32_t>::zeros(groups * (n / 32) * std::size_t(bits));
+  auto zeros = buffer<std::uint8_t>::make(groups);
+  if (!qweight) return qweight.error();
+  if (!qzeros) return qzeros.error();
+  if (!scales) return scales.error();
+  if (!g_idx) return g_idx.error();
+  if (!words) return words.error();
+  if (!zero_words) return zero_words.error();
+  if (!zeros) return zeros.error();
+  for (std::size_t r = 0; r < n; ++r) {
+    pack_row<gptq_planes, bits>(from.row_codes(r), words->data(), from.shape(), r, 0, k);
+    for (std::size_t g = 0; g < groups; ++g) {
+      const typename F::params& p = from.params[from.params_index(r, g)];
+      detail::store_at(*scales, g * n + r, p.scale);
+      unsigned zero = 1u << (bits - 1);
+      if constexpr (!F::symmetric) zero = p.zero;
+      if (zero >> bits != 0)
+        return make_error(errc::malformed, "a zero point does not fit its width", "0 to 2^bits - 1")
+            .at(static_cast<std::int64_t>(r), static_cast<std::int64_t>(g))
+            .with(zero);
+      (*zeros)[g] = static_cast<std::uint8_t>(zero);
+    }
+    pack_row<gptq_plane_rows, bits>(zeros->data(), zero_words->data(), shape{n, groups}, r, 0, groups);
+  }
+  detail::store_words(*qweight, words->span());
+  detail::store_words(*qzeros, zero_words->span());
+  for (std::size_t c = 0; c < k; ++c)
+    store_u32(g_idx->bytes.data() + 4 * c, static_cast<std::uint32_t>(from.group_of(c)));
+  return gptq_planar_tensors{*std::move(qweight), *std::move(qzeros), *std::move(scales), *std::move(g_idx)};
+}
+
+/// Reads the config of a planar checkpoint: quantize_config.json, or quantization_config in config.json.
+/// Errors: missing, malformed, unsupported (another method, checkpoint_format, words or width).
+inline result<gptq_planar_config> read_gptq_planar_config(const json_value& from) {
+  const std::pair<const char*, std::string_view> texts[] = {
+      {"quant_method", "gptq"}, {"checkpoint_format", "gptq_p"}, {"pack_dtype", "int32"}};
+  for (const auto& [name, wanted] : texts) {
+    if (name == texts[2].first && from.find(name) == nullptr) continue;
+    const result<std::string_view> text = from.get<std::string_view>(name);
+    if (!text) return text.error();
+    if (*text != wanted)
+      return make_error(errc::unsupported, "the checkpoint is not a planar GPTQ one", "gptq, gptq_p and int32")
+          .about(name);
+  }
+  gptq_planar_config c;
+  const result<int> bits = from.get<int>("bits");
+  const result<std::int64_t> group = from.get<std::int64_t>("group_size");
+  if (!bits) return bits.error();
+  if (!group) return group.error();
+  if (*bits < 2 || *bits > 8)
+    return make_error(errc::unsupported, "code width of a planar GPTQ checkpoint", "2 to 8").about("bits").with(*bits);
+  if (*group != -1 && *group < 1)
+    return make_error(errc::malformed, "group size of a GPTQ checkpoint", "-1, or 1 and more")
+        .about("group_size")
+        .with(*group);
+  c.bits = *bits, c.group = *group;
+  for (const auto& [name, to] : {std::pair<const char*, bool*>{"sym", &c.symmetric}, {"desc_act", &c.act_order}}) {
+    if (from.find(name) == nullptr) continue;
+    const result<bool> set = from.get<bool>(name);
+    if (!set) return set.error();
+    *to = *set;
+  }
+  return c;
+}
+
+/// The config as other programs read it; members of `kept` that nbit does not know stay.
+inline json_value gptq_planar_config_json(const gptq_planar_config& c, json_value kept = json_value::object()) {
+  kept.set("bits", json_value::number(c.bits));
+  kept.set("group_size", json_value::number(c.group));
+  kept.set("desc_act", json_value::boolean(c.act_order));
+  kept.set("sym", json_value::boolean(c.symmetric));
+  kept.set("quant_method", json_value::string("gptq"));
+  kept.set("checkpoint_format", json_value::string("gptq_p"));
+  kept.set("pack_dtype", json_value::string("int32"));
+  return kept;
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/gptq_planar_checkpoint.hpp
+// BEGIN nbit/io/hqq_checkpoint.hpp
+// nbit/io/hqq_checkpoint.hpp — a linear as HQQ stores it: codes, scales and fractional zeros, and its settings as
+// tensors.
+//
+// HQQ cuts the weights, taken row by row, into groups: a matrix [groups, group] for axis 1, [group, groups] for axis 0,
+// where a group's weights lie `groups` apart. Both the codes and the parameters keep that matrix's shape.
+//   W_q     u8 [R / (8 / b), C]   8, 4, 2, 1 bits (5 and 6 in whole bytes): layout/hqq_slabs.hpp
+//           i32 [R / 10, C]       3 bits: ten slabs of rows, the first at bit 27, rows rounded up with zeros
+//   scale, zero  f32, f16 or bf16 [groups, 1] or [1, groups]          w = scale * (code - zero)
+//   nbits, group_size, axis i32; shape i64 [2]; packing, compute_dtype u8 text; flags u8      Ref: HQQ 0.2.8
+//   (Apache-2.0)
+#ifndef NBIT_IO_HQQ_CHECKPOINT_HPP
+#define NBIT_IO_HQQ_CHECKPOINT_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace nbit {
+
+/// Formats that an HQQ checkpoint can hold: uniform with a fractional zero, groups of a fixed size.
+template <class F>
+concept hqq_storable = grid_format<F> && requires {
+  { F::scheme } -> std::convertible_to<scheme>;
+} && F::scheme.symmetry == symmetry::asymmetric_float && F::group > 0 && F::bits != 7;
+
+inline namespace NBIT_TAG {
+
+/// The settings of a linear.
+struct hqq_meta {
+  int bits = 4, axis = 1;
+  std::int64_t group = 64;
+  std::uint64_t rows = 0, cols = 0;
+  std::string compute_dtype = "torch.float16";
+  bool channel_wise = true, optimize = true, round_zero = false, offload_meta = false;
+};
+
+/// The tensors of one linear that hold numbers, and its settings.
+struct hqq_linear {
+  stored_tensor w_q, scale, zero;
+  hqq_meta meta;
+};
+
+/// A linear as read: `groups` has one row for each group. Axis 1 with inputs that are a multiple of the group is the
+/// linear itself, see hqq_rows.
+template <hqq_storable F>
+struct hqq_weights {
+  coded_matrix<F> groups;
+  hqq_meta meta;
+};
+
+/// Owns the tensors of one linear, the settings among them: W_q, scale, zero, then the rest in the peer's names.
+struct hqq_tensors {
+  owned_tensor w_q, scale, zero;
+  std::vector<owned_tensor> settings;
+};
+
+namespace detail {
+
+/// Bits that a code takes in the file.
+template <int Bits>
+inline constexpr int hqq_stored_bits = Bits == 5 || Bits == 6 ? 8 : Bits;
+NBIT_INLINE constexpr const char* hqq_packing(int bits) {
+  return bits == 1 ? "1bit_u8" : bits == 2 ? "2bit_u8" : bits == 3 ? "3bit_32" : bits == 4 ? "4bit_u8" : "8bit_u8";
+}
+
+/// Three-bit codes, ten slabs in a word. Not a layout that packs: it leaves two bits over.
+struct hqq_thirty_bits {
+  template <int>
+  struct map {
+    using word = std::uint32_t;
+    static constexpr std::size_t slabs = 10, tile_rows = slabs, tile_cols = 1;
+    NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
+      const std::size_t height = padded.rows / slabs;
+      return {r % height * padded.cols + c, static_cast<int>(slabs - 1 - r / height) * 3 + bit};
+    }
+  };
+};
+template <int Bits>
+using hqq_layout = std::conditional_t<Bits == 3, hqq_thirty_bits, hqq_slabs>;
+
+/// One number or text of the settings; `fallback` when it is absent.
+inline result<std::int64_t> hqq_number(const stored_tensor& t, const char* name, std::int64_t fallback) {
+  using safetensors::dtype;
+  if (!t.present) return fallback;
+  if (auto ok = check_tensor(t, name, {dtype::i32, dtype::u8, dtype::boolean, dtype::i64}, "I32, I64, U8 or BOOL", 0);
+      !ok)
+    return ok.error();
+  if (t.type == dtype::i64) return static_cast<std::int64_t>(load_u64(t.bytes.data()));
+  if (t.type == dtype::i32) return static_cast<std::int32_t>(load_u32(t.bytes.data()));
+  return std::to_integer<std::int64_t>(t.bytes[0]);
+}
+inline result<std::string> hqq_text(const stored_tensor& t, const char* name, std::string_view fallback) {
+  if (!t.present) return std::string(fallback);
+  if (auto ok = check_tensor(t, name, {safetensors::dtype::u8}, "U8", 1); !ok) return ok.error();
+  return std::string(reinterpret_cast<const char*>(t.bytes.data()), t.bytes.size());
+}
+
+/// Rows and columns of HQQ's matrix.
+NBIT_INLINE shape hqq_shape(const hqq_meta& m) {
+  const auto group = static_cast<std::size_t>(m.group), groups = static_cast<std::size_t>(m.rows * m.cols) / group;
+  return m.axis == 1 ? shape{groups, group} : shape{group, groups};
+}
+
+/// Whether settings fit a format and one another.
+template <class F>
+inline result<void> hqq_check(const hqq_meta& m) {
+  const auto bad = [](const char* name, const char* what, const char* allowed, std::int64_t found) {
+    return make_error(errc::shape, what, allowed).about(name).with(found);
+  };
+  if (m.bits != F::bits) return bad("nbits", "code width is not the format's", "the format's bits", m.bits);
+  if (m.group != F::group)
+    return bad("group_size", "groups are of another size than the format's", "the format's group", m.group);
+  if (m.rows == 0 || m.cols == 0 || m.rows > 0x7fffffffu || m.cols > 0x7fffffffu)
+    return bad("shape", "a dimension of the linear", "1 to 2^31 - 1",
+               static_cast<std::int64_t>(m.rows == 0 || m.rows > 0x7fffffffu ? m.rows : m.cols));
+  if (m.rows * m.cols % std::uint64_t(F::group) != 0)
+    return bad("shape", "the weights do not fill their groups", "a multiple of group_size",
+               static_cast<std::int64_t>(m.rows * m.cols));
+  constexpr int stored = hqq_stored_bits<F::bits>;
+  const std::size_t rows = hqq_shape(m).rows;
+  if (F::bits != 3 && rows % (8 / std::size_t(stored)) != 0)
+    return bad("W_q", "rows of HQQ's matrix do not fill bytes", "a multiple of 8 / bits",
+               static_cast<std::int64_t>(rows));
+  return {};
+}
+
+template <class F>
+inline std::size_t hqq_word_rows(const hqq_meta& m) {
+  constexpr std::size_t slabs = hqq_layout<hqq_stored_bits<F::bits>>::template map<hqq_stored_bits<F::bits>>::slabs;
+  return ceil_div(hqq_shape(m).rows, slabs);
+}
+
+}  // namespace detail
+
+/// The settings and tensors of the linear `layer` of a file.
+/// Errors: missing, malformed, shape, unsupported (another packing; codes stored as floats; quantized scales or zeros).
+inline result<hqq_linear> find_hqq(const safetensors::file& in, std::string_view layer) {
+  using safetensors::dtype;
+  hqq_linear to;
+  to.w_q = find_stored(in, layer, "W_q"), to.scale = find_stored(in, layer, "scale"),
+  to.zero = find_stored(in, layer, "zero");
+  const stored_tensor size = find_stored(in, layer, "shape");
+  if (auto ok = detail::check_tensor(size, "shape", {dtype::i64}, "I64", 1); !ok) return ok.error();
+  if (auto ok = detail::check_dimension(size, "shape", 0, 2, "2"); !ok) return ok.error();
+  to.meta.rows = load_u64(size.bytes.data()), to.meta.cols = load_u64(size.bytes.data() + 8);
+  std::int64_t numbers[9] = {-1, -1, -1, 1, 1, 0, 0, 0, 0};
+  const char* const names[9] = {"nbits",      "group_size",   "axis",        "channel_wise", "optimize",
+                                "round_zero", "offload_meta", "quant_scale", "quant_zero"};
+  for (std::size_t i = 0; i < 9; ++i) {
+    const stored_tensor t = find_stored(in, layer, names[i]);
+    if (i < 3 && !t.present) return make_error(errc::missing, "the layer lacks a setting").about(names[i]);
+    const result<std::int64_t> n = detail::hqq_number(t, names[i], numbers[i]);
+    if (!n) return n.error();
+    numbers[i] = *n;
+  }
+  if (numbers[0] < 1 || numbers[0] > 8 || numbers[0] == 7)
+    return make_error(errc::unsupported, "code width of an HQQ checkpoint", "1 to 6 or 8")
+        .about("nbits")
+        .with(numbers[0]);
+  if (numbers[1] < 1)
+    return make_error(errc::malformed, "group size of an HQQ checkpoint", "1 and more")
+        .about("group_size")
+        .with(numbers[1]);
+  if (numbers[2] != 0 && numbers[2] != 1)
+    return make_error(errc::malformed, "axis of the groups", "0 or 1").about("axis").with(numbers[2]);
+  for (std::size_t i = 7; i < 9; ++i)
+    if (numbers[i] != 0)
+      return make_error(errc::unsupported, "parameters are quantized themselves", "false")
+          .about(names[i])
+          .with(numbers[i]);
+  to.meta.bits = static_cast<int>(numbers[0]), to.meta.group = numbers[1], to.meta.axis = static_cast<int>(numbers[2]);
+  to.meta.channel_wise = numbers[3] != 0, to.meta.optimize = numbers[4] != 0;
+  to.meta.round_zero = numbers[5] != 0, to.meta.offload_meta = numbers[6] != 0;
+  auto compute = detail::hqq_text(find_stored(in, layer, "compute_dtype"), "compute_dtype", "torch.float16");
+  auto packing = detail::hqq_text(find_stored(in, layer, "packing"), "packing", detail::hqq_packing(to.meta.bits));
+  const auto floats = detail::hqq_number(find_stored(in, layer, "view_as_float"), "view_as_float", 0);
+  if (!compute) return compute.error();
+  if (!packing) return packing.error();
+  if (!floats) return floats.error();
+  if (*packing != detail::hqq_packing(to.meta.bits))
+    return detail::tensor_error(errc::unsupported, "codes are packed in another way",
+                                "1bit_u8, 2bit_u8, 3bit_32, 4bit_u8 or 8bit_u8", "packing", *packing);
+  if (*floats != 0)
+    return make_error(errc::unsupported, "codes are stored as floats", "false").about("view_as_float").with(*floats);
+  to.meta.compute_dtype = *std::move(compute);
+  return to;
+}
+
+/// Codes and parameters of a linear. F's bits, group and scale must be the file's.
+/// Errors: missing, malformed (element type; a code out of range), shape, not_finite, overflow, out_of_memory; the
+/// tensor is the subject.
+template <hqq_storable F>
+inline result<hqq_weights<F>> unpack_hqq(const hqq_linear& from) {
+  using safetensors::dtype;
+  using scale_t = typename F::scale_t;
+  using number = detail::stored_number<scale_t>;
+  constexpr int bits = detail::hqq_stored_bits<F::bits>;
+  using layout = detail::hqq_layout<bits>;
+  if (auto ok = detail::hqq_check<F>(from.meta); !ok) return ok.error();
+  const bool words = bits == 3;
+  if (auto ok = detail::check_tensor(from.w_q, "W_q", {words ? dtype::i32 : dtype::u8}, words ? "I32" : "U8", 2); !ok)
+    return ok.error();
+  const shape s = detail::hqq_shape(from.meta);
+  if (auto ok = detail::check_dimension(from.w_q, "W_q", 0, detail::hqq_word_rows<F>(from.meta),
+                                        "the matrix's rows by the codes in a word");
+      !ok)
+    return ok.error();
+  if (auto ok = detail::check_dimension(from.w_q, "W_q", 1, s.cols, "the matrix's columns"); !ok) return ok.error();
+  const bool rows = from.meta.axis == 1;
+  const std::size_t groups = rows ? s.rows : s.cols, group = rows ? s.cols : s.rows;
+  for (const auto& [t, name] :
+       {std::pair<const stored_tensor*, const char*>{&from.scale, "scale"}, {&from.zero, "zero"}}) {
+    if (auto ok = detail::check_tensor(*t, name, {number::type}, number::name, 2); !ok) return ok.error();
+    if (auto ok = detail::check_dimension(*t, name, rows ? 0 : 1, groups, "the groups"); !ok) return ok.error();
+    if (auto ok = detail::check_dimension(*t, name, rows ? 1 : 0, 1, "1"); !ok) return ok.error();
+  }
+  auto to = coded_matrix<F>::make({groups, group});
+  auto line = buffer<std::uint8_t>::make(s.cols);
+  auto codes = buffer<typename layout::template map<bits>::word>::make(from.w_q.bytes.size() / (words ? 4 : 1));
+  if (!to) return to.error();
+  if (!line) return line.error();
+  if (!codes) return codes.error();
+  for (std::size_t i = 0; i < codes->size(); ++i) {
+    if constexpr (bits == 3)
+      (*codes)[i] = load_u32(from.w_q.bytes.data() + 4 * i);
+    else
+      (*codes)[i] = std::to_integer<std::uint8_t>(from.w_q.bytes[i]);
+  }
+  const shape padded{detail::hqq_word_rows<F>(from.meta) * layout::template map<bits>::slabs, s.cols};
+  for (std::size_t r = 0; r < s.rows; ++r) {
+    unpack_row<layout, bits>(codes->data(), padded, r, 0, s.cols, line->data());
+    for (std::size_t c = 0; c < s.cols; ++c) {
+      if ((*line)[c] >> F::bits != 0)
+        return make_error(errc::malformed, "a code does not fit its width", "0 to 2^bits - 1")
+            .about("W_q")
+            .at(static_cast<std::int64_t>(r), static_cast<std::int64_t>(c))
+            .with((*line)[c]);
+      to->codes[rows ? r * group + c : c * group + r] = (*line)[c];
+    }
+  }
+  for (std::size_t g = 0; g < groups; ++g) {
+    typename F::params& p = to->params[g];
+    p.scale = detail::load_at<scale_t>(from.scale, g), p.zero = detail::load_at<scale_t>(from.zero, g);
+    if (auto ok = detail::check_scale(float(p.scale), "scale", rows ? g : 0, rows ? 0 : g); !ok) return ok.error();
+    if (auto ok = detail::check_scale(float(p.zero), "zero", rows ? g : 0, rows ? 0 : g); !ok) return ok.error();
+  }
+  return hqq_weights<F>{*std::move(to), from.meta};
+}
+
+/// The linear as an ordinary matrix of codes.
+/// Errors: unsupported for axis 0 and for groups that cross rows: then only `groups` and decode_hqq show the weights.
+template <hqq_storable F>
+inline result<coded_matrix<F>> hqq_rows(hqq_weights<F> from) {
+  if (from.meta.axis != 1 || from.meta.cols % std::uint64_t(F::group) != 0)
+    return make_error(errc::unsupported, "groups of this HQQ linear are not runs of inputs",
+                      "axis 1, inputs a multiple of the group")
+        .about("axis")
+        .with(from.meta.axis);
+  from.groups.rows = static_cast<std::size_t>(from.meta.rows),
+  from.groups.cols = static_cast<std::size_t>(from.meta.cols);
+  return std::move(from.groups);
+}
+
+/// Writes the weights of a linear.  Needs: out has the linear's shape.
+template <hqq_storable F>
+inline void decode_hqq(const hqq_weights<F>& from, matrix_view<float> out) {
+  const std::size_t groups = from.groups.rows, group = from.groups.cols,
+                    cols = static_cast<std::size_t>(from.meta.cols);
+  for (std::size_t g = 0; g < groups; ++g)
+    for (std::size_t i = 0; i < group; ++i) {
+      const std::size_t flat = from.meta.axis == 1 ? g * group + i : i * groups + g;
+      out(flat / cols, flat % cols) =
+          F::value(from.groups.codes[g * group + i], from.groups.params[g], static_cast<int>(i));
+    }
+}
+
+/// The tensors of a checkpoint; meta.rows, cols and axis say what `groups` means.
+/// Errors: shape, malformed for codes over 2^bits - 1, out_of_memory.
+template <hqq_storable F>
+inline result<hqq_tensors> pack_hqq(const hqq_weights<F>& from) {
+  using safetensors::dtype;
+  using number = detail::stored_number<typename F::scale_t>;
+  constexpr int bits = detail::hqq_stored_bits<F::bits>;
+  using layout = detail::hqq_layout<bits>;
+  const hqq_meta& m = from.meta;
+  if (auto ok = detail::hqq_check<F>(m); !ok) return ok.error();
+  const shape s = detail::hqq_shape(m);
+  const bool rows = m.axis == 1;
+  const std::size_t groups = rows ? s.rows : s.cols, group = rows ? s.cols : s.rows,
+                    word_rows = detail::hqq_word_rows<F>(m);
+  if (from.groups.rows != groups || from.groups.cols != group)
+    return make_error(errc::shape, "the matrix has not one row for each group of the linear", "groups x group_size")
+        .with(static_cast<std::int64_t>(from.groups.rows));
+  if (auto ok = detail::check_codes(from.groups.codes.span(), F::bits, group); !ok) return ok.error();
+  auto w_q = detail::make_tensor("W_q", bits == 3 ? dtype::i32 : dtype::u8, {word_rows, s.cols});
+  auto scale = detail::make_tensor("scale", number::type, {rows ? groups : 1, rows ? 1 : groups});
+  auto zero = detail::make_tensor("zero", number::type, {rows ? groups : 1, rows ? 1 : groups});
+  auto line = buffer<std::uint8_t>::make(s.cols);
+  auto codes = buffer<typename layout::template map<bits>::word>::zeros(word_rows * s.cols);
+  if (!w_q) return w_q.error();
+  if (!scale) return scale.error();
+  if (!zero) return zero.error();
+  if (!line) return line.error();
+  if (!codes) return codes.error();
+  const shape padded{word_rows * layout::template map<bits>::slabs, s.cols};
+  for (std::size_t r = 0; r < s.rows; ++r) {
+    for (std::size_t c = 0; c < s.cols; ++c) (*line)[c] = from.groups.codes[rows ? r * group + c : c * group + r];
+    pack_row<layout, bits>(line->data(), codes->data(), padded, r, 0, s.cols);
+  }
+  for (std::size_t i = 0; i < codes->size(); ++i) {
+    if constexpr (bits == 3)
+      store_u32(w_q->bytes.data() + 4 * i, (*codes)[i]);
+    else
+      w_q->bytes[i] = static_cast<std::byte>((*codes)[i]);
+  }
+  for (std::size_t g = 0; g < groups; ++g) {
+    detail::store_at(*scale, g, from.groups.params[g].scale);
+    detail::store_at(*zero, g, from.groups.params[g].zero);
+  }
+  hqq_tensors to;
+  to.w_q = *std::move(w_q), to.scale = *std::move(scale), to.zero = *std::move(zero);
+  const auto add = [&to](const char* name, dtype type, std::string_view bytes, bool text) -> result<void> {
+    auto t = text ? detail::make_tensor(name, type, {bytes.size()}) : detail::make_tensor(name, type, {});
+    if (!t) return t.error();
+    for (std::size_t i = 0; i < bytes.size(); ++i) t->bytes[i] = static_cast<std::byte>(bytes[i]);
+    to.settings.push_back(*std::move(t));
+    return {};
+  };
+  const std::pair<const char*, std::string_view> texts[] = {
+      {"compute_dtype", m.compute_dtype},
+      {"packing", detail::hqq_packing(F::bits)},
+      {"unpack_view_dtype", bits == 3 ? "torch.int32" : "torch.uint8"},
+  };
+  for (const auto& [name, text] : texts)
+    if (auto ok = add(name, dtype::u8, text, true); !ok) return ok.error();
+  const std::pair<const char*, bool> flags[] = {
+      {"channel_wise", m.channel_wise}, {"encoded_state_dict", true},  {"offload_meta", m.offload_meta},
+      {"optimize", m.optimize},         {"quant_scale", false},        {"quant_zero", false},
+      {"round_zero", m.round_zero},     {"stores_quant_config", true}, {"view_as_float", false}};
+  for (const auto& [name, set] : flags)
+    if (auto ok = add(name, dtype::u8, set ? std::string_view("\1", 1) : std::string_view("\0", 1), false); !ok)
+      return ok.error();
+  const std::pair<const char*, std::int64_t> numbers[] = {{"axis", m.axis}, {"group_size", m.group}, {"nbits", m.bits}};
+  for (const auto& [name, n] : numbers) {
+    auto t = detail::make_tensor(name, dtype::i32, {});
+    if (!t) return t.error();
+    store_u32(t->bytes.data(), static_cast<std::uint32_t>(n));
+    to.settings.push_back(*std::move(t));
+  }
+  auto size = detail::make_tensor("shape", dtype::i64, {2});
+  if (!size) return size.error();
+  store_u64(size->bytes.data(), m.rows), store_u64(size->bytes.data() + 8, m.cols);
+  to.settings.push_back(*std::move(size));
+  return to;
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/io/hqq_checkpoint.hpp
 // BEGIN nbit/io/json.hpp
 // nbit/io/json.hpp — JSON: json_parse to read, json_value to hold and change, json_text to write.
 #ifndef NBIT_IO_JSON_HPP
 #define NBIT_IO_JSON_HPP
-
-// BEGIN nbit/io/json_reader.hpp
-// nbit/io/json_reader.hpp — reads JSON (RFC 8259) from text nobody vouches for.
-//
-// Strict: nothing but the grammar, valid UTF-8, no lone surrogates, no name twice in one object, nothing after the
-// value. Bounded: depth, size and the number of values, before memory is taken for them.
-#ifndef NBIT_IO_JSON_READER_HPP
-#define NBIT_IO_JSON_READER_HPP
-
-#include <algorithm>  // sort
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-// BEGIN nbit/io/utf8.hpp
-// nbit/io/utf8.hpp — tells well-formed UTF-8 from the rest, one character at a time.
-#ifndef NBIT_IO_UTF8_HPP
-#define NBIT_IO_UTF8_HPP
-
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <string_view>
-
-namespace nbit {
-
-inline namespace NBIT_TAG {
-
-/// The bytes of the first character, 1 to 4; 0 when the text is empty or does not begin with well-formed UTF-8
-/// (overlong forms, surrogates and codes above U+10FFFF are not well-formed).
-[[nodiscard]] constexpr std::size_t utf8_length(std::string_view text) noexcept {
-  if (text.empty()) return 0;
-  const auto byte = [text](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
-  const std::uint32_t first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t n = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < n) return 0;  // c0 and c1 could only begin overlong forms
-  std::uint32_t code = first & (0x7fu >> n);
-  for (std::size_t i = 1; i < n; ++i) {
-    if ((byte(i) & 0xc0u) != 0x80u) return 0;
-    code = code << 6 | (byte(i) & 0x3fu);
-  }
-  const bool overlong = (n == 3 && code < 0x800) || (n == 4 && code < 0x10000);
-  const bool surrogate = code >= 0xd800 && code < 0xe000;
-  return overlong || surrogate || code > 0x10ffff ? 0 : n;
-}
-
-/// Appends a character.  Needs: code is at most 0x10ffff and no surrogate.
-inline void utf8_append(std::string& to, std::uint32_t code) {
-  const auto put = [&to](std::uint32_t byte) { to += static_cast<char>(static_cast<unsigned char>(byte)); };
-  if (code < 0x80) return put(code);
-  if (code < 0x800) return put(0xc0u | code >> 6), put(0x80u | (code & 0x3fu));
-  if (code < 0x10000) return put(0xe0u | code >> 12), put(0x80u | (code >> 6 & 0x3fu)), put(0x80u | (code & 0x3fu));
-  put(0xf0u | code >> 18), put(0x80u | (code >> 12 & 0x3fu)), put(0x80u | (code >> 6 & 0x3fu)),
-      put(0x80u | (code & 0x3fu));
-}
-
-}  // namespace NBIT_TAG
-}  // namespace nbit
-
-#endif
-// END nbit/io/utf8.hpp
-
-namespace nbit {
-
-/// What a JSON text may be. A value takes about 100 bytes, so the default is some 400 MB at worst.
-struct json_limits {
-  std::uint64_t bytes = std::uint64_t{1} << 27;
-  std::uint64_t values = std::uint64_t{1} << 22;
-  int depth = 64;  // arrays and objects inside one another
-};
-
-inline namespace NBIT_TAG {
-namespace detail {
-
-class json_parser {
- public:
-  json_parser(std::string_view text, json_limits limits) : text_(text), limits_(limits) {}
-
-  result<json_value> document() {
-    if (text_.size() > limits_.bytes)
-      return make_error(errc::overflow, "JSON text is too long", "the limit given")
-          .at(std::uint64_t{0})
-          .with(static_cast<std::int64_t>(text_.size()));
-    json_value made;
-    if (result<void> done = value(made, 0); !done) return done.error();
-    space();
-    if (at_ != text_.size()) return unexpected("JSON goes on after its value", "the end of the text");
-    return made;
-  }
-
- private:
-  /// Moves over a value into `to`.
-  result<void> value(json_value& to, int depth) {
-    space();
-    if (++values_ > limits_.values) return bad(errc::overflow, "JSON text has too many values", "the limit given");
-    const std::size_t first = at_;
-    result<void> done;
-    switch (peek()) {
-      case '{': done = object(to, depth); break;
-      case '[': done = array(to, depth); break;
-      case '"': {
-        std::string text;
-        done = string(text);
-        to = json_value::string(text);
-        break;
-      }
-      case 't': done = word("true", to, json_value::boolean(true)); break;
-      case 'f': done = word("false", to, json_value::boolean(false)); break;
-      case 'n': done = word("null", to, json_value()); break;
-      default: done = number(to); break;
-    }
-    to.set_offset(first);
-    return done;
-  }
-
-  result<void> object(json_value& to, int depth) {
-    if (depth == limits_.depth) return bad(errc::overflow, "JSON is nested too deep", "the limit given");
-    ++at_;
-    to = json_value::object();
-    std::vector<std::size_t> places;
-    space();
-    if (peek() == '}') return ++at_, result<void>();
-    for (;;) {
-      space();
-      if (peek() != '"') return unexpected("a JSON object's member has no name", "a string");
-      places.push_back(at_);
-      std::string name;
-      if (result<void> done = string(name); !done) return done;
-      space();
-      if (peek() != ':') return unexpected("a JSON member's name is not followed by a colon", ":");
-      ++at_;
-      if (result<void> done = value(to.add(name, json_value()), depth + 1); !done) return done;
-      space();
-      const char c = peek();
-      if (c != ',' && c != '}') return unexpected("a JSON object does not go on", ", or }");
-      ++at_;
-      if (c == '}') return unique(to, places);
-    }
-  }
-
-  /// Refuses a name that an object has twice: readers disagree about which one counts.
-  result<void> unique(const json_value& of, const std::vector<std::size_t>& places) {
-    std::vector<std::size_t> order(places.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    const auto names = of.names();
-    std::sort(order.begin(), order.end(), [names](std::size_t a, std::size_t b) {
-      const int c = names[a].compare(names[b]);
-      return c != 0 ? c < 0 : a < b;
-    });
-    for (std::size_t i = 1; i < order.size(); ++i)
-      if (names[order[i]] == names[order[i - 1]])
-        return make_error(errc::duplicate, "a JSON object has a name twice", "each name once")
-            .at(std::uint64_t{places[order[i]]})
-            .about(names[order[i]]);
-    return {};
-  }
-
-  result<void> array(json_value& to, int depth) {
-    if (depth == limits_.depth) return bad(errc::overflow, "JSON is nested too deep", "the limit given");
-    ++at_;
-    to = json_value::array();
-    space();
-    if (peek() == ']') return ++at_, result<void>();
-    for (;;) {
-      if (result<void> done = value(to.push(json_value()), depth + 1); !done) return done;
-      space();
-      const char c = peek();
-      if (c != ',' && c != ']') return unexpected("a JSON array does not go on", ", or ]");
-      ++at_;
-      if (c == ']') return {};
-    }
-  }
-
-  result<void> word(std::string_view letters, json_value& to, json_value meant) {
-    if (text_.substr(at_, letters.size()) != letters) return unexpected("this is no JSON value", "true, false or null");
-    at_ += letters.size();
-    to = std::move(meant);
-    return {};
-  }
-
-  /// -? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?
-  result<void> number(json_value& to) {
-    const std::size_t first = at_;
-    if (peek() == '-') ++at_;
-    if (peek() == '0')
-      ++at_;
-    else if (!digits())
-      return unexpected("this is no JSON value", "a value");
-    if (peek() == '.') {
-      ++at_;
-      if (!digits()) return unexpected("a JSON number has no digit after its point", "a digit");
-    }
-    if (peek() == 'e' || peek() == 'E') {
-      ++at_;
-      if (peek() == '+' || peek() == '-') ++at_;
-      if (!digits()) return unexpected("a JSON number has no digit in its exponent", "a digit");
-    }
-    to = json_value::number_text(text_.substr(first, at_ - first));
-    return {};
-  }
-
-  bool digits() {
-    const std::size_t first = at_;
-    while (peek() >= '0' && peek() <= '9') ++at_;
-    return at_ != first;
-  }
-
-  result<void> string(std::string& to) {
-    ++at_;
-    for (;;) {
-      if (at_ == text_.size()) return unexpected("a JSON string does not end", "\"");
-      const char c = text_[at_];
-      if (c == '"') return ++at_, result<void>();
-      if (c == '\\') {
-        if (result<void> done = escape(to); !done) return done;
-        continue;
-      }
-      if (static_cast<unsigned char>(c) < 0x20)
-        return unexpected("a JSON string holds a control character", "an escape such as \\n");
-      const std::size_t n = utf8_length(text_.substr(at_));
-      if (n == 0) return unexpected("JSON text is not UTF-8", "UTF-8");
-      to.append(text_, at_, n);
-      at_ += n;
-    }
-  }
-
-  result<void> escape(std::string& to) {
-    static constexpr std::string_view letters = "\"\\/bfnrt", meant = "\"\\/\b\f\n\r\t";
-    ++at_;
-    if (const std::size_t i = letters.find(peek()); at_ != text_.size() && i != std::string_view::npos) {
-      to += meant[i];
-      ++at_;
-      return {};
-    }
-    if (peek() != 'u') return unexpected("a JSON escape is unknown", "one of \" \\ / b f n r t u");
-    ++at_;
-    std::uint32_t code = 0;
-    if (!hex4(code)) return unexpected("a JSON escape is not four hexadecimal digits", "\\u0000 to \\uffff");
-    if (code >= 0xdc00 && code < 0xe000) return unexpected("a JSON string has half a surrogate pair", "both halves");
-    if (code >= 0xd800 && code < 0xdc00) {
-      std::uint32_t low = 0;
-      if (text_.substr(at_, 2) != "\\u") return unexpected("a JSON string has half a surrogate pair", "both halves");
-      at_ += 2;
-      if (!hex4(low) || low < 0xdc00 || low >= 0xe000)
-        return unexpected("a JSON string has half a surrogate pair", "both halves");
-      code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-    }
-    utf8_append(to, code);
-    return {};
-  }
-
-  bool hex4(std::uint32_t& code) {
-    if (text_.size() - at_ < 4) return false;
-    code = 0;
-    for (int i = 0; i < 4; ++i) {
-      const char c = text_[at_++];
-      const int digit = c >= '0' && c <= '9'   ? c - '0'
-                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                               : -1;
-      if (digit < 0) return false;
-      code = code << 4 | static_cast<std::uint32_t>(digit);
-    }
-    return true;
-  }
-
-  void space() {
-    while (peek() == ' ' || peek() == '\t' || peek() == '\n' || peek() == '\r') ++at_;
-  }
-
-  /// The next character; NUL at the end, which no rule of the grammar accepts.
-  [[nodiscard]] char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-
-  [[nodiscard]] error bad(errc code, const char* what, const char* allowed) const {
-    return make_error(code, what, allowed).at(std::uint64_t{at_});
-  }
-  [[nodiscard]] error unexpected(const char* what, const char* allowed) const {
-    if (at_ >= text_.size()) return bad(errc::truncated, what, allowed);
-    return bad(errc::malformed, what, allowed).with(static_cast<unsigned char>(text_[at_]));
-  }
-
-  std::string_view text_;
-  json_limits limits_;
-  std::size_t at_ = 0;
-  std::uint64_t values_ = 0;
-};
-
-}  // namespace detail
-
-/// The value that the text says.
-/// Errors: truncated, malformed (found = the byte there), duplicate, overflow (a limit); each with the byte offset.
-[[nodiscard]] inline result<json_value> json_parse(std::string_view text, json_limits limits = {}) {
-  return detail::json_parser(text, limits).document();
-}
-
-}  // namespace NBIT_TAG
-}  // namespace nbit
-
-#endif
-// END nbit/io/json_reader.hpp
-// BEGIN nbit/io/json_writer.hpp
-// nbit/io/json_writer.hpp — writes a JSON value as text that every JSON reader accepts.
-#ifndef NBIT_IO_JSON_WRITER_HPP
-#define NBIT_IO_JSON_WRITER_HPP
-
-#include <cstddef>
-#include <span>
-#include <string>
-#include <string_view>
-
-namespace nbit {
-
-inline namespace NBIT_TAG {
-
-/// Appends the text as a JSON string, with quotes. Bytes that are not UTF-8 become U+FFFD: file names and keys of
-/// damaged files must not make the output unreadable.
-inline void json_append_string(std::string& to, std::string_view text) {
-  static constexpr char hex[] = "0123456789abcdef";
-  to += '"';
-  while (!text.empty()) {
-    const char c = text.front();
-    const std::size_t n = utf8_length(text);
-    if (c == '"' || c == '\\') {
-      to += '\\';
-      to += c;
-    } else if (c == '\n') {
-      to += "\\n";
-    } else if (c == '\t') {
-      to += "\\t";
-    } else if (c == '\r') {
-      to += "\\r";
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      to += "\\u00";
-      to += hex[static_cast<unsigned char>(c) >> 4];
-      to += hex[static_cast<unsigned char>(c) & 15];
-    } else if (n == 0) {
-      utf8_append(to, 0xfffd);
-    } else {
-      to.append(text, 0, n);
-    }
-    text.remove_prefix(n == 0 ? 1 : n);
-  }
-  to += '"';
-}
-
-namespace detail {
-inline void json_break(std::string& to, int indent, int depth) {
-  if (indent == 0) return;
-  to += '\n';
-  to.append(static_cast<std::size_t>(indent) * static_cast<std::size_t>(depth), ' ');
-}
-
-inline void json_append(std::string& to, const json_value& v, int indent, int depth) {
-  switch (v.kind()) {
-    case json_kind::null: to += "null"; return;
-    case json_kind::boolean: to += v.get<bool>().value_or(false) ? "true" : "false"; return;
-    case json_kind::number: to += v.text(); return;
-    case json_kind::string: json_append_string(to, v.text()); return;
-    default: break;
-  }
-  const bool object = v.is(json_kind::object);
-  const std::span<const json_value> items = v.items();
-  to += object ? '{' : '[';
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    if (i != 0) to += ',';
-    json_break(to, indent, depth + 1);
-    if (object) {
-      json_append_string(to, v.names()[i]);
-      to += indent == 0 ? ":" : ": ";
-    }
-    json_append(to, items[i], indent, depth + 1);
-  }
-  if (!items.empty()) json_break(to, indent, depth);
-  to += object ? '}' : ']';
-}
-}  // namespace detail
-
-/// The value as text. indent 0 writes it on one line without spaces; else that many spaces for each level.
-[[nodiscard]] inline std::string json_text(const json_value& v, int indent = 0) {
-  std::string text;
-  detail::json_append(text, v, indent, 0);
-  return text;
-}
-
-}  // namespace NBIT_TAG
-}  // namespace nbit
-
-#endif
-// END nbit/io/json_writer.hpp
 
 #endif
 // END nbit/io/json.hpp
@@ -12931,367 +18991,6 @@ inline void json_append(std::string& to, const json_value& v, int indent, int de
 #ifndef NBIT_IO_SAFETENSORS_HPP
 #define NBIT_IO_SAFETENSORS_HPP
 
-// BEGIN nbit/io/safetensors_dtype.hpp
-// nbit/io/safetensors_dtype.hpp — the element types of safetensors files: name and bits.
-//
-// Ref: safetensors 0.8. Types of less than a byte are packed; a tensor of them must end on a whole byte.
-#ifndef NBIT_IO_SAFETENSORS_DTYPE_HPP
-#define NBIT_IO_SAFETENSORS_DTYPE_HPP
-
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
-
-namespace nbit::safetensors {
-
-/// An element type.
-enum class dtype : std::uint8_t {
-  boolean,
-  f4,
-  f6_e2m3,
-  f6_e3m2,
-  u8,
-  i8,
-  f8_e5m2,
-  f8_e4m3,
-  f8_e8m0,
-  f8_e4m3fnuz,
-  f8_e5m2fnuz,
-  i16,
-  u16,
-  f16,
-  bf16,
-  i32,
-  u32,
-  f32,
-  c64,
-  f64,
-  i64,
-  u64,
-};
-
-/// An element type's name in a file's header, and its size.
-struct dtype_info {
-  dtype type;
-  const char* name;
-  std::uint32_t bits;
-};
-
-inline constexpr dtype_info dtypes[] = {
-    {dtype::boolean, "BOOL", 8},
-    {dtype::f4, "F4", 4},
-    {dtype::f6_e2m3, "F6_E2M3", 6},
-    {dtype::f6_e3m2, "F6_E3M2", 6},
-    {dtype::u8, "U8", 8},
-    {dtype::i8, "I8", 8},
-    {dtype::f8_e5m2, "F8_E5M2", 8},
-    {dtype::f8_e4m3, "F8_E4M3", 8},
-    {dtype::f8_e8m0, "F8_E8M0", 8},
-    {dtype::f8_e4m3fnuz, "F8_E4M3FNUZ", 8},
-    {dtype::f8_e5m2fnuz, "F8_E5M2FNUZ", 8},
-    {dtype::i16, "I16", 16},
-    {dtype::u16, "U16", 16},
-    {dtype::f16, "F16", 16},
-    {dtype::bf16, "BF16", 16},
-    {dtype::i32, "I32", 32},
-    {dtype::u32, "U32", 32},
-    {dtype::f32, "F32", 32},
-    {dtype::c64, "C64", 64},
-    {dtype::f64, "F64", 64},
-    {dtype::i64, "I64", 64},
-    {dtype::u64, "U64", 64},
-};
-
-inline namespace NBIT_TAG {
-
-/// What is known of a type; the table is in the enumeration's order.
-[[nodiscard]] constexpr const dtype_info& info(dtype t) noexcept { return dtypes[static_cast<std::size_t>(t)]; }
-
-/// The type with this name, or nullptr.
-[[nodiscard]] constexpr const dtype_info* find_dtype(std::string_view name) noexcept {
-  for (const dtype_info& d : dtypes)
-    if (name == d.name) return &d;
-  return nullptr;
-}
-
-}  // namespace NBIT_TAG
-}  // namespace nbit::safetensors
-
-#endif
-// END nbit/io/safetensors_dtype.hpp
-// BEGIN nbit/io/safetensors_reader.hpp
-// nbit/io/safetensors_reader.hpp — opens a safetensors file, believes nothing in its header and copies no tensor.
-//
-// Bytes   u64 header length | JSON object: name -> {dtype, shape, data_offsets [begin, end)} | data
-// Checked: the header's JSON; every shape multiplied left to right; begin, end and shape agree; the tensors cover the
-// data exactly, without overlap, hole or rest. "__metadata__" (strings) and unknown members are kept in header().
-// Offsets need no alignment: a tensor may begin at any byte.   Ref: the format section of safetensors' README.
-#ifndef NBIT_IO_SAFETENSORS_READER_HPP
-#define NBIT_IO_SAFETENSORS_READER_HPP
-
-#include <algorithm>  // sort
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-namespace nbit::safetensors {
-
-/// The longest header that readers accept, in bytes.
-inline constexpr std::uint64_t longest_header = 100'000'000;
-
-inline namespace NBIT_TAG {
-
-/// One tensor of a file: what it is and where its bytes lie. Shape: outermost dimension first; empty for one number.
-struct tensor_info {
-  std::string_view name;
-  safetensors::dtype type = dtype::u8;
-  std::vector<std::uint64_t> shape;
-  std::uint64_t offset = 0;  // of the first byte, from the start of the file
-  std::span<const std::byte> bytes;
-
-  /// Numbers in a row: the last dimension, or 1.
-  [[nodiscard]] std::uint64_t cols() const noexcept { return shape.empty() ? 1 : shape.back(); }
-  /// Rows, all other dimensions taken together.
-  [[nodiscard]] std::uint64_t rows() const noexcept {
-    std::uint64_t n = 1;
-    for (std::size_t i = 0; i + 1 < shape.size(); ++i) n *= shape[i];
-    return n;
-  }
-  [[nodiscard]] std::uint64_t elements() const noexcept { return rows() * cols(); }
-};
-
-class file;
-namespace detail {
-class reader;
-}
-
-/// A checked safetensors file. Owns the mapping when open() made it; after parse() the caller keeps the bytes alive.
-class file {
- public:
-  /// All tensors in the header's order, which need not be the order of their bytes.
-  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return tensors_; }
-  /// The header as it is, with "__metadata__" and members nobody here knows.
-  [[nodiscard]] const json_value& header() const noexcept { return header_; }
-  /// The strings of "__metadata__" as an object, or nullptr.
-  [[nodiscard]] const json_value* metadata() const noexcept { return header_.find("__metadata__"); }
-  /// Where the tensors' bytes begin.
-  [[nodiscard]] std::uint64_t data_offset() const noexcept { return data_offset_; }
-  /// The whole file.
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
-
-  /// A tensor by name.  Errors: missing.  Cost: a binary search.
-  [[nodiscard]] result<tensor_info> tensor(std::string_view name) const {
-    std::size_t first = 0, last = sorted_.size();
-    while (first < last) {
-      const std::size_t middle = first + (last - first) / 2;
-      if (tensors_[sorted_[middle]].name < name)
-        first = middle + 1;
-      else
-        last = middle;
-    }
-    if (first < sorted_.size() && tensors_[sorted_[first]].name == name) return tensors_[sorted_[first]];
-    return make_error(errc::missing, "the file lacks this tensor").about(name);
-  }
-
- private:
-  friend class detail::reader;
-
-  std::span<const std::byte> bytes_;
-  mapped_file mapping_;
-  std::uint64_t data_offset_ = 0;
-  json_value header_;  // owns the names that tensors_ views
-  std::vector<tensor_info> tensors_;
-  std::vector<std::size_t> sorted_;  // indexes into tensors_, by name
-};
-
-namespace detail {
-
-class reader {
- public:
-  static result<file> parse(std::span<const std::byte> bytes, mapped_file mapping) {
-    reader r;
-    r.made_.bytes_ = bytes;
-    r.made_.mapping_.swap(mapping);
-    if (result<void> done = r.read(); !done) return done.error();
-    return std::move(r.made_);
-  }
-
- private:
-  [[nodiscard]] error bad(errc code, const char* what, const char* allowed, const json_value& at) const {
-    return make_error(code, what, allowed).at(8 + at.offset());
-  }
-
-  result<void> read() {
-    byte_cursor in(made_.bytes_);
-    const result<std::uint64_t> length = in.number<std::uint64_t>("the file ends inside the header's length");
-    if (!length) return length.error();
-    if (*length > longest_header)
-      return make_error(errc::overflow, "header length", "at most 100000000 bytes")
-          .at(std::uint64_t{0})
-          .with(static_cast<std::int64_t>(*length));
-    const auto header = in.take(*length, "the header ends after the file");
-    if (!header) return header.error().at(std::uint64_t{0});
-    made_.data_offset_ = in.offset();
-    if (header->empty() || header->front() != std::byte{'{'})
-      return make_error(errc::malformed, "the header is not a JSON object", "text that begins with {")
-          .at(std::uint64_t{8});
-    result<json_value> parsed = json_parse(as_text(*header), {.bytes = longest_header});
-    if (!parsed) return parsed.error().at(8 + parsed.error().offset);
-    made_.header_ = std::move(*parsed);
-
-    const auto names = std::as_const(made_.header_).names();
-    const auto items = std::as_const(made_.header_).items();
-    made_.tensors_.reserve(names.size());
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      result<void> done = names[i] == "__metadata__" ? metadata(items[i]) : entry(names[i], items[i]);
-      if (!done) return done.error().about(names[i]);
-    }
-    if (result<void> done = cover(); !done) return done;
-    by_name();
-    return {};
-  }
-
-  result<void> metadata(const json_value& of) const {
-    if (!of.is(json_kind::object))
-      return bad(errc::malformed, "the metadata is not an object", "an object of strings", of);
-    for (const json_value& v : of.items())
-      if (!v.is(json_kind::string)) return bad(errc::malformed, "a metadata value is not a string", "a string", v);
-    return {};
-  }
-
-  [[nodiscard]] result<const json_value*> member(const json_value& of, std::string_view name, json_kind kind,
-                                                 const char* what, const char* allowed) const {
-    const json_value* const v = of.find(name);
-    if (v == nullptr) return bad(errc::missing, what, allowed, of);
-    if (!v->is(kind)) return bad(errc::malformed, what, allowed, *v);
-    return v;
-  }
-
-  result<void> entry(std::string_view name, const json_value& of) {
-    if (!of.is(json_kind::object))
-      return bad(errc::malformed, "a tensor's entry is not an object", "dtype, shape and data_offsets", of);
-    const auto type =
-        member(of, "dtype", json_kind::string, "a tensor's dtype is missing or no string", "a type's name");
-    if (!type) return type.error();
-    const auto shape = member(of, "shape", json_kind::array, "a tensor's shape is missing or no array", "an array");
-    if (!shape) return shape.error();
-    const auto range =
-        member(of, "data_offsets", json_kind::array, "a tensor's data_offsets are missing or no array", "[begin, end]");
-    if (!range) return range.error();
-
-    const dtype_info* const known = find_dtype((*type)->text());
-    if (known == nullptr)
-      return bad(errc::unsupported, "a tensor's dtype is unknown", "BOOL, U8 to U64, I8 to I64, F4 to F64, BF16 or C64",
-                 **type);
-    tensor_info t;
-    t.name = name;
-    t.type = known->type;
-    std::uint64_t elements = 1, size_bits = 0, all = 1;
-    t.shape.reserve((*shape)->size());
-    for (const json_value& d : (*shape)->items()) {
-      const result<std::uint64_t> n = d.get<std::uint64_t>();
-      if (!n) return bad(n.error().code, "a dimension is not a whole number", "0 to 2^64-1", d);
-      // A zero must not hide what the other dimensions multiply to: rows() is a product of some of them.
-      if (!checked_mul(elements, *n, elements) || !checked_mul(all, *n == 0 ? 1 : *n, all))
-        return bad(errc::overflow, "a tensor's element count does not fit 64 bits", "", d)
-            .with(static_cast<std::int64_t>(*n));
-      t.shape.push_back(*n);
-    }
-    if (!checked_mul(elements, known->bits, size_bits))
-      return bad(errc::overflow, "a tensor's bytes do not fit 64 bits", "", **shape)
-          .with(static_cast<std::int64_t>(elements));
-    if (size_bits % 8 != 0)
-      return bad(errc::shape, "a tensor does not end on a whole byte", "a multiple of 8 bits", **shape)
-          .with(static_cast<std::int64_t>(size_bits));
-
-    if ((*range)->size() != 2)
-      return bad(errc::malformed, "data_offsets is not a pair", "[begin, end]", **range)
-          .with(static_cast<std::int64_t>((*range)->size()));
-    std::uint64_t ends[2] = {};
-    for (std::size_t i = 0; i < 2; ++i) {
-      const json_value& at = (*range)->items()[i];
-      const result<std::uint64_t> n = at.get<std::uint64_t>();
-      if (!n) return bad(n.error().code, "a data offset is not a whole number", "0 to the data's size", at);
-      ends[i] = *n;
-    }
-    const std::uint64_t size = made_.bytes_.size() - made_.data_offset_;
-    if (ends[1] < ends[0] || ends[1] > size)
-      return bad(ends[1] < ends[0] ? errc::malformed : errc::truncated, "a tensor's bytes are not inside the file",
-                 "begin <= end <= the data's size", **range)
-          .with(static_cast<std::int64_t>(ends[1]));
-    if (ends[1] - ends[0] != size_bits / 8)
-      return bad(errc::shape, "a tensor's shape and dtype do not take the bytes between its data_offsets",
-                 "end - begin = elements times size", **range)
-          .with(static_cast<std::int64_t>(ends[1] - ends[0]));
-    t.offset = made_.data_offset_ + ends[0];
-    t.bytes = made_.bytes_.subspan(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(ends[1] - ends[0]));
-    made_.tensors_.push_back(std::move(t));
-    return {};
-  }
-
-  /// Refuses overlaps, holes and a rest: bytes that no tensor owns could carry anything.
-  result<void> cover() const {
-    std::vector<const tensor_info*> order;
-    order.reserve(made_.tensors_.size());
-    for (const tensor_info& t : made_.tensors_) order.push_back(&t);
-    std::sort(order.begin(), order.end(), [](const tensor_info* a, const tensor_info* b) {
-      return a->offset != b->offset ? a->offset < b->offset : a->bytes.size() < b->bytes.size();
-    });
-    std::uint64_t at = made_.data_offset_;
-    for (const tensor_info* t : order) {
-      if (t->offset != at)
-        return make_error(errc::malformed,
-                          t->offset < at ? "a tensor's bytes overlap another's" : "a hole before a tensor's bytes",
-                          "tensors that follow one another")
-            .at(t->offset)
-            .about(t->name)
-            .with(static_cast<std::int64_t>(t->offset - made_.data_offset_));
-      at += t->bytes.size();
-    }
-    if (at != made_.bytes_.size())
-      return make_error(errc::malformed, "the file goes on after its last tensor", "the end of the file")
-          .at(at)
-          .with(static_cast<std::int64_t>(made_.bytes_.size() - at));
-    return {};
-  }
-
-  void by_name() {
-    made_.sorted_.resize(made_.tensors_.size());
-    for (std::size_t i = 0; i < made_.sorted_.size(); ++i) made_.sorted_[i] = i;
-    const std::vector<tensor_info>& all = made_.tensors_;
-    std::sort(made_.sorted_.begin(), made_.sorted_.end(),
-              [&all](std::size_t a, std::size_t b) { return all[a].name < all[b].name; });
-  }
-
-  file made_;
-};
-
-}  // namespace detail
-
-/// A checked file over bytes that the caller keeps alive.
-/// Errors: truncated, malformed, overflow, duplicate, missing, unsupported, shape; each with the byte offset.
-/// Cost: proportional to the header; no tensor byte is read.
-[[nodiscard]] inline result<file> parse(std::span<const std::byte> bytes) {
-  return detail::reader::parse(bytes, mapped_file());
-}
-
-/// A checked file, mapped; it owns the mapping.  Errors: those of mapped_file::open and of parse.
-[[nodiscard]] inline result<file> open(const std::string& path) {
-  result<mapped_file> mapping = mapped_file::open(path);
-  if (!mapping) return mapping.error();
-  const std::span<const std::byte> bytes = mapping->bytes();
-  return detail::reader::parse(bytes, std::move(*mapping));
-}
-
-}  // namespace NBIT_TAG
-}  // namespace nbit::safetensors
-
-#endif
-// END nbit/io/safetensors_reader.hpp
 // BEGIN nbit/io/safetensors_writer.hpp
 // nbit/io/safetensors_writer.hpp — writes safetensors: declare tensors, then stream their bytes in that order.
 //
@@ -13416,6 +19115,8 @@ class writer {
 #include <cstddef>
 #include <span>
 
+#if !defined(NBIT_NO_HEAP)
+
 // BEGIN nbit/base/exact_begin.inl
 // nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
 //
@@ -13442,7 +19143,8 @@ inline namespace NBIT_TAG {
 /// Compares two matrices of one shape, number by number.  Errors: shape.
 inline result<weight_distortion> distortion(matrix_view<const float> w, matrix_view<const float> approximation) {
   NBIT_EXACT
-  if (!(w.shape() == approximation.shape())) return make_error(errc::shape, "matrices differ in shape", "equal rows and columns");
+  if (!(w.shape() == approximation.shape()))
+    return make_error(errc::shape, "matrices differ in shape", "equal rows and columns");
   weight_distortion out;
   double sum = 0, energy = 0;
   for (std::size_t r = 0; r < w.rows; ++r)
@@ -13463,8 +19165,11 @@ template <class Executor = serial>
 inline result<double> relative_output_error(matrix_view<const float> w, matrix_view<const float> approximation,
                                             const hessian& h, Executor&& ex = {}) {
   using namespace detail;
-  if (!(w.shape() == approximation.shape())) return make_error(errc::shape, "matrices differ in shape", "equal rows and columns");
-  if (w.cols != h.cols()) return make_error(errc::shape, "statistics have another number of columns than the weights", "one input for each column");
+  if (!(w.shape() == approximation.shape()))
+    return make_error(errc::shape, "matrices differ in shape", "equal rows and columns");
+  if (w.cols != h.cols())
+    return make_error(errc::shape, "statistics have another number of columns than the weights",
+                      "one input for each column");
   if (w.empty()) return 0.0;
   const std::size_t cols = w.cols, stride = (cols + 15) / 16 * 16, tasks = (w.rows + panel_rows - 1) / panel_rows;
   auto gram = buffer<float>::zeros(cols * stride);
@@ -13523,6 +19228,7 @@ inline result<double> relative_output_error(matrix_view<const float> w, const co
 #endif
 // END nbit/base/exact_end.inl
 
+#endif  // NBIT_NO_HEAP
 #endif
 // END nbit/eval/distortion.hpp
 

@@ -1,4 +1,5 @@
-// bench/kernel/kernels_bench.cpp — gemv and gemm of every format as a share of what the machine can do, in one run, one thread.
+// bench/kernel/kernels_bench.cpp — gemv and gemm of every format as a share of what the machine can do, in one run, one
+// thread.
 //
 //   nbit_kernels_bench [MiB of weights = 256] [rounds = 7]
 // Limits: read bandwidth (a sum over as many bytes) and the multiply-add peak (registers only), measured in between.
@@ -32,7 +33,8 @@ void keep(float v) { *const_cast<volatile float*>(&sink) = v; }
 
 constexpr std::size_t cols = 4096;
 
-/// Weights that fill `bytes` of memory: codes of random bits, parameters of a quantized row. Values do not matter for time.
+/// Weights that fill `bytes` of memory: codes of random bits, parameters of a quantized row. Values do not matter for
+/// time.
 template <class F, class L>
 std::shared_ptr<nbit::packed_matrix<F, L>> filled(std::size_t bytes) {
   nbit::random_stream numbers(1);
@@ -42,8 +44,10 @@ std::shared_ptr<nbit::packed_matrix<F, L>> filled(std::size_t bytes) {
   const std::size_t one = nbit::packed_bytes<F, L>({16, cols}), rows = bytes / one * 16 + 16;
   auto all = nbit::packed_matrix<F, L>::make({rows, cols});
   if (!some || !all) return nullptr;
-  const std::size_t code = nbit::packed_code_bytes<F, L>({16, cols}), whole = nbit::packed_code_bytes<F, L>({rows, cols});
-  for (std::size_t at = 0; at < whole; at += code) std::memcpy(all->bytes.data() + at, some->bytes.data(), std::min(code, whole - at));
+  const std::size_t code = nbit::packed_code_bytes<F, L>({16, cols}),
+                    whole = nbit::packed_code_bytes<F, L>({rows, cols});
+  for (std::size_t at = 0; at < whole; at += code)
+    std::memcpy(all->bytes.data() + at, some->bytes.data(), std::min(code, whole - at));
   if (one > code) {
     for (std::size_t at = whole; at < all->bytes.size(); at += one - code)
       std::memcpy(all->bytes.data() + at, some->bytes.data() + code, std::min(one - code, all->bytes.size() - at));
@@ -87,9 +91,9 @@ int main(int argc, char** argv) {
   auto memory = nbit::buffer<std::byte>::zeros(bytes);
   if (!memory) return std::printf("no memory for %zu bytes\n", bytes), 1;
 
-  nbit_bench::subject read{"read bandwidth", double(bytes), [&] {
-                             keep(nbit::arch::dispatch([&](auto tag) { return limits<decltype(tag)>::read(memory->span()); }));
-                           }};
+  nbit_bench::subject read{
+      "read bandwidth", double(bytes),
+      [&] { keep(nbit::arch::dispatch([&](auto tag) { return limits<decltype(tag)>::read(memory->span()); })); }};
   nbit_bench::subject peak{"multiply-add peak", limits<nbit::arch::scalar>::peak_operations, [&] {
                              keep(nbit::arch::dispatch([&](auto tag) { return limits<decltype(tag)>::peak(); }));
                            }};

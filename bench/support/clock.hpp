@@ -1,4 +1,5 @@
-// bench/support/clock.hpp — interleaved medians: absolute times on shared machines mean nothing, ratios within one run do.
+// bench/support/clock.hpp — interleaved medians: absolute times on shared machines mean nothing, ratios within one run
+// do.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_BENCH_SUPPORT_CLOCK_HPP
 #define NBIT_BENCH_SUPPORT_CLOCK_HPP
@@ -21,7 +22,8 @@ struct subject {
   [[nodiscard]] double rate() const { return seconds > 0 ? work / seconds : 0; }
 };
 
-/// Runs all subjects round after round and keeps each one's median, so that a slow moment of the machine hits all alike.
+/// Runs all subjects round after round and keeps each one's median, so that a slow moment of the machine hits all
+/// alike.
 inline void measure(std::vector<subject>& subjects, int rounds) {
   std::vector<std::vector<double>> seconds(subjects.size());
   for (int round = -1; round < rounds; ++round) {  // round -1 warms caches and pages
@@ -33,7 +35,8 @@ inline void measure(std::vector<subject>& subjects, int rounds) {
     }
   }
   for (std::size_t i = 0; i < subjects.size(); ++i) {
-    std::nth_element(seconds[i].begin(), seconds[i].begin() + static_cast<std::ptrdiff_t>(seconds[i].size() / 2), seconds[i].end());
+    std::nth_element(seconds[i].begin(), seconds[i].begin() + static_cast<std::ptrdiff_t>(seconds[i].size() / 2),
+                     seconds[i].end());
     subjects[i].seconds = seconds[i][seconds[i].size() / 2];
   }
 }

@@ -127,7 +127,7 @@ std::string scatter(const std::vector<demo_row>& rows, const char* name, bool lo
   double low = 1e300, high = -1e300, widest = 3;
   std::vector<const demo_row*> shown;
   for (const demo_row& r : rows) {
-    if (r.bpw <= 0 || (logarithmic && !(value(r) > 0))) continue;  // the unquantized model has no place on these axes
+    if (r.solver == "none" || (logarithmic && !(value(r) > 0))) continue;  // the unquantized model has no place on these axes
     shown.push_back(&r);
     low = std::min(low, value(r)), high = std::max(high, value(r)), widest = std::max(widest, r.bpw);
   }

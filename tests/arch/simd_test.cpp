@@ -6,9 +6,9 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <support/random.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/simd.hpp>
-#include <support/random.hpp>
 
 namespace {
 
@@ -31,7 +31,8 @@ TEST_CASE("vector primitives equal the scalar definition") {
     for (int round = 0; round < 200; ++round, ++rounds) {
       sixteen a, b, c;
       std::array<std::int8_t, 64> w, x;
-      for (std::size_t i = 0; i < 16; ++i) a[i] = numbers.normal(), b[i] = numbers.normal() * 1e-3f, c[i] = numbers.normal();
+      for (std::size_t i = 0; i < 16; ++i)
+        a[i] = numbers.normal(), b[i] = numbers.normal() * 1e-3f, c[i] = numbers.normal();
       for (std::size_t i = 0; i < 64; ++i) {
         w[i] = static_cast<std::int8_t>(int(numbers.below(256)) - 128);
         x[i] = static_cast<std::int8_t>(int(numbers.below(255)) - 127);

@@ -6,8 +6,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include <nbit/base/elementary.hpp>
 #include <support/random.hpp>
+#include <nbit/base/elementary.hpp>
 
 TEST_CASE("logarithms, exponentials and powers agree with the C library to a few units in the last place") {
   nbit_test::random numbers(1);
@@ -37,7 +37,8 @@ TEST_CASE("exact where the answer is a double, and total at the ends") {
 TEST_CASE("the bits are pinned: another compiler, flag or machine must give these") {
   std::uint64_t hash = 1469598103934665603u;
   for (int i = 1; i < 2000; ++i) {
-    hash = (hash ^ std::bit_cast<std::uint64_t>(nbit::power_exact(double(i) * 0.37, double(i % 97) / 97.0))) * 1099511628211u;
+    hash = (hash ^ std::bit_cast<std::uint64_t>(nbit::power_exact(double(i) * 0.37, double(i % 97) / 97.0))) *
+           1099511628211u;
     hash = (hash ^ std::bit_cast<std::uint64_t>(nbit::log2_exact(double(i) * 1.7))) * 1099511628211u;
   }
   CHECK(hash == 0xfffcd79d7f38a33bu);

@@ -6,8 +6,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include <nbit/format/codebook.hpp>
 #include <support/random.hpp>
+#include <nbit/format/codebook.hpp>
 
 namespace {
 struct shuffled : nbit::codebook<shuffled, 2, 32, nbit::scale_type::f32> {
@@ -24,7 +24,8 @@ void check_nearest(int rounds) {
     for (std::size_t i = 0; i < w.size(); ++i) {
       const int c = F::code(w[i], p, int(i));
       const float error = std::fabs(F::value(c, p, 0) - w[i]);
-      for (int other = 0; other < 1 << F::bits; ++other) REQUIRE(error <= std::fabs(F::value(other, p, 0) - w[i]) + 1e-7f);
+      for (int other = 0; other < 1 << F::bits; ++other)
+        REQUIRE(error <= std::fabs(F::value(other, p, 0) - w[i]) + 1e-7f);
     }
   }
 }

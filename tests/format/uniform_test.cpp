@@ -6,9 +6,9 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <support/random.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/format/uniform.hpp>
-#include <support/random.hpp>
 
 namespace {
 using nbit::scale_type;
@@ -18,7 +18,8 @@ using nbit::symmetry;
 template <int Bits, symmetry Symmetry, scale_type Scale = scale_type::f32>
 using format = nbit::uniform<scheme{.bits = Bits, .group = 64, .symmetry = Symmetry, .scale = Scale}>;
 
-static_assert(nbit::grid_format<nbit::w4g128> && nbit::integer_format<nbit::w4g128> && !nbit::block_format<nbit::w4g128>);
+static_assert(nbit::grid_format<nbit::w4g128> && nbit::integer_format<nbit::w4g128> &&
+              !nbit::block_format<nbit::w4g128>);
 static_assert(nbit::w4g128::symmetric && !nbit::w3g64a::symmetric);
 static_assert(sizeof(nbit::w4g128::params) == 2 && sizeof(nbit::w4g128a::params) == 4);
 
@@ -37,7 +38,8 @@ void check_grid(const std::vector<float>& w) {
     REQUIRE((c >= 0 && c < 1 << F::bits));
     const float error = std::fabs(F::value(c, p, int(i)) - w[i]);
     for (int other = 0; other < 1 << F::bits; ++other)
-      REQUIRE(error <= std::fabs(F::value(other, p, int(i)) - w[i]) * 1.0001f + 1e-12f + 1e-5f * std::fabs(float(p.scale)));
+      REQUIRE(error <=
+              std::fabs(F::value(other, p, int(i)) - w[i]) * 1.0001f + 1e-12f + 1e-5f * std::fabs(float(p.scale)));
     const float whole = F::scale(p, 0) * float(F::level(c)) + F::offset(p, 0);
     REQUIRE(std::fabs(whole - F::value(c, p, int(i))) <= 1e-5f * (largest(w) + std::fabs(F::offset(p, 0))));
     REQUIRE((F::level(c) >= -128 && F::level(c) <= 127));
@@ -92,7 +94,7 @@ TEST_CASE("scales follow their definitions") {
   const auto p = format<4, symmetry::asymmetric>::fit(w, {});
   REQUIRE(p.scale == 2.25f / 15);
   REQUIRE(int(p.zero) == 10);
-  for (float& v : w) v = 2.0f + 0.01f * float(&v - w.data());  // all positive
+  for (float& v : w) v = 2.0f + 0.01f * float(&v - w.data());           // all positive
   REQUIRE(int(format<4, symmetry::asymmetric>::fit(w, {}).zero) == 0);  // the range is widened to hold 0
   const auto f = format<4, symmetry::asymmetric_float>::fit(w, {});
   REQUIRE(std::fabs(format<4, symmetry::asymmetric_float>::value(0, f, 0) - 2.0f) < 1e-5f);
@@ -110,7 +112,8 @@ TEST_CASE("one-bit weights are plus or minus the mean magnitude") {
 TEST_CASE("huge weights do not turn a group into infinities, constants are exact, zeros are zero") {
   const std::vector<float> huge(64, 3e38f), constant(64, 5.25f), zeros(64, 0.0f);
   using half_scale = format<4, symmetry::restricted, scale_type::f16>;
-  REQUIRE(std::isfinite(half_scale::value(half_scale::code(3e38f, half_scale::fit(huge, {}), 0), half_scale::fit(huge, {}), 0)));
+  REQUIRE(std::isfinite(
+      half_scale::value(half_scale::code(3e38f, half_scale::fit(huge, {}), 0), half_scale::fit(huge, {}), 0)));
   using zero_point = format<4, symmetry::asymmetric_float>;
   const auto p = zero_point::fit(constant, {});
   REQUIRE(zero_point::value(zero_point::code(5.25f, p, 0), p, 0) == 5.25f);

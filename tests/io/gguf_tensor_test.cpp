@@ -6,13 +6,13 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <support/random.hpp>
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/ggml_q6_k.hpp>
-#include <nbit/io/gguf.hpp>
-#include <nbit/io/gguf_tensor.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/quantize.hpp>
-#include <support/random.hpp>
+#include <nbit/io/gguf.hpp>
+#include <nbit/io/gguf_tensor.hpp>
 
 TEST_CASE("weights are used where they lie in the file") {
   nbit_test::random numbers(1);

@@ -1,4 +1,5 @@
-// tests/kernel/activations_test.cpp — int8 activations: codes, scales, sums, and the same bytes on every instruction set.
+// tests/kernel/activations_test.cpp — int8 activations: codes, scales, sums, and the same bytes on every instruction
+// set.
 // SPDX-License-Identifier: MIT
 #include <cmath>
 #include <cstring>
@@ -7,9 +8,9 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <support/random.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/kernel/activations.hpp>
-#include <support/random.hpp>
 
 namespace {
 
@@ -53,9 +54,9 @@ TEST_CASE("groups of 16, 32, 128 and whole rows") {
 
 TEST_CASE("zeros, tiny values, infinities and NaN have a defined code") {
   std::vector<float> x(128, 0.0f);
-  x[32] = 1e-45f;                                       // too small for a reciprocal: the group becomes zeros
-  x[64] = std::numeric_limits<float>::infinity();       // saturates
-  x[65] = std::numeric_limits<float>::quiet_NaN();      // becomes zero
+  x[32] = 1e-45f;                                   // too small for a reciprocal: the group becomes zeros
+  x[64] = std::numeric_limits<float>::infinity();   // saturates
+  x[65] = std::numeric_limits<float>::quiet_NaN();  // becomes zero
   x[96] = -3.0f;
   auto act = nbit::int8_activation_matrix<32>::make({1, 128});
   REQUIRE(act);

@@ -15,14 +15,14 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <support/random.hpp>
+#include <nbit/tensor/repack.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/quantize.hpp>
-#include <nbit/tensor/repack.hpp>
-#include <support/random.hpp>
 
 namespace nbit_test {
 
@@ -42,7 +42,8 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 struct exact_sums {
   std::vector<double> y, bound;
 };
-inline exact_sums exact_product(const std::vector<float>& w, const std::vector<double>& x, std::size_t rows, std::size_t cols) {
+inline exact_sums exact_product(const std::vector<float>& w, const std::vector<double>& x, std::size_t rows,
+                                std::size_t cols) {
   exact_sums s{std::vector<double>(rows), std::vector<double>(rows)};
   for (std::size_t r = 0; r < rows; ++r) {
     double magnitude = 0;
@@ -98,14 +99,16 @@ void check_shape(nbit::shape s, std::uint64_t seed) {
   auto act = nbit::int8_activation_matrix<32>::make({tokens, s.cols});
   auto one = nbit::int8_activation_matrix<32>::make({1, s.cols});
   REQUIRE((act && one));
-  nbit::quantize_activations(nbit::arch::scalar{}, nbit::matrix_view<const float>(x.data(), tokens, s.cols), act->view());
+  nbit::quantize_activations(nbit::arch::scalar{}, nbit::matrix_view<const float>(x.data(), tokens, s.cols),
+                             act->view());
   nbit::quantize_activations(nbit::arch::scalar{}, nbit::matrix_view<const float>(x.data(), 1, s.cols), one->view());
   std::vector<double> x_exact(s.cols), x_int8(s.cols);
   for (std::size_t c = 0; c < s.cols; ++c) {
     x_exact[c] = double(x[c]);
     x_int8[c] = double(one->view().scale16(0, c / 16)) * double(one->view().row_codes(0)[c]);
   }
-  const exact_sums sums = exact_product(floats, x_exact, s.rows, s.cols), sums8 = exact_product(floats, x_int8, s.rows, s.cols);
+  const exact_sums sums = exact_product(floats, x_exact, s.rows, s.cols),
+                   sums8 = exact_product(floats, x_int8, s.rows, s.cols);
 
   std::vector<float> y0(s.rows), y8(s.rows), ym(tokens * s.rows), ym8(tokens * s.rows);
   nbit::gemv(nbit::arch::scalar{}, view, std::span<const float>(x.data(), s.cols), std::span<float>(y0));
@@ -144,13 +147,16 @@ template <class F, class L = nbit::default_layout<F>>
 void check_kernels(const char* name) {
   INFO(name);
   std::uint64_t seed = 1;
-  for (const nbit::shape s : {nbit::shape{1, 1}, {3, 17}, {33, 64}, {5, 300}, {70, 256}, {2, 769}}) check_shape<F, L>(s, seed++);
+  for (const nbit::shape s : {nbit::shape{1, 1}, {3, 17}, {33, 64}, {5, 300}, {70, 256}, {2, 769}})
+    check_shape<F, L>(s, seed++);
   for (const nbit::shape s : {nbit::shape{0, 0}, {0, 64}, {4, 0}}) {
-    auto q = nbit::quantize<F, L>(nbit::matrix_view<const float>(nullptr, s.rows, s.cols), {.ragged = nbit::ragged_rows::pad});
+    auto q = nbit::quantize<F, L>(nbit::matrix_view<const float>(nullptr, s.rows, s.cols),
+                                  {.ragged = nbit::ragged_rows::pad});
     REQUIRE(q);
     std::vector<float> y(s.rows, 7.0f), x(s.cols);
     nbit::gemv(q->view(), std::span<const float>(x), std::span<float>(y));
-    nbit::gemm(q->view(), nbit::matrix_view<const float>(x.data(), 1, s.cols), nbit::matrix_view<float>(y.data(), 1, s.rows));
+    nbit::gemm(q->view(), nbit::matrix_view<const float>(x.data(), 1, s.cols),
+               nbit::matrix_view<float>(y.data(), 1, s.rows));
     for (const float v : y) REQUIRE(v == 0.0f);
   }
 }

@@ -1,4 +1,5 @@
-// tests/kernel/layout_kernels_test.cpp — every operation through every layout, codebooks, and a format of the user's own.
+// tests/kernel/layout_kernels_test.cpp — every operation through every layout, codebooks, and a format of the user's
+// own.
 // SPDX-License-Identifier: MIT
 #include "check.hpp"
 
@@ -57,7 +58,8 @@ TEST_CASE("reordered groups: columns find their group through the index") {
   REQUIRE((coded && index));
   for (std::size_t c = 0; c < cols; ++c) (*index)[c] = static_cast<std::uint32_t>(numbers.below(4));
   for (auto& code : coded->codes) code = static_cast<std::uint8_t>(numbers.below(16));
-  for (auto& p : coded->params) p = {nbit::f16::from(numbers.uniform(0.01f, 0.1f)), static_cast<std::uint8_t>(numbers.below(16))};
+  for (auto& p : coded->params)
+    p = {nbit::f16::from(numbers.uniform(0.01f, 0.1f)), static_cast<std::uint8_t>(numbers.below(16))};
   coded->group_index = *std::move(index);
   auto packed = nbit::pack_codes<nbit::gptq_words>(*coded);
   REQUIRE(packed);

@@ -7,14 +7,14 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <support/contract.hpp>
+#include <support/random.hpp>
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/quantize.hpp>
-#include <support/contract.hpp>
-#include <support/random.hpp>
 
 TEST_CASE("a NaN or infinite weight is an error that names row and column") {
   std::vector<float> w(4 * 128, 0.5f);
@@ -76,7 +76,8 @@ TEST_CASE("rows are quantized alike one by one, without allocation, and all at o
   auto piecewise = nbit::packed_matrix<nbit::w4g128a>::make({5, 300});
   REQUIRE(piecewise);
   alignas(16) std::byte scratch[nbit::quantize_scratch_bytes<nbit::w4g128a>(300)];
-  for (std::size_t r = 0; r < 5; ++r) REQUIRE(nbit::quantize_rows(nbit::arch::scalar{}, view, piecewise->span(), r, 1, scratch));
+  for (std::size_t r = 0; r < 5; ++r)
+    REQUIRE(nbit::quantize_rows(nbit::arch::scalar{}, view, piecewise->span(), r, 1, scratch));
   REQUIRE(std::memcmp(whole->bytes.data(), piecewise->bytes.data(), whole->bytes.size()) == 0);
 }
 
@@ -107,7 +108,8 @@ TEST_CASE("plain matrices multiply as they are") {
     nbit::arch::for_each_runnable([&](auto tag) {
       std::vector<float> y(37), m(37);
       nbit::gemv(tag, weights, std::span<const float>(x), std::span<float>(y));
-      nbit::gemm(tag, weights, nbit::matrix_view<const float>(x.data(), 1, 100), nbit::matrix_view<float>(m.data(), 1, 37));
+      nbit::gemm(tag, weights, nbit::matrix_view<const float>(x.data(), 1, 100),
+                 nbit::matrix_view<float>(m.data(), 1, 37));
       for (std::size_t r = 0; r < 37; ++r) {
         double sum = 0;
         for (std::size_t c = 0; c < 100; ++c) sum += double(float(data[r * 100 + c])) * double(x[c]);

@@ -9,13 +9,15 @@ using nbit::scale_type;
 using nbit::scheme;
 using nbit::symmetry;
 struct w1 : nbit::uniform<scheme{.bits = 1, .group = 64}> {};
-struct w2 : nbit::uniform<scheme{.bits = 2, .group = 32, .symmetry = symmetry::full_range, .scale = scale_type::bf16}> {};
+struct w2 : nbit::uniform<scheme{.bits = 2, .group = 32, .symmetry = symmetry::full_range, .scale = scale_type::bf16}> {
+};
 struct w3 : nbit::uniform<scheme{.bits = 3, .group = 64, .symmetry = symmetry::asymmetric}> {};
 struct w4 : nbit::uniform<scheme{.bits = 4, .group = 128}> {};
 struct w5 : nbit::uniform<scheme{.bits = 5, .group = 24, .symmetry = symmetry::gptq}> {};
 struct w6 : nbit::uniform<scheme{.bits = 6, .group = 16, .scale = scale_type::f8_e4m3}> {};
 struct w7 : nbit::uniform<scheme{.bits = 7, .group = nbit::per_row, .symmetry = symmetry::asymmetric_float}> {};
-struct w8 : nbit::uniform<scheme{.bits = 8, .group = nbit::per_tensor, .symmetry = symmetry::asymmetric, .scale = scale_type::f32}> {};
+struct w8 : nbit::uniform<scheme{
+                .bits = 8, .group = nbit::per_tensor, .symmetry = symmetry::asymmetric, .scale = scale_type::f32}> {};
 struct w4e : nbit::uniform<scheme{.bits = 4, .group = 32, .scale = scale_type::e8m0}> {};
 }  // namespace
 

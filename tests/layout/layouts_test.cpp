@@ -6,13 +6,13 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <support/random.hpp>
 #include <nbit/layout/awq_interleave.hpp>
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/linear.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/layout/split.hpp>
 #include <nbit/layout/tiled.hpp>
-#include <support/random.hpp>
 
 namespace {
 
@@ -79,9 +79,11 @@ TEST_CASE("AWQ puts even outputs in the low half of a word") {
 
 TEST_CASE("split nibbles pair a code with the one half a block later") {
   std::vector<std::uint8_t> codes(32);
-  for (std::size_t i = 0; i < 16; ++i) codes[i] = static_cast<std::uint8_t>(i), codes[16 + i] = static_cast<std::uint8_t>(15 - i);
-  REQUIRE(packed<nbit::split_nibble, 4>(codes, {1, 32}) ==
-          std::vector<std::uint8_t>{0xF0, 0xE1, 0xD2, 0xC3, 0xB4, 0xA5, 0x96, 0x87, 0x78, 0x69, 0x5A, 0x4B, 0x3C, 0x2D, 0x1E, 0x0F});
+  for (std::size_t i = 0; i < 16; ++i)
+    codes[i] = static_cast<std::uint8_t>(i), codes[16 + i] = static_cast<std::uint8_t>(15 - i);
+  REQUIRE(packed<nbit::split_nibble, 4>(codes, {1, 32}) == std::vector<std::uint8_t>{0xF0, 0xE1, 0xD2, 0xC3, 0xB4, 0xA5,
+                                                                                     0x96, 0x87, 0x78, 0x69, 0x5A, 0x4B,
+                                                                                     0x3C, 0x2D, 0x1E, 0x0F});
 }
 
 TEST_CASE("linear rows start on a byte") {
@@ -121,9 +123,7 @@ struct colliding {
   struct map {
     using word = std::uint8_t;
     static constexpr std::size_t tile_rows = 1, tile_cols = 8;
-    static constexpr nbit::bit_place at(nbit::shape, std::size_t, std::size_t c, int bit) {
-      return {c % 2, bit};
-    }
+    static constexpr nbit::bit_place at(nbit::shape, std::size_t, std::size_t c, int bit) { return {c % 2, bit}; }
   };
 };
 static_assert(!nbit::is_bijection<colliding, 4>());

@@ -5,17 +5,17 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <support/contract.hpp>
+#include <support/random.hpp>
 #include <nbit/format/ggml_legacy.hpp>
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/presets.hpp>
-#include <nbit/kernel/quantize.hpp>
 #include <nbit/layout/awq_interleave.hpp>
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/split.hpp>
 #include <nbit/layout/tiled.hpp>
 #include <nbit/tensor/repack.hpp>
-#include <support/contract.hpp>
-#include <support/random.hpp>
+#include <nbit/kernel/quantize.hpp>
 
 namespace {
 
@@ -49,7 +49,8 @@ void all_pairs(nbit::shape s, int& pairs) {
 TEST_CASE("four-bit codes survive every pair of layouts") {
   int pairs = 0;
   for (const nbit::shape s : {nbit::shape{24, 256}, {5, 130}}) {
-    all_pairs<nbit::w4g128a, nbit::linear, nbit::split_nibble, nbit::gptq_words, nbit::awq_interleave, nbit::tiled<16>>(s, pairs);
+    all_pairs<nbit::w4g128a, nbit::linear, nbit::split_nibble, nbit::gptq_words, nbit::awq_interleave, nbit::tiled<16>>(
+        s, pairs);
     all_pairs<nbit::w3g64a, nbit::linear, nbit::gptq_words, nbit::tiled<4>>(s, pairs);
   }
   INFO(pairs << " pairs");

@@ -1,8 +1,8 @@
 // nbit/arch/cpu.hpp — the best tag that this processor and this operating system can run.
 //
 // Own CPUID and XGETBV: __builtin_cpu_supports is missing on some toolchains and rejects some feature names. An
-// instruction set counts only when the operating system saves its registers (XCR0), or a hypervisor may kill the process.
-// Ref: Intel SDM volume 1, sections 14.3 and 15.2.
+// instruction set counts only when the operating system saves its registers (XCR0), or a hypervisor may kill the
+// process. Ref: Intel SDM volume 1, sections 14.3 and 15.2.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_ARCH_CPU_HPP
 #define NBIT_ARCH_CPU_HPP
@@ -10,8 +10,8 @@
 #include <atomic>
 #include <cstdlib>
 
-#include <nbit/arch/tags.hpp>
 #include <nbit/base/config.hpp>
+#include <nbit/arch/tags.hpp>
 
 namespace nbit::arch {
 inline namespace NBIT_TAG {

@@ -10,10 +10,10 @@
 #include <cstdint>
 #include <cstring>
 
-#include <nbit/arch/tags.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/float16.hpp>
 #include <nbit/base/numeric.hpp>
+#include <nbit/arch/tags.hpp>
 
 #if NBIT_HAS_X86
 #include <immintrin.h>

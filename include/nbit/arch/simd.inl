@@ -89,7 +89,9 @@ struct lanes<NBIT_ARCH> {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
-  NBIT_INLINE static type dot4(const std::int8_t* w, const std::int8_t* x) { return {dot8(w, x), dot8(w + 32, x + 32)}; }
+  NBIT_INLINE static type dot4(const std::int8_t* w, const std::int8_t* x) {
+    return {dot8(w, x), dot8(w + 32, x + 32)};
+  }
 
  private:
   NBIT_INLINE static __m256 dot8(const std::int8_t* w, const std::int8_t* x) {
@@ -119,9 +121,11 @@ struct lanes<NBIT_ARCH> {
   NBIT_INLINE static type mul(type a, type b) { return _mm512_mul_ps(a, b); }
   NBIT_INLINE static type fma(type a, type b, type c) { return _mm512_fmadd_ps(a, b, c); }
   NBIT_INLINE static float reduce(type a) {
-    // not _mm512_reduce_add_ps: its order is the compiler's. maskz: g++ 12 warns inside the headers of the unmasked forms
+    // not _mm512_reduce_add_ps: its order is the compiler's. maskz: g++ 12 warns inside the headers of the unmasked
+    // forms
     constexpr __mmask8 all = 0xff;
-    const __m256 eight = _mm256_add_ps(_mm512_maskz_extractf32x8_ps(all, a, 0), _mm512_maskz_extractf32x8_ps(all, a, 1));
+    const __m256 eight =
+        _mm256_add_ps(_mm512_maskz_extractf32x8_ps(all, a, 0), _mm512_maskz_extractf32x8_ps(all, a, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));

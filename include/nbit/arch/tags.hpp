@@ -1,7 +1,7 @@
 // nbit/arch/tags.hpp — one empty type per instruction set that kernels are stamped for.
 //
-// The tag is a template argument of everything stamped, so gemv_kernel<arch::avx2, ...> and gemv_kernel<arch::scalar, ...>
-// can never be confused by a linker. A caller may pass a tag to run that very kernel.
+// The tag is a template argument of everything stamped, so gemv_kernel<arch::avx2, ...> and gemv_kernel<arch::scalar,
+// ...> can never be confused by a linker. A caller may pass a tag to run that very kernel.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_ARCH_TAGS_HPP
 #define NBIT_ARCH_TAGS_HPP

@@ -43,7 +43,8 @@ NBIT_INLINE allocator default_allocator() { return {&detail::heap_get, &detail::
 /// An owned array of trivially copyable elements, aligned to 64 bytes, moved but never copied by accident.
 template <class T>
 class buffer {
-  static_assert(std::is_trivially_copyable_v<T>, "nbit::buffer holds plain numbers and structs; use a container for others");
+  static_assert(std::is_trivially_copyable_v<T>,
+                "nbit::buffer holds plain numbers and structs; use a container for others");
 
  public:
   static constexpr std::size_t alignment = alignof(T) > 64 ? alignof(T) : 64;

@@ -1,4 +1,5 @@
-// nbit/base/elementary.hpp — log2, exp2 and powers from additions and multiplications alone: the same bits on every machine.
+// nbit/base/elementary.hpp — log2, exp2 and powers from additions and multiplications alone: the same bits on every
+// machine.
 //
 // C libraries differ in the last bit of log and pow, and a different bit may pick another code. These are good to a few
 // units in the last place of a double, which solvers do not notice; what matters is that no library is asked.

@@ -30,9 +30,7 @@ NBIT_INLINE constexpr int round_clamped(float v, int low, int high) {
 NBIT_INLINE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
 /// True unless v is NaN or infinite; works under -ffast-math.
-NBIT_INLINE constexpr bool is_finite(float v) {
-  return (std::bit_cast<std::uint32_t>(v) & 0x7f800000u) != 0x7f800000u;
-}
+NBIT_INLINE constexpr bool is_finite(float v) { return (std::bit_cast<std::uint32_t>(v) & 0x7f800000u) != 0x7f800000u; }
 
 NBIT_INLINE constexpr float abs(float v) { return std::bit_cast<float>(std::bit_cast<std::uint32_t>(v) & 0x7fffffffu); }
 

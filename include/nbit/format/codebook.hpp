@@ -2,8 +2,8 @@
 //
 //   struct log4 : nbit::codebook<log4, 4, 64> { static constexpr std::array<float, 16> levels = {...}; };
 //
-// value = scale * levels[code], scale = absmax of the group / largest |level|. Levels may stand in any order (FP4 stores
-// sign and magnitude); the nearest is found by counting midpoints, a tie goes to the smaller level.
+// value = scale * levels[code], scale = absmax of the group / largest |level|. Levels may stand in any order (FP4
+// stores sign and magnitude); the nearest is found by counting midpoints, a tie goes to the smaller level.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_FORMAT_CODEBOOK_HPP
 #define NBIT_FORMAT_CODEBOOK_HPP
@@ -23,7 +23,8 @@
 namespace nbit {
 namespace detail {
 
-/// The levels of a codebook in rising order: where each came from, the midpoints between neighbours, the largest |level|.
+/// The levels of a codebook in rising order: where each came from, the midpoints between neighbours, the largest
+/// |level|.
 template <std::size_t N>
 struct codebook_order {
   std::array<std::uint8_t, N> code{};
@@ -54,7 +55,8 @@ constexpr codebook_order<N> order_levels(const std::array<float, N>& levels) {
 template <class Derived, int Bits, int Group, scale_type Scale = scale_type::f16>
 struct codebook {
   static_assert(Bits >= 1 && Bits <= 8, "nbit::codebook: the code width must be 1 to 8 bits");
-  static_assert(Group >= per_tensor, "nbit::codebook: Group must be a count of weights, nbit::per_row or nbit::per_tensor");
+  static_assert(Group >= per_tensor,
+                "nbit::codebook: Group must be a count of weights, nbit::per_row or nbit::per_tensor");
 
   static constexpr int bits = Bits, group = Group;
   using scale_t = typename detail::scale_storage<Scale>::type;
@@ -81,13 +83,25 @@ struct codebook {
 
 #include <nbit/base/exact_end.inl>
 
-/// bitsandbytes NF4: quantiles of the normal distribution; blocks of 64, f32 absmax.  Ref: Dettmers 2023, QLoRA, appendix E.
+/// bitsandbytes NF4: quantiles of the normal distribution; blocks of 64, f32 absmax.  Ref: Dettmers 2023, QLoRA,
+/// appendix E.
 struct nf4 : codebook<nf4, 4, 64, scale_type::f32> {
-  static constexpr std::array<float, 16> levels = {
-      -1.0f,           -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
-      -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
-      0.07958029955625534f,  0.16093020141124725f,  0.24611230194568634f,  0.33791524171829224f,
-      0.44070982933044434f,  0.5626170039176941f,   0.7229568362236023f,   1.0f};
+  static constexpr std::array<float, 16> levels = {-1.0f,
+                                                   -0.6961928009986877f,
+                                                   -0.5250730514526367f,
+                                                   -0.39491748809814453f,
+                                                   -0.28444138169288635f,
+                                                   -0.18477343022823334f,
+                                                   -0.09105003625154495f,
+                                                   0.0f,
+                                                   0.07958029955625534f,
+                                                   0.16093020141124725f,
+                                                   0.24611230194568634f,
+                                                   0.33791524171829224f,
+                                                   0.44070982933044434f,
+                                                   0.5626170039176941f,
+                                                   0.7229568362236023f,
+                                                   1.0f};
 };
 
 /// bitsandbytes FP4: sign and magnitude, 1-2-1 bits; blocks of 64, f32 absmax.

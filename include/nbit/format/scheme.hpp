@@ -24,8 +24,8 @@ enum class scale_type : std::uint8_t { f32, f16, bf16, f8_e4m3, e8m0 };
 
 /// A uniform integer format as a value; wrap it in a named type: struct w4g128 : uniform<scheme{.bits = 4}> {};
 struct scheme {
-  int bits = 4;                                         // 1 to 8
-  int group = 128;                                      // weights that share a scale, or per_row, or per_tensor
+  int bits = 4;     // 1 to 8
+  int group = 128;  // weights that share a scale, or per_row, or per_tensor
   nbit::symmetry symmetry = nbit::symmetry::restricted;
   scale_type scale = scale_type::f16;
 

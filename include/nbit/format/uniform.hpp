@@ -26,8 +26,8 @@ struct symmetric_params {
   Scale scale;
 };
 
-/// What a group of an asymmetric format with an integer zero stores. The zero is as wide as the scale: padding bytes would
-/// make equal tensors differ in memory.
+/// What a group of an asymmetric format with an integer zero stores. The zero is as wide as the scale: padding bytes
+/// would make equal tensors differ in memory.
 template <class Scale>
 struct integer_zero_params {
   using zero_t = std::conditional_t<sizeof(Scale) == 4, std::uint32_t,
@@ -102,9 +102,11 @@ inline Params fit_uniform(std::span<const float> w) {
 template <scheme S>
 struct uniform {
   static_assert(S.bits >= 1 && S.bits <= 8, "nbit::uniform: scheme.bits must be 1 to 8");
-  static_assert(S.group >= per_tensor, "nbit::uniform: scheme.group must be a count of weights, nbit::per_row or nbit::per_tensor");
-  static_assert(!(S.symmetry == symmetry::full_range && S.scale == scale_type::e8m0),
-                "nbit::uniform: symmetry::full_range needs a signed scale; use f32, f16, bf16 or f8_e4m3 instead of e8m0");
+  static_assert(S.group >= per_tensor,
+                "nbit::uniform: scheme.group must be a count of weights, nbit::per_row or nbit::per_tensor");
+  static_assert(
+      !(S.symmetry == symmetry::full_range && S.scale == scale_type::e8m0),
+      "nbit::uniform: symmetry::full_range needs a signed scale; use f32, f16, bf16 or f8_e4m3 instead of e8m0");
   static_assert(!(S.symmetry == symmetry::asymmetric_float &&
                   (S.scale == scale_type::e8m0 || S.scale == scale_type::f8_e4m3)),
                 "nbit::uniform: symmetry::asymmetric_float stores its zero like its scale; use f32, f16 or bf16");
@@ -114,9 +116,9 @@ struct uniform {
   static constexpr bool symmetric = S.symmetry != symmetry::asymmetric && S.symmetry != symmetry::asymmetric_float;
 
   using scale_t = typename detail::scale_storage<S.scale>::type;
-  using params = std::conditional_t<symmetric, symmetric_params<scale_t>,
-                                    std::conditional_t<S.symmetry == symmetry::asymmetric, integer_zero_params<scale_t>,
-                                                       float_zero_params<scale_t>>>;
+  using params = std::conditional_t<
+      symmetric, symmetric_params<scale_t>,
+      std::conditional_t<S.symmetry == symmetry::asymmetric, integer_zero_params<scale_t>, float_zero_params<scale_t>>>;
 
   static constexpr bool exact_levels = symmetric;
 
@@ -145,9 +147,12 @@ struct uniform {
 
   NBIT_INLINE static float value(int c, const params& p, int /*i*/) {
     NBIT_EXACT
-    if constexpr (symmetric) return float(p.scale) * static_cast<float>(level(c));
-    else if constexpr (S.symmetry == symmetry::asymmetric) return float(p.scale) * static_cast<float>(c - int(p.zero));
-    else return float(p.scale) * (static_cast<float>(c) - float(p.zero));
+    if constexpr (symmetric)
+      return float(p.scale) * static_cast<float>(level(c));
+    else if constexpr (S.symmetry == symmetry::asymmetric)
+      return float(p.scale) * static_cast<float>(c - int(p.zero));
+    else
+      return float(p.scale) * (static_cast<float>(c) - float(p.zero));
   }
 
   // The integer form: value = scale * level + offset.
@@ -155,8 +160,10 @@ struct uniform {
   NBIT_INLINE static float scale(const params& p, int) { return float(p.scale); }
   NBIT_INLINE static float offset(const params& p, int) {
     NBIT_EXACT
-    if constexpr (symmetric) return 0.0f;
-    else return float(p.scale) * (static_cast<float>(half) - static_cast<float>(p.zero));
+    if constexpr (symmetric)
+      return 0.0f;
+    else
+      return float(p.scale) * (static_cast<float>(half) - static_cast<float>(p.zero));
   }
 };
 

@@ -47,12 +47,12 @@ concept awq_storable = grid_format<F> &&
                        } && F::bits == 4 && F::group >= per_row && std::is_same_v<decltype(F::params::scale), f16> &&
                        F::scheme.symmetry != symmetry::asymmetric_float;
 
+inline namespace NBIT_TAG {
+
 /// The three tensors of one linear.
 struct awq_linear {
   stored_tensor qweight, qzeros, scales;
 };
-
-inline namespace NBIT_TAG {
 
 /// Owns the three tensors of one linear.
 struct awq_tensors {

@@ -17,6 +17,8 @@
 
 namespace nbit {
 
+inline namespace NBIT_TAG {
+
 /// What the config says about all linears.
 struct awq_config {
   int bits = 4;
@@ -25,7 +27,6 @@ struct awq_config {
   awq_packing packing = awq_packing::gemm;
 };
 
-inline namespace NBIT_TAG {
 namespace detail {
 
 /// The packing of this name; `lower` says how names are spelt when written.

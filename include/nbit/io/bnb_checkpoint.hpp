@@ -54,12 +54,12 @@ concept bnb_storable = grid_format<F> && F::bits == 4 && F::group > 0 &&
                        std::is_same_v<decltype(F::params::scale), float>&& requires { F::levels.size(); } &&
                        (F::levels == nf4::levels || F::levels == fp4::levels);
 
+inline namespace NBIT_TAG {
+
 /// The tensors of one linear; the last two only when absmax is nested.
 struct bnb_linear {
   stored_tensor weight, absmax, quant_map, quant_state, nested_absmax, nested_quant_map;
 };
-
-inline namespace NBIT_TAG {
 
 /// What quant_state says; other members of the JSON stay in `json`.
 struct bnb_state {

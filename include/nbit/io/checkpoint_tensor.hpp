@@ -28,6 +28,8 @@
 
 namespace nbit {
 
+inline namespace NBIT_TAG {
+
 /// A tensor that somebody else owns; its bytes may lie at any address. A default one means: the checkpoint has none.
 struct stored_tensor {
   static constexpr std::size_t most_dimensions = 4;
@@ -58,8 +60,6 @@ struct owned_tensor {
   [[nodiscard]] NBIT_INLINE std::span<const std::uint64_t> dimensions() const { return {shape.data(), rank}; }
   [[nodiscard]] NBIT_INLINE stored_tensor view() const { return {type, rank, shape, bytes.span(), present()}; }
 };
-
-inline namespace NBIT_TAG {
 
 /// The tensor of a safetensors file, without its name.
 [[nodiscard]] inline stored_tensor stored(const safetensors::tensor_info& from) {

@@ -32,6 +32,8 @@ enum class ct_format : std::uint8_t {
 /// What shares a scale.
 enum class ct_strategy : std::uint8_t { tensor, channel, group, tensor_group };
 
+inline namespace NBIT_TAG {
+
 /// How the weights of a group of linears are stored.
 struct ct_scheme {
   ct_format format = ct_format::pack_quantized;
@@ -41,8 +43,6 @@ struct ct_scheme {
   ct_strategy strategy = ct_strategy::group;
   std::int64_t group = 128;  // with strategies group and tensor_group
 };
-
-inline namespace NBIT_TAG {
 
 /// A group of linears: its name, who belongs to it, and how the weights are stored.
 struct ct_group {

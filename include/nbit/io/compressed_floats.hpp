@@ -46,12 +46,12 @@ concept ct_float_storable =
     grid_format<F> && std::is_same_v<typename F::element, f8_e4m3> &&
     (F::scale_stored == scale_type::f32 || F::scale_stored == scale_type::f16 || F::scale_stored == scale_type::bf16);
 
+inline namespace NBIT_TAG {
+
 /// The tensors of one linear of four-bit floats; only NVFP4 has weight_global_scale.
 struct ct_fp4_linear {
   stored_tensor weight_packed, weight_scale, weight_global_scale;
 };
-
-inline namespace NBIT_TAG {
 
 /// Owns the tensors of one linear of four-bit floats.
 struct ct_fp4_tensors {

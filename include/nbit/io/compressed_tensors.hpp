@@ -47,12 +47,12 @@ concept ct_storable =
 /// How the codes of a linear are stored: in words of 32 bits, or in bytes with their sign.
 enum class ct_packing : std::uint8_t { pack_quantized, int_quantized };
 
+inline namespace NBIT_TAG {
+
 /// The tensors of one linear. weight is weight_packed or, int-quantized, weight. The last three need not be present.
 struct ct_linear {
   stored_tensor weight, weight_scale, weight_zero_point, weight_shape, weight_g_idx;
 };
-
-inline namespace NBIT_TAG {
 
 /// Owns the tensors of one linear; those that it lacks are not present().
 struct ct_tensors {

@@ -1,4 +1,5 @@
-// nbit/io/gguf_tensor.hpp — a tensor of a GGUF file as packed weights or plain numbers, in place: file->tensor(name).as<q4_k>().
+// nbit/io/gguf_tensor.hpp — a tensor of a GGUF file as packed weights or plain numbers, in place:
+// file->tensor(name).as<q4_k>().
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_GGUF_TENSOR_HPP
 #define NBIT_IO_GGUF_TENSOR_HPP
@@ -14,9 +15,9 @@
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
-#include <nbit/io/gguf_file.hpp>
-#include <nbit/io/ggml_type.hpp>
 #include <nbit/tensor/packed_view.hpp>
+#include <nbit/io/ggml_type.hpp>
+#include <nbit/io/gguf_file.hpp>
 
 namespace nbit {
 
@@ -45,14 +46,18 @@ template <ggml_format F>
 template <class T>
   requires(std::same_as<T, float> || std::same_as<T, f16> || std::same_as<T, bf16>)
 [[nodiscard]] NBIT_INLINE result<matrix_view<const T>> tensor_as(std::type_identity<T>, const tensor_info& t) {
-  constexpr ggml_type wanted = std::same_as<T, float> ? ggml_type::f32 : std::same_as<T, f16> ? ggml_type::f16 : ggml_type::bf16;
+  constexpr ggml_type wanted = std::same_as<T, float> ? ggml_type::f32
+                               : std::same_as<T, f16> ? ggml_type::f16
+                                                      : ggml_type::bf16;
   if (t.type.type != wanted)
-    return make_error(errc::unsupported, "tensor has another type than asked for", "F32 for float, F16 for f16, BF16 for bf16")
+    return make_error(errc::unsupported, "tensor has another type than asked for",
+                      "F32 for float, F16 for f16, BF16 for bf16")
         .about(t.name)
         .at(t.offset)
         .with(static_cast<std::int64_t>(t.type.type));
   if (reinterpret_cast<std::uintptr_t>(t.bytes.data()) % alignof(T) != 0)
-    return make_error(errc::unsupported, "tensor's bytes are not aligned for its numbers", "general.alignment of 4 or more")
+    return make_error(errc::unsupported, "tensor's bytes are not aligned for its numbers",
+                      "general.alignment of 4 or more")
         .about(t.name)
         .at(t.offset);
   return matrix_view<const T>(reinterpret_cast<const T*>(t.bytes.data()), static_cast<std::size_t>(t.rows()),

@@ -39,6 +39,8 @@ concept gptq_planar_storable =
     } && F::bits >= 2 && F::group >= per_row && std::is_same_v<decltype(F::params::scale), f16> &&
     F::scheme.symmetry != symmetry::asymmetric_float;
 
+inline namespace NBIT_TAG {
+
 /// What the config says about all linears.
 struct gptq_planar_config {
   int bits = 4;
@@ -50,8 +52,6 @@ struct gptq_planar_config {
 struct gptq_planar_linear {
   stored_tensor qweight, qzeros, scales, g_idx;
 };
-
-inline namespace NBIT_TAG {
 
 /// Owns the tensors of one linear.
 struct gptq_planar_tensors {

@@ -1,7 +1,7 @@
 // nbit/kernel/activations.hpp — activations as int8 with a scale per group, made on the fly (dynamic quantization).
 //
-// code = round(x * 127 / absmax), in [-127, 127]; x ~ scale * code, scale = absmax / 127. Rows are padded with zero codes
-// to a multiple of 64, and the sum of every 16 codes is kept for weights that have an offset.
+// code = round(x * 127 / absmax), in [-127, 127]; x ~ scale * code, scale = absmax / 127. Rows are padded with zero
+// codes to a multiple of 64, and the sum of every 16 codes is kept for weights that have an offset.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_KERNEL_ACTIVATIONS_HPP
 #define NBIT_KERNEL_ACTIVATIONS_HPP
@@ -11,8 +11,6 @@
 #include <span>
 #include <utility>
 
-#include <nbit/arch/cpu.hpp>
-#include <nbit/arch/simd.hpp>
 #include <nbit/base/buffer.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/contract.hpp>
@@ -20,6 +18,8 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
+#include <nbit/arch/cpu.hpp>
+#include <nbit/arch/simd.hpp>
 #include <nbit/parallel/executor.hpp>
 
 namespace nbit {
@@ -31,19 +31,22 @@ struct int8_activations {
                 "int8_activations: Group must be a multiple of 16, or nbit::per_row");
   static constexpr int group = Group;
 
-  std::int8_t* codes = nullptr;    // rows x stride
-  float* scales = nullptr;         // rows x groups
-  std::int16_t* sums = nullptr;    // rows x stride / 16
+  std::int8_t* codes = nullptr;  // rows x stride
+  float* scales = nullptr;       // rows x groups
+  std::int16_t* sums = nullptr;  // rows x stride / 16
   std::size_t rows = 0, cols = 0;
 
   [[nodiscard]] NBIT_INLINE static constexpr std::size_t stride_for(std::size_t c) { return (c + 63) / 64 * 64; }
   [[nodiscard]] NBIT_INLINE static constexpr std::size_t groups_for(std::size_t c) {
-    if constexpr (Group == per_row) return 1;
-    else return (stride_for(c) + std::size_t(Group) - 1) / std::size_t(Group);
+    if constexpr (Group == per_row)
+      return 1;
+    else
+      return (stride_for(c) + std::size_t(Group) - 1) / std::size_t(Group);
   }
   /// Bytes of storage for a rows x cols matrix of activations.
   [[nodiscard]] NBIT_INLINE static constexpr std::size_t bytes_for(shape s) {
-    return s.rows * (stride_for(s.cols) + groups_for(s.cols) * sizeof(float) + stride_for(s.cols) / 16 * sizeof(std::int16_t));
+    return s.rows *
+           (stride_for(s.cols) + groups_for(s.cols) * sizeof(float) + stride_for(s.cols) / 16 * sizeof(std::int16_t));
   }
 
   NBIT_INLINE constexpr int8_activations() = default;
@@ -64,8 +67,10 @@ struct int8_activations {
   [[nodiscard]] NBIT_INLINE float* row_scales(std::size_t r) const { return scales + r * groups_for(cols); }
   /// The scale of the 16 columns from 16 * b on.
   [[nodiscard]] NBIT_INLINE float scale16(std::size_t r, std::size_t b) const {
-    if constexpr (Group == per_row) return scales[r];
-    else return row_scales(r)[b * 16 / std::size_t(Group)];
+    if constexpr (Group == per_row)
+      return scales[r];
+    else
+      return row_scales(r)[b * 16 / std::size_t(Group)];
   }
 };
 

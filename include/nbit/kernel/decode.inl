@@ -48,7 +48,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     }
     const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
-      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at,
+                        m = left < n - i ? left : n - i;
       if constexpr (blocked) {
         const typename F::params p = F::load_params(w.block(r, g));
         F::load_codes(w.block(r, g), codes);
@@ -68,7 +69,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     if constexpr (!blocked) unpack_row<L, F::bits>(w.words, w.padded(), r, c, n, codes);
     const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
-      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at, m = left < n - i ? left : n - i;
+      const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at,
+                        m = left < n - i ? left : n - i;
       if constexpr (blocked) F::load_codes(w.block(r, g), codes + i);
       const typename F::params p = params_of(w, r, g);
       std::size_t j16 = 0;
@@ -95,13 +97,17 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   NBIT_INLINE static int run_of(std::size_t at)
     requires(detail::has_integer_runs<F>)
   {
-    if constexpr (F::run > 0) return static_cast<int>(at / std::size_t(F::run));
-    else return 0;
+    if constexpr (F::run > 0)
+      return static_cast<int>(at / std::size_t(F::run));
+    else
+      return 0;
   }
 
   NBIT_INLINE static typename F::params params_of(const weights& w, std::size_t r, std::size_t g) {
-    if constexpr (blocked) return F::load_params(w.block(r, g));
-    else return w.group_params(r, g);
+    if constexpr (blocked)
+      return F::load_params(w.block(r, g));
+    else
+      return w.group_params(r, g);
   }
 
   // Whole runs of sixteen with one scale: plain loops over local arrays, which compilers turn into vectors at -O2.

@@ -6,13 +6,13 @@
 #include <cstddef>
 #include <span>
 
-#include <nbit/arch/cpu.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/contract.hpp>
 #include <nbit/base/matrix_view.hpp>
+#include <nbit/arch/cpu.hpp>
+#include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/weights.hpp>
-#include <nbit/parallel/executor.hpp>
 
 namespace nbit {
 inline namespace NBIT_TAG {

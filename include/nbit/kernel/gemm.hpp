@@ -9,16 +9,16 @@
 #include <cstddef>
 #include <utility>
 
-#include <nbit/arch/cpu.hpp>
-#include <nbit/arch/simd.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/contract.hpp>
 #include <nbit/base/matrix_view.hpp>
+#include <nbit/arch/cpu.hpp>
+#include <nbit/arch/simd.hpp>
+#include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/weights.hpp>
-#include <nbit/parallel/executor.hpp>
 
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -37,7 +37,8 @@ struct gemm_kernel;
 namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
-// One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape alone.
+// One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape
+// alone.
 inline constexpr std::size_t gemm_outputs = 32, gemm_tokens = 512;
 }  // namespace detail
 

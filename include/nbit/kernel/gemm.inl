@@ -1,7 +1,7 @@
 // nbit/kernel/gemm.inl — the generic gemm; included by kernel/gemm.hpp once per target.
 //
-// Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs over
-// rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
+// Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs
+// over rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
 //   AVX-512  12 x 2 vectors = 24 of 32 zmm      AVX2  6 x 1 (two ymm each) = 12 of 16 ymm
 // SPDX-License-Identifier: MIT
 namespace nbit {
@@ -51,8 +51,10 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
                    float* panel) noexcept {
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs) row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
-      else std::memset(row, 0, depth * sizeof(float));
+      if (n < outputs)
+        row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
+      else
+        std::memset(row, 0, depth * sizeof(float));
       for (std::size_t k = 0; k < depth; ++k) panel[k * width + n] = row[k];
     }
   }
@@ -79,7 +81,8 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
         const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
         sum[t][v] = fresh ? vec::zero() : load_part(y + t * y_stride + v * lane_count, left);
       }
-    for (std::size_t k = 0; k < depth; ++k) step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
+    for (std::size_t k = 0; k < depth; ++k)
+      step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
     for (std::size_t t = 0; t < Tokens; ++t)
       for (std::size_t v = 0; v < vectors; ++v) {
         const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;

@@ -2,8 +2,10 @@
 //
 // The order of additions is part of the definition, so every instruction set gives the same bits:
 //   f32    sixteen lanes; lane i takes columns i, i + 16, ... by fused multiply-add; then reduce (arch/simd.hpp).
-//   int8   sixteen lanes; in every 64 columns lane i takes the exact integer dot of columns 4i .. 4i + 3, times the product
-//          of the two scales there, by fused multiply-add. Offsets: lane b % 16 takes (offset * scale) * sum of block b of 16.
+//   int8   sixteen lanes; in every 64 columns lane i takes the exact integer dot of columns 4i .. 4i + 3, times the
+//   product
+//          of the two scales there, by fused multiply-add. Offsets: lane b % 16 takes (offset * scale) * sum of block b
+//          of 16.
 // A format without integer levels multiplies with the dequantized activations instead, as f32.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_KERNEL_GEMV_HPP
@@ -13,14 +15,14 @@
 #include <cstdint>
 #include <span>
 
-#include <nbit/arch/cpu.hpp>
-#include <nbit/arch/simd.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/contract.hpp>
+#include <nbit/arch/cpu.hpp>
+#include <nbit/arch/simd.hpp>
+#include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/weights.hpp>
-#include <nbit/parallel/executor.hpp>
 
 namespace nbit {
 inline namespace NBIT_TAG {

@@ -49,13 +49,17 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
 
  private:
   static constexpr bool integers = [] {
-    if constexpr (requires { typename Weights::format; }) return detail::has_integer_runs<typename Weights::format>;
-    else return false;
+    if constexpr (requires { typename Weights::format; })
+      return detail::has_integer_runs<typename Weights::format>;
+    else
+      return false;
   }();
 
   NBIT_INLINE static bool natural_groups(const Weights& w) {
-    if constexpr (requires { w.group_index; }) return w.group_index == nullptr;
-    else return true;
+    if constexpr (requires { w.group_index; })
+      return w.group_index == nullptr;
+    else
+      return true;
   }
 
   NBIT_INLINE static typename vec::type dot(const float* w, const float* x, std::size_t n, typename vec::type sum) {
@@ -96,8 +100,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
         sum = vec::fma(vec::dot4(level + i, x.row_codes(m) + c + i), vec::load(s), sum);
       }
     }
-    if constexpr (has_offset<format>) return vec::reduce(vec::add(sum, vec::load(shift)));
-    else return vec::reduce(sum);
+    if constexpr (has_offset<format>)
+      return vec::reduce(vec::add(sum, vec::load(shift)));
+    else
+      return vec::reduce(sum);
   }
 };
 

@@ -1,8 +1,8 @@
 // nbit/kernel/product.hpp — C += A^T B in a fixed order of additions: the one matrix product of the solvers.
 //
 // Gram panels, the factor's trailing update, GPTQ's error feedback and the gradient of descent are all this shape.
-// Every entry is a sum in f32 over chunks of 128 terms, each from zero and in order, product and sum rounded separately,
-// added to C chunk by chunk: tiles and vectors change the speed and never a bit.
+// Every entry is a sum in f32 over chunks of 128 terms, each from zero and in order, product and sum rounded
+// separately, added to C chunk by chunk: tiles and vectors change the speed and never a bit.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_KERNEL_PRODUCT_HPP
 #define NBIT_KERNEL_PRODUCT_HPP
@@ -10,9 +10,9 @@
 #include <cstddef>
 #include <utility>
 
+#include <nbit/base/config.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/simd.hpp>
-#include <nbit/base/config.hpp>
 
 namespace nbit {
 

@@ -25,7 +25,8 @@ struct product_kernel<NBIT_ARCH> {
         for (; i < p.m; ++i) rows<1>(p, p.c + i * p.c_stride + j, a + i, b, terms);
       }
       if (j < p.n)
-        for (std::size_t i = 0; i < p.m; ++i) eight(p, p.c + i * p.c_stride + j, a + i, p.b + t * p.b_stride + j, terms);
+        for (std::size_t i = 0; i < p.m; ++i)
+          eight(p, p.c + i * p.c_stride + j, a + i, p.b + t * p.b_stride + j, terms);
     }
   }
 

@@ -12,19 +12,19 @@
 #include <type_traits>
 #include <utility>
 
-#include <nbit/arch/cpu.hpp>
-#include <nbit/arch/simd.hpp>
 #include <nbit/base/buffer.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/layout/pack.hpp>
-#include <nbit/parallel/executor.hpp>
 #include <nbit/tensor/encode.hpp>
 #include <nbit/tensor/packed_matrix.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/tensor/repack.hpp>
+#include <nbit/arch/cpu.hpp>
+#include <nbit/arch/simd.hpp>
+#include <nbit/parallel/executor.hpp>
 
 namespace nbit {
 
@@ -36,7 +36,7 @@ enum class ragged_rows : std::uint8_t {
 
 /// Options of quantize.
 struct quantize_options {
-  std::span<const float> importance{};          // cols weights >= 0, or empty
+  std::span<const float> importance{};  // cols weights >= 0, or empty
   ragged_rows ragged = ragged_rows::refuse;
 };
 
@@ -61,7 +61,8 @@ namespace detail {
 template <weight_format F>
 inline result<void> check_quantize(matrix_view<const float> w, const quantize_options& options) {
   if (!options.importance.empty() && options.importance.size() != w.cols)
-    return make_error(errc::shape, "importance must have one weight for each column", "as many as the matrix has columns")
+    return make_error(errc::shape, "importance must have one weight for each column",
+                      "as many as the matrix has columns")
         .with(static_cast<std::int64_t>(options.importance.size()));
   for (std::size_t c = 0; c < options.importance.size(); ++c)
     if (!is_finite(options.importance[c]) || options.importance[c] < 0.0f)
@@ -74,8 +75,10 @@ inline result<void> check_quantize(matrix_view<const float> w, const quantize_op
 /// Weights in a row when its last block is filled up.
 template <weight_format F>
 NBIT_INLINE constexpr std::size_t padded_cols(std::size_t cols) {
-  if constexpr (block_format<F> && F::group > 0) return groups_per_row<F>(cols) * std::size_t(F::group);
-  else return codes_per_row<F>(cols) * std::size_t(step_of<F>);
+  if constexpr (block_format<F> && F::group > 0)
+    return groups_per_row<F>(cols) * std::size_t(F::group);
+  else
+    return codes_per_row<F>(cols) * std::size_t(step_of<F>);
 }
 
 }  // namespace detail
@@ -88,11 +91,12 @@ NBIT_INLINE constexpr std::size_t quantize_scratch_bytes(std::size_t cols) {
 }
 
 /// Quantizes rows [first, first + count) into `out`, whose words must be zero; the form without allocation.
-/// Needs: out has the shape of w, scratch of quantize_scratch_bytes<F>(w.cols), aligned to 4.  Errors: shape, not_finite.
-/// One group per tensor: fill out.params[0] first (F::fit over all weights).
+/// Needs: out has the shape of w, scratch of quantize_scratch_bytes<F>(w.cols), aligned to 4.  Errors: shape,
+/// not_finite. One group per tensor: fill out.params[0] first (F::fit over all weights).
 template <class Arch, weight_format F, class L>
 inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<F, L, std::byte> out, std::size_t first,
-                                  std::size_t count, std::span<std::byte> scratch, const quantize_options& options = {}) {
+                                  std::size_t count, std::span<std::byte> scratch,
+                                  const quantize_options& options = {}) {
   const error misuse = make_error(errc::shape, "quantize_rows: shapes or scratch do not fit");
   NBIT_EXPECTS(out.rows == w.rows && out.cols == w.cols, "quantize_rows: out must have the shape of w", misuse);
   NBIT_EXPECTS(first <= w.rows && count <= w.rows - first, "quantize_rows: rows must lie inside w", misuse);
@@ -118,8 +122,9 @@ inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<
 
 #if !defined(NBIT_NO_HEAP)
 
-/// Quantizes a matrix by rounding to nearest.  Errors: shape (rows the format cannot hold), not_finite (names the row and
-/// column), out_of_memory.  Cost: one pass; rows are split among the executor's threads, the codes do not depend on it.
+/// Quantizes a matrix by rounding to nearest.  Errors: shape (rows the format cannot hold), not_finite (names the row
+/// and column), out_of_memory.  Cost: one pass; rows are split among the executor's threads, the codes do not depend on
+/// it.
 template <weight_format F, class L = default_layout<F>, class Arch, executor E = serial>
   requires(requires { Arch::level; })
 inline result<packed_matrix<F, L>> quantize(Arch tag, matrix_view<const float> w, const quantize_options& options = {},
@@ -148,7 +153,8 @@ inline result<packed_matrix<F, L>> quantize(Arch tag, matrix_view<const float> w
   return packed;
 }
 template <weight_format F, class L = default_layout<F>, executor E = serial>
-inline result<packed_matrix<F, L>> quantize(matrix_view<const float> w, const quantize_options& options = {}, E&& ex = {}) {
+inline result<packed_matrix<F, L>> quantize(matrix_view<const float> w, const quantize_options& options = {},
+                                            E&& ex = {}) {
   return arch::dispatch([&](auto tag) { return quantize<F, L>(tag, w, options, ex); });
 }
 

@@ -5,8 +5,8 @@ inline namespace NBIT_TAG {
 
 template <class F, class L>
 struct quantize_kernel<NBIT_ARCH, F, L> {
-  static void row(std::span<const float> w, std::span<const float> importance, const packed_span<F, L>& out, std::size_t r,
-                  code_t<F>* codes) {
+  static void row(std::span<const float> w, std::span<const float> importance, const packed_span<F, L>& out,
+                  std::size_t r, code_t<F>* codes) {
     const std::size_t count = codes_per_row<F>(w.size()), length = codes_per_row<F>(group_length<F>(out.cols));
     if constexpr (std::is_same_v<L, blocks>) {
       const float mean_square = detail::row_mean_square(w.first(out.cols));

@@ -46,8 +46,10 @@ inline constexpr std::size_t chunk_of<packed_view<F, blocks>> = [] {
 /// Whether the int8 kernels can work on integers: scales constant over 16 columns at least.
 template <class F>
 inline constexpr bool has_integer_runs = [] {
-  if constexpr (integer_format<F>) return F::run > 0 ? F::run % 16 == 0 : F::group <= 0 || F::group % 16 == 0;
-  else return false;
+  if constexpr (integer_format<F>)
+    return F::run > 0 ? F::run % 16 == 0 : F::group <= 0 || F::group % 16 == 0;
+  else
+    return false;
 }();
 
 }  // namespace detail

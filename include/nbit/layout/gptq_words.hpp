@@ -1,8 +1,8 @@
 // nbit/layout/gptq_words.hpp — GPTQ checkpoints: 32 consecutive inputs of one output in b words, outputs side by side.
 //
-// qweight is int32 [K * b / 32, N]: word row k*b/32, column n. Matrix here is weights [rows = N, cols = K], so the words of
-// one row lie N words apart. 32 codes form one stream of 32*b bits, low bits first; 3-, 5-, 6- and 7-bit codes straddle.
-// Ref: docs/formats.md, GPTQ checkpoints.
+// qweight is int32 [K * b / 32, N]: word row k*b/32, column n. Matrix here is weights [rows = N, cols = K], so the
+// words of one row lie N words apart. 32 codes form one stream of 32*b bits, low bits first; 3-, 5-, 6- and 7-bit codes
+// straddle. Ref: docs/formats.md, GPTQ checkpoints.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_LAYOUT_GPTQ_WORDS_HPP
 #define NBIT_LAYOUT_GPTQ_WORDS_HPP
@@ -26,7 +26,8 @@ struct gptq_words {
       const std::size_t p = c % 32 * std::size_t(Bits) + std::size_t(bit);
       return {(c / 32 * std::size_t(Bits) + p / 32) * padded.rows + r, int(p % 32)};
     }
-    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out) {
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c,
+                                        std::uint8_t* out) {
       std::uint8_t bytes[4 * Bits];
       for (std::size_t i = 0; i < std::size_t(Bits); ++i) {
         const word w = words[(c / 32 * std::size_t(Bits) + i) * padded.rows + r];

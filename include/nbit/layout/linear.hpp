@@ -26,7 +26,8 @@ struct linear {
       const std::size_t p = c * std::size_t(Bits) + std::size_t(bit);
       return {r * (padded.cols / 8 * std::size_t(Bits)) + p / 8, int(p % 8)};
     }
-    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out) {
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c,
+                                        std::uint8_t* out) {
       detail::spread_codes<Bits>(words + (r * (padded.cols / 8) + c / 8) * std::size_t(Bits), out);
     }
   };

@@ -51,7 +51,8 @@ inline void pack_row(const Code* codes, typename Layout::template map<Bits>::wor
   for (std::size_t i = 0; i < n; ++i)
     for (int b = 0; b < Bits; ++b) {
       const bit_place p = map::at(padded, r, c + i, b);
-      words[p.word] = static_cast<word>(words[p.word] | static_cast<word>((std::uint32_t(codes[i]) >> b & 1u) << p.bit));
+      words[p.word] =
+          static_cast<word>(words[p.word] | static_cast<word>((std::uint32_t(codes[i]) >> b & 1u) << p.bit));
     }
 }
 

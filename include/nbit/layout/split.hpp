@@ -29,7 +29,8 @@ struct split {
       const std::size_t block = (r * padded.cols + c) / std::size_t(Block), e = c % std::size_t(Block);
       return {block * bytes + e % bytes, int(e / bytes) * Bits + bit};
     }
-    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out) {
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c,
+                                        std::uint8_t* out) {
       constexpr std::size_t bytes = std::size_t(Block) * std::size_t(Bits) / 8;
       const word* const block = words + (r * padded.cols + c) / std::size_t(Block) * bytes;
       for (std::size_t e = 0; e < std::size_t(Block); ++e)

@@ -28,12 +28,14 @@ struct tiled {
           ((tile * tile_rows + r % tile_rows) * tile_cols + c % tile_cols) * std::size_t(Bits) + std::size_t(bit);
       return {p / 8, int(p % 8)};
     }
-    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c, std::uint8_t* out)
+    NBIT_INLINE static void unpack_tile(const word* words, shape padded, std::size_t r, std::size_t c,
+                                        std::uint8_t* out)
       requires(Chunk % 8 == 0)
     {
       const std::size_t tile = r / tile_rows * (padded.cols / tile_cols) + c / tile_cols;
       const word* const chunk = words + (tile * tile_rows + r % tile_rows) * tile_cols / 8 * std::size_t(Bits);
-      for (std::size_t i = 0; i < tile_cols; i += 8) detail::spread_codes<Bits>(chunk + i / 8 * std::size_t(Bits), out + i);
+      for (std::size_t i = 0; i < tile_cols; i += 8)
+        detail::spread_codes<Bits>(chunk + i / 8 * std::size_t(Bits), out + i);
     }
   };
 };

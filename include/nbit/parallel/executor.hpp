@@ -1,7 +1,8 @@
-// nbit/parallel/executor.hpp — how work reaches threads: any callable ex(n, f) that runs f(0) ... f(n-1) and returns when done.
+// nbit/parallel/executor.hpp — how work reaches threads: any callable ex(n, f) that runs f(0) ... f(n-1) and returns
+// when done.
 //
-// Nothing in nbit creates a thread (but parallel/threads.hpp, which is opt-in). Work is cut by shape alone, never by the
-// number of threads, so results do not depend on the executor.
+// Nothing in nbit creates a thread (but parallel/threads.hpp, which is opt-in). Work is cut by shape alone, never by
+// the number of threads, so results do not depend on the executor.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_PARALLEL_EXECUTOR_HPP
 #define NBIT_PARALLEL_EXECUTOR_HPP

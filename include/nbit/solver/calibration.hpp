@@ -88,7 +88,8 @@ inline result<void> gram_allocate(gram_sums& g, std::size_t cols) {
 inline void gram_tile(const gram_sums& g, std::size_t i, std::size_t j, std::size_t tokens, float* out) {
   constexpr std::size_t tile = gram_sums::tile, stride = gram_sums::panel_tokens * tile;
   for (std::size_t k = 0; k < tile * tile; ++k) out[k] = 0.0f;
-  add_product({out, tile, g.panel.data() + i * stride, tile, g.panel.data() + j * stride, tile, tile, tile, tokens, 1.0f});
+  add_product(
+      {out, tile, g.panel.data() + i * stride, tile, g.panel.data() + j * stride, tile, tile, tile, tokens, 1.0f});
 }
 
 /// The squares of a tile's entries off the matrix's diagonal; a tile below the diagonal counts for its mirror image

@@ -128,7 +128,7 @@ inline bool factor_upper(float* s, std::size_t cols, std::size_t stride, float* 
     ex(b, [=](std::size_t strip) {
       const std::size_t from = strip * factor_block;
       add_product({s + from * stride + from, stride, scaled + from, stride, transposed + from, stride, factor_block,
-                  first - from, last - first, -1.0f});
+                   first - from, last - first, -1.0f});
     });
   }
   return true;

@@ -25,15 +25,16 @@ NBIT_INLINE constexpr std::size_t codes_per_row(std::size_t cols) {
 #if !defined(NBIT_NO_HEAP)
 
 /// Codes and parameters of a rows x cols tensor in format F, unpacked and owned.
-/// group_index, if not empty, gives the group of every column (GPTQ's g_idx); else column c belongs to group c / F::group.
+/// group_index, if not empty, gives the group of every column (GPTQ's g_idx); else column c belongs to group c /
+/// F::group.
 template <weight_format F>
 struct coded_matrix {
   using format = F;
 
   std::size_t rows = 0, cols = 0;
-  buffer<code_t<F>> codes;                  // rows x codes_per_row
-  buffer<typename F::params> params;        // rows x groups_per_row, or one per tensor
-  buffer<std::uint32_t> group_index;        // cols, or empty
+  buffer<code_t<F>> codes;            // rows x codes_per_row
+  buffer<typename F::params> params;  // rows x groups_per_row, or one per tensor
+  buffer<std::uint32_t> group_index;  // cols, or empty
 
   // declared, so that no implicit one becomes a weak symbol that differently built units would share
   NBIT_INLINE coded_matrix() noexcept = default;
@@ -59,13 +60,17 @@ struct coded_matrix {
     return codes.data() + r * codes_per_row<F>(cols);
   }
   [[nodiscard]] NBIT_INLINE std::size_t params_index(std::size_t r, std::size_t g) const {
-    if constexpr (F::group == per_tensor) return 0;
-    else return r * groups_per_row<F>(cols) + g;
+    if constexpr (F::group == per_tensor)
+      return 0;
+    else
+      return r * groups_per_row<F>(cols) + g;
   }
   [[nodiscard]] NBIT_INLINE std::size_t group_of(std::size_t c) const {
     if (!group_index.empty()) return group_index[c];
-    if constexpr (F::group > 0) return c / std::size_t(F::group);
-    else return 0;
+    if constexpr (F::group > 0)
+      return c / std::size_t(F::group);
+    else
+      return 0;
   }
 };
 

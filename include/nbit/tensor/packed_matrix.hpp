@@ -48,7 +48,9 @@ struct packed_matrix {
   }
 
   [[nodiscard]] NBIT_INLINE nbit::shape shape() const { return {rows, cols}; }
-  [[nodiscard]] NBIT_INLINE packed_view<F, L> view() const { return with_index(packed_view<F, L>(bytes.span(), shape())); }
+  [[nodiscard]] NBIT_INLINE packed_view<F, L> view() const {
+    return with_index(packed_view<F, L>(bytes.span(), shape()));
+  }
   [[nodiscard]] NBIT_INLINE packed_span<F, L> span() { return with_index(packed_span<F, L>(bytes.span(), shape())); }
 
  private:

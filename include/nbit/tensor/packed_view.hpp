@@ -1,7 +1,8 @@
 // nbit/tensor/packed_view.hpp — packed codes and parameters that somebody else owns, with their shape.
 //
-// Two storages, one interface. A planar tensor keeps codes in words placed by a layout, and parameters in an array beside
-// them (row by row). A blocked tensor keeps parameters and codes of each group together in the format's own bytes (GGUF).
+// Two storages, one interface. A planar tensor keeps codes in words placed by a layout, and parameters in an array
+// beside them (row by row). A blocked tensor keeps parameters and codes of each group together in the format's own
+// bytes (GGUF).
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_TENSOR_PACKED_VIEW_HPP
 #define NBIT_TENSOR_PACKED_VIEW_HPP
@@ -43,8 +44,10 @@ NBIT_INLINE constexpr std::size_t packed_code_bytes(shape s) {
 }
 template <weight_format F, class L = default_layout<F>>
 NBIT_INLINE constexpr std::size_t packed_bytes(shape s) {
-  if constexpr (std::is_same_v<L, blocks>) return packed_code_bytes<F, L>(s);
-  else return packed_code_bytes<F, L>(s) + params_count<F>(s.rows, s.cols) * sizeof(typename F::params);
+  if constexpr (std::is_same_v<L, blocks>)
+    return packed_code_bytes<F, L>(s);
+  else
+    return packed_code_bytes<F, L>(s) + params_count<F>(s.rows, s.cols) * sizeof(typename F::params);
 }
 
 /// A planar packed tensor: rows = outputs, cols = inputs. Byte is std::byte for a view that may be written.
@@ -70,7 +73,8 @@ struct packed_view {
 
   /// Views one region that holds codes, then parameters (packed_bytes<F, L>(shape) bytes, aligned for both).
   NBIT_INLINE packed_view(std::span<Byte> bytes, nbit::shape s) {
-    NBIT_EXPECTS((bytes.size() >= packed_bytes<F, L>(s)), "packed_view: the region must hold packed_bytes<F, L>(shape) bytes");
+    NBIT_EXPECTS((bytes.size() >= packed_bytes<F, L>(s)),
+                 "packed_view: the region must hold packed_bytes<F, L>(shape) bytes");
     NBIT_EXPECTS(reinterpret_cast<std::uintptr_t>(bytes.data()) % 4 == 0 || sizeof(word) == 1,
                  "packed_view: layouts of 32-bit words need a region aligned to 4 bytes");
     words = reinterpret_cast<word*>(bytes.data());
@@ -89,13 +93,16 @@ struct packed_view {
     return padded_shape<L, F::bits>(code_shape<F>(shape()));
   }
   [[nodiscard]] NBIT_INLINE constexpr params_type& group_params(std::size_t r, std::size_t g) const {
-    if constexpr (F::group == per_tensor) return params[0];
-    else return params[r * groups_per_row<F>(cols) + g];
+    if constexpr (F::group == per_tensor)
+      return params[0];
+    else
+      return params[r * groups_per_row<F>(cols) + g];
   }
 };
 
 /// A blocked packed tensor: rows of whole blocks of F::block_bytes, exactly as in a GGUF file.
-/// A row whose columns are no multiple of the block ends in a block that is only partly read (files never hold such rows).
+/// A row whose columns are no multiple of the block ends in a block that is only partly read (files never hold such
+/// rows).
 template <block_format F, class Byte>
 struct packed_view<F, blocks, Byte> {
   using format = F;
@@ -106,7 +113,8 @@ struct packed_view<F, blocks, Byte> {
 
   NBIT_INLINE constexpr packed_view() = default;
   NBIT_INLINE constexpr packed_view(std::span<Byte> region, nbit::shape s) {
-    NBIT_EXPECTS((region.size() >= packed_bytes<F, blocks>(s)), "packed_view: the region must hold packed_bytes<F>(shape) bytes");
+    NBIT_EXPECTS((region.size() >= packed_bytes<F, blocks>(s)),
+                 "packed_view: the region must hold packed_bytes<F>(shape) bytes");
     bytes = region.data(), rows = s.rows, cols = s.cols;
   }
   NBIT_INLINE constexpr operator packed_view<F, blocks, const std::byte>() const

@@ -85,7 +85,8 @@ inline result<packed_matrix<F, L>> pack_codes(const coded_matrix<F>& from, alloc
 
 /// Unpacks any packed tensor into plain codes and parameters.  Errors: out_of_memory.
 template <weight_format F, class L, class Byte>
-inline result<coded_matrix<F>> unpack_codes(const packed_view<F, L, Byte>& from, allocator memory = default_allocator()) {
+inline result<coded_matrix<F>> unpack_codes(const packed_view<F, L, Byte>& from,
+                                            allocator memory = default_allocator()) {
   auto to = coded_matrix<F>::make(from.shape(), memory);
   if (!to) return to.error();
   if constexpr (!std::is_same_v<L, blocks>) {
@@ -117,7 +118,8 @@ inline result<coded_matrix<F>> unpack_codes(const packed_view<F, L, Byte>& from,
 
 /// The same codes and parameters in another layout.  Errors: as pack_codes.
 template <class To, weight_format F, class L, class Byte>
-inline result<packed_matrix<F, To>> repack(const packed_view<F, L, Byte>& from, allocator memory = default_allocator()) {
+inline result<packed_matrix<F, To>> repack(const packed_view<F, L, Byte>& from,
+                                           allocator memory = default_allocator()) {
   auto codes = unpack_codes(from, memory);
   if (!codes) return codes.error();
   return pack_codes<To>(*codes, memory);
