@@ -1,5 +1,6 @@
 // tool/demo.cpp — nbit demo: quantize one model in every way and measure each file that comes out.
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -107,8 +108,17 @@ struct workshop {
     const source written = open_source(folder + "/" + file);
     const engine::model m = run_ready(written);
     const engine::evaluation found = engine::evaluate(m, text, &reference, pool, told);
-    demo_row row{file,       how,     format, written.file_bytes, made.bits_per_weight(), 0, found.perplexity, found.kl,
-                 found.top1, seconds, {}};
+    demo_row row{file,
+                 how,
+                 format,
+                 written.file_bytes,
+                 made.bits_per_weight(),
+                 0,
+                 found.perplexity,
+                 std::max(0.0, found.kl),
+                 found.top1,
+                 seconds,
+                 {}};
     row.file_bpw = 8.0 * static_cast<double>(written.file_bytes) / static_cast<double>(weights_of(from));
     const std::vector<engine::floats> after = hidden_after_blocks(m, few, pool);
     for (std::size_t b = 0; b < after.size(); ++b) row.layer_loss.push_back(relative_error(after[b], hidden[b]));

@@ -127,7 +127,8 @@ std::string scatter(const std::vector<demo_row>& rows, const char* name, bool lo
   double low = 1e300, high = -1e300, widest = 3;
   std::vector<const demo_row*> shown;
   for (const demo_row& r : rows) {
-    if (r.solver == "none" || (logarithmic && !(value(r) > 0))) continue;  // the unquantized model has no place on these axes
+    if (r.solver == "none" || (logarithmic && !(value(r) > 0)))
+      continue;  // the unquantized model has no place on these axes
     shown.push_back(&r);
     low = std::min(low, value(r)), high = std::max(high, value(r)), widest = std::max(widest, r.bpw);
   }
@@ -140,19 +141,22 @@ std::string scatter(const std::vector<demo_row>& rows, const char* name, bool lo
   std::vector<std::pair<double, double>> labels;
   for (const demo_row* r : shown) {
     const double x = p.x(r->bpw), y = p.y(value(*r));
-    double at = y + 4;  // labels of neighbours in x keep 13 units apart
+    // Labels keep 13 units apart; those of checkpoint formats stand to the left, where no k-quant's label is.
+    const bool left = r->format.front() == 'w';
+    const double side = left ? x - 45 : x + 45;
+    double at = y + 4;
     for (bool moved = true; moved;) {
       moved = false;
       for (const auto& [lx, ly] : labels)
-        if (std::abs(lx - x) < 90 && std::abs(ly - at) < 13) at = ly - 13, moved = true;
+        if (std::abs(lx - side) < 80 && std::abs(ly - at) < 13) at = ly - 13, moved = true;
     }
-    labels.emplace_back(x, at);
+    labels.emplace_back(side, at);
     p.add(
         print("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" style=\"fill:var(--%s)\"><title>%s %s: %.5g at %.3f "
               "bits</title></circle>",
               x, y, r->solver.c_str(), r->solver.c_str(), escaped(r->format).c_str(), value(*r), r->bpw));
-    p.add(print("<text x=\"%.1f\" y=\"%.1f\" style=\"fill:var(--%s)\">%s</text>\n", x + 9, at, r->solver.c_str(),
-                escaped(r->format).c_str()));
+    p.add(print("<text text-anchor=\"%s\" x=\"%.1f\" y=\"%.1f\" style=\"fill:var(--%s)\">%s</text>\n",
+                left ? "end" : "start", left ? x - 9 : x + 9, at, r->solver.c_str(), escaped(r->format).c_str()));
   }
   return p.text();
 }
@@ -169,8 +173,13 @@ std::string layer_plot(const std::vector<demo_row>& rows) {
     ticks.push_back(static_cast<double>(b));
   plot p(0, std::max(1.0, static_cast<double>(layers) - 1), low, high, true, "block",
          "relative squared error of the hidden states after each block", ticks);
+  // From the lowest line up, so that a label only ever moves away from those below it.
+  std::vector<demo_row> sorted = rows;
+  std::sort(sorted.begin(), sorted.end(), [](const demo_row& a, const demo_row& b) {
+    return (a.layer_loss.empty() ? 0.0 : a.layer_loss.back()) < (b.layer_loss.empty() ? 0.0 : b.layer_loss.back());
+  });
   std::vector<double> labels;
-  for (const demo_row& r : rows) {
+  for (const demo_row& r : sorted) {
     std::string line;
     double x = 0, y = 0;
     for (std::size_t b = 0; b < r.layer_loss.size(); ++b) {
