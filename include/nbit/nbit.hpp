@@ -103,6 +103,7 @@
 #include <nbit/io/compressed_config.hpp>
 #include <nbit/io/compressed_floats.hpp>
 #include <nbit/io/compressed_tensors.hpp>
+#include <nbit/io/exl2_checkpoint.hpp>
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf.hpp>
 #include <nbit/io/gguf_file.hpp>
