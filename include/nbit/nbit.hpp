@@ -97,6 +97,7 @@
 #include <nbit/io/awq_checkpoint.hpp>
 #include <nbit/io/awq_config.hpp>
 #include <nbit/io/bnb_checkpoint.hpp>
+#include <nbit/io/bnb_int8_checkpoint.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/byte_sink.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
