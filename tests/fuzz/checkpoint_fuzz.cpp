@@ -16,10 +16,12 @@
 #include <nbit/io/awq_checkpoint.hpp>
 #include <nbit/io/awq_config.hpp>
 #include <nbit/io/bnb_checkpoint.hpp>
+#include <nbit/io/bnb_int8_checkpoint.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/compressed_config.hpp>
 #include <nbit/io/compressed_floats.hpp>
 #include <nbit/io/compressed_tensors.hpp>
+#include <nbit/io/exl2_checkpoint.hpp>
 #include <nbit/io/gptq_planar_checkpoint.hpp>
 #include <nbit/io/hqq_checkpoint.hpp>
 
@@ -122,6 +124,20 @@ void read_linear(const nbit::safetensors::file& f, std::string_view layer) {
     const nbit::bnb_linear b{get("weight"), get("weight.absmax"),        get("weight.quant_map"),
                              get(state),    get("weight.nested_absmax"), get("weight.nested_quant_map")};
     bnb<nbit::nf4>(b), bnb<nbit::fp4_blocks<128>>(b);
+  }
+  check(
+      nbit::unpack_bnb_int8({get("weight"), get("SCB"), get("weight_format")}),
+      [](const auto& q) { return nbit::pack_bnb_int8(q); },
+      [](const auto& t) { return nbit::unpack_bnb_int8(t.view()); });
+  const nbit::exl2_linear e{get("q_weight"), get("q_groups"), get("q_scale"), get("q_scale_max"), get("q_invperm")};
+  if (const auto q = nbit::unpack_exl2(e)) {
+    const auto packed = nbit::pack_exl2(*q);
+    require(packed.has_value());
+    const auto back = nbit::unpack_exl2(packed->view());
+    require(back && back->codes.size() == q->codes.size());
+    for (std::size_t i = 0; i < q->codes.size(); ++i) require(back->codes[i] == q->codes[i]);
+  } else {
+    require(*q.error().what != '\0');
   }
   if (const auto h = nbit::find_hqq(f, layer)) {
     half_quadratic<hqq<1>>(*h), half_quadratic<hqq<2>>(*h), half_quadratic<hqq<3>>(*h), half_quadratic<hqq<4>>(*h);

@@ -203,7 +203,7 @@ inline result<exl2_tensors> pack_exl2(const exl2_weights& from) {
   for (std::size_t i = 0; i < g; ++i) {
     const exl2_group& group = from.groups[i];
     const bool whole = group.inputs != 0 && (i + 1 == g || std::size_t{group.inputs} * group.bits % 32 == 0);
-    if (!detail::exl2_width(group.bits) || group.first != first || !whole || word_rows > 0x7fff)
+    if (!detail::exl2_width(group.bits) || group.first != first || !whole || word_rows > 0xffff)
       return make_error(errc::shape, "groups of an EXL2 linear",
                         "2, 3, 4, 5, 6 or 8 bits, one after another, of whole words")
           .at(0, static_cast<std::int64_t>(i))
