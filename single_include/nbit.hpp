@@ -10589,10 +10589,10 @@ struct product_kernel<NBIT_ARCH> {
     }
   }
 
-  template <std::size_t Rows, std::size_t... I>
+  template <std::size_t Rows, std::size_t... Row>
   NBIT_INLINE static void term(const float* a, typename vec::type b, typename vec::type (&sum)[Rows],
-                               std::index_sequence<I...>) {
-    ((sum[I] = vec::add(sum[I], vec::mul(vec::broadcast(a[I]), b))), ...);
+                               std::index_sequence<Row...>) {
+    ((sum[Row] = vec::add(sum[Row], vec::mul(vec::broadcast(a[Row]), b))), ...);
   }
 
   static void eight(const product_operands& p, float* c, const float* a, const float* b, std::size_t terms) noexcept {
@@ -10698,10 +10698,10 @@ struct product_kernel<NBIT_ARCH> {
     }
   }
 
-  template <std::size_t Rows, std::size_t... I>
+  template <std::size_t Rows, std::size_t... Row>
   NBIT_INLINE static void term(const float* a, typename vec::type b, typename vec::type (&sum)[Rows],
-                               std::index_sequence<I...>) {
-    ((sum[I] = vec::add(sum[I], vec::mul(vec::broadcast(a[I]), b))), ...);
+                               std::index_sequence<Row...>) {
+    ((sum[Row] = vec::add(sum[Row], vec::mul(vec::broadcast(a[Row]), b))), ...);
   }
 
   static void eight(const product_operands& p, float* c, const float* a, const float* b, std::size_t terms) noexcept {
@@ -10806,10 +10806,10 @@ struct product_kernel<NBIT_ARCH> {
     }
   }
 
-  template <std::size_t Rows, std::size_t... I>
+  template <std::size_t Rows, std::size_t... Row>
   NBIT_INLINE static void term(const float* a, typename vec::type b, typename vec::type (&sum)[Rows],
-                               std::index_sequence<I...>) {
-    ((sum[I] = vec::add(sum[I], vec::mul(vec::broadcast(a[I]), b))), ...);
+                               std::index_sequence<Row...>) {
+    ((sum[Row] = vec::add(sum[Row], vec::mul(vec::broadcast(a[Row]), b))), ...);
   }
 
   static void eight(const product_operands& p, float* c, const float* a, const float* b, std::size_t terms) noexcept {
