@@ -26,11 +26,11 @@ template <int Dims>
 struct half_rings {
   static constexpr int dims = Dims / 2, bits = Dims == 4 ? 3 : 2, levels = Dims == 4 ? 8 : 3, key_bits = dims * bits;
   static constexpr int halves = Dims == 4 ? 64 : 81, words = (halves + 63) / 64;
-  static constexpr int far = Dims == 4 ? 40 : 17;  // no shell that matters is as far; ggml_shells_test looks
+  static constexpr int reach = Dims == 4 ? 40 : 17;  // no shell that matters is as far; ggml_shells_test looks
   struct table {
     std::uint8_t key[halves], place[1 << key_bits];  // dense number of a half to its key, and back
-    std::uint64_t ring[halves][far][words];          // the halves at a distance
-    std::uint8_t near[halves][halves], at[halves][halves], count[halves];  // by rising distance
+    std::uint64_t ring[halves][reach][words];        // the halves at a distance
+    std::uint8_t neighbour[halves][halves], at[halves][halves], count[halves];  // by rising distance
   };
   static constexpr table make() {
     table t{};
@@ -40,22 +40,22 @@ struct half_rings {
       if (real) t.key[n] = static_cast<std::uint8_t>(k), t.place[k] = static_cast<std::uint8_t>(n++);
     }
     for (int a = 0; a < halves; ++a) {
-      int start[far + 1] = {}, distance[halves] = {};
+      int start[reach + 1] = {}, distance[halves] = {};
       for (int b = 0; b < halves; ++b) {
         for (int i = 0; i < dims; ++i) {
           const int mask = (1 << bits) - 1;
           const int diff = (t.key[a] >> (bits * i) & mask) - (t.key[b] >> (bits * i) & mask);
           distance[b] += diff * diff;
         }
-        if (distance[b] >= far) continue;
+        if (distance[b] >= reach) continue;
         t.ring[a][distance[b]][b / 64] |= std::uint64_t{1} << (b % 64);
         ++start[distance[b] + 1], ++t.count[a];
       }
-      for (int d = 1; d <= far; ++d) start[d] += start[d - 1];
+      for (int d = 1; d <= reach; ++d) start[d] += start[d - 1];
       for (int b = 0; b < halves; ++b) {
-        if (distance[b] >= far) continue;
+        if (distance[b] >= reach) continue;
         const int to = start[distance[b]]++;
-        t.near[a][to] = static_cast<std::uint8_t>(b), t.at[a][to] = static_cast<std::uint8_t>(distance[b]);
+        t.neighbour[a][to] = static_cast<std::uint8_t>(b), t.at[a][to] = static_cast<std::uint8_t>(distance[b]);
       }
     }
     return t;
@@ -111,10 +111,10 @@ void find_shells(unsigned key, lattice_shells<Grid>& found) {
   found.count = 0;
   if ((rows.member[high][low / 64] >> (low % 64) & 1u) != 0) return;
   int count = 0;
-  for (int d = 1, shells = 0; d < halves::far && shells < Grid::shells; ++d) {
+  for (int d = 1, shells = 0; d < halves::reach && shells < Grid::shells; ++d) {
     const int before = count;
     for (int n = 0; n < rings.count[high] && rings.at[high][n] <= d; ++n) {
-      const int row = rings.near[high][n];
+      const int row = rings.neighbour[high][n];
       const std::uint64_t* ring = rings.ring[low][d - rings.at[high][n]];
       for (int w = 0; w < halves::words; ++w)
         for (std::uint64_t bits = rows.member[row][w] & ring[w]; bits != 0; bits &= bits - 1)
