@@ -86,7 +86,13 @@ for part in $chosen; do
     clang) preset clang clang all . -DNBIT_TREE_CHECKS=COMPILER ;;
     # The examples are compiled and run by the two parts above; here and below the tests alone are the gate.
     asan) preset asan asan all . -DNBIT_EXAMPLES=OFF ;;
-    single-header) preset single-header single-header all . -DNBIT_EXAMPLES=OFF ;;
+    # The single header holds the same text (single_include/amalgamate.py --check compares), so a few folders that touch
+    # every layer are enough; each of their units compiles all of it.
+    single-header)
+      preset single-header single-header \
+        "nbit_tests_static nbit_tests_base nbit_tests_arch nbit_tests_tensor nbit_tests_eval nbit_tests_solver" \
+        '^(static|base|arch|tensor|eval|solver)$' -DNBIT_EXAMPLES=OFF
+      ;;
     # tests/freestanding compiles every header this way; what runs here are the folders that compile quickly.
     no-exceptions)
       preset no-exceptions no-exceptions "nbit_tests_base nbit_tests_layout nbit_tests_parallel nbit_tests_static" \
