@@ -11,6 +11,7 @@
 #include <nbit/base/buffer.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/contract.hpp>
+#include <nbit/base/device_table.hpp>
 #include <nbit/base/elementary.hpp>
 #include <nbit/base/float16.hpp>
 #include <nbit/base/float8.hpp>

@@ -63,7 +63,7 @@ class buffer {
   }
 
   /// An array of n elements with unspecified values.  Errors: out_of_memory, overflow.
-  [[nodiscard]] NBIT_INLINE static result<buffer> make(std::size_t n, allocator from = default_allocator()) {
+  [[nodiscard]] NBIT_HOST_INLINE static result<buffer> make(std::size_t n, allocator from = default_allocator()) {
     buffer made;
     made.from_ = from;
     if (n > static_cast<std::size_t>(-1) / 2 / sizeof(T))
@@ -79,7 +79,7 @@ class buffer {
   }
 
   /// An array of n elements, all zero bytes.  Errors: out_of_memory, overflow.
-  [[nodiscard]] NBIT_INLINE static result<buffer> zeros(std::size_t n, allocator from = default_allocator()) {
+  [[nodiscard]] NBIT_HOST_INLINE static result<buffer> zeros(std::size_t n, allocator from = default_allocator()) {
     result<buffer> made = make(n, from);
     if (made && n != 0) __builtin_memset(static_cast<void*>(made->data()), 0, n * sizeof(T));
     return made;

@@ -16,14 +16,21 @@
 #endif
 
 #if defined(_MSC_VER) && !defined(__clang__)
-#define NBIT_INLINE __forceinline
+#define NBIT_HOST_INLINE __forceinline
 #define NBIT_NOINLINE __declspec(noinline)
 #define NBIT_RESTRICT __restrict
 #else
 // always_inline also at -O0: such a function never becomes a symbol that two units could share.
-#define NBIT_INLINE __attribute__((always_inline)) inline
+#define NBIT_HOST_INLINE __attribute__((always_inline)) inline
 #define NBIT_NOINLINE __attribute__((noinline))
 #define NBIT_RESTRICT __restrict__
+#endif
+// What is inline may be called on a GPU as well. NBIT_HOST_INLINE is for what cannot run there (vector types), and for
+// defaulted members, whose side the compiler infers.
+#if defined(__CUDACC__)
+#define NBIT_INLINE __host__ __device__ __forceinline__
+#else
+#define NBIT_INLINE NBIT_HOST_INLINE
 #endif
 
 // On clang contraction is decided where an expression is written: a body that multiplies and then adds opens with this.
@@ -34,7 +41,8 @@
 #define NBIT_EXACT
 #endif
 
-#if !defined(NBIT_SCALAR_ONLY) && defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#if !defined(NBIT_SCALAR_ONLY) && !defined(__CUDACC__) && defined(__x86_64__) &&                                       \
+    (defined(__GNUC__) || defined(__clang__))
 #define NBIT_HAS_X86 1
 #else
 #define NBIT_HAS_X86 0
@@ -108,7 +116,9 @@
 #else
 #define NBIT_TAG_EXC 0
 #endif
-#if defined(NBIT_SCALAR_ONLY)
+#if defined(__CUDACC__)
+#define NBIT_TAG_ONLY 2
+#elif defined(NBIT_SCALAR_ONLY)
 #define NBIT_TAG_ONLY 1
 #else
 #define NBIT_TAG_ONLY 0
@@ -118,7 +128,7 @@
 #define NBIT_TAG_PASTE(a, b, c, d, e, f, g, h, i, j) NBIT_TAG_PASTE_(a, b, c, d, e, f, g, h, i, j)
 
 /// The inline namespace of all code with loops: v0_<sse><avx><fma><f16><bmi><avx512><other vectors><fast-math>
-/// <exceptions><scalar-only>.
+/// <exceptions><scalar-only, or CUDA>.
 #ifndef NBIT_TAG  // a test forces it to show what would go wrong
 #define NBIT_TAG                                                                                                       \
   NBIT_TAG_PASTE(NBIT_TAG_SSE, NBIT_TAG_AVX, NBIT_TAG_FMA, NBIT_TAG_F16, NBIT_TAG_BMI, NBIT_TAG_512, NBIT_TAG_VEC,     \

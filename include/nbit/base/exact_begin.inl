@@ -4,7 +4,7 @@
 // a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
 // the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
 // SPDX-License-Identifier: MIT
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
 #endif

@@ -28,7 +28,7 @@ struct matrix_view {
   T* data = nullptr;
   std::size_t rows = 0, cols = 0, stride = 0;
 
-  NBIT_INLINE constexpr matrix_view() = default;
+  NBIT_HOST_INLINE constexpr matrix_view() = default;
   NBIT_INLINE constexpr matrix_view(T* p, std::size_t r, std::size_t c) : data(p), rows(r), cols(c), stride(c) {}
   NBIT_INLINE constexpr matrix_view(T* p, std::size_t r, std::size_t c, std::size_t s)
       : data(p), rows(r), cols(c), stride(s) {}

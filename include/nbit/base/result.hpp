@@ -88,11 +88,11 @@ class [[nodiscard]] result {
   NBIT_INLINE constexpr result(nbit::error e) : error_(e) {}
 
   // Implicit ones would be weak symbols, shared by units that were built with different flags.
-  NBIT_INLINE result(const result&) = default;
-  NBIT_INLINE result(result&&) = default;
-  NBIT_INLINE result& operator=(const result&) = default;
-  NBIT_INLINE result& operator=(result&&) = default;
-  NBIT_INLINE ~result() = default;
+  NBIT_HOST_INLINE result(const result&) = default;
+  NBIT_HOST_INLINE result(result&&) = default;
+  NBIT_HOST_INLINE result& operator=(const result&) = default;
+  NBIT_HOST_INLINE result& operator=(result&&) = default;
+  NBIT_HOST_INLINE ~result() = default;
 
   [[nodiscard]] NBIT_INLINE constexpr bool has_value() const noexcept { return value_.has_value(); }
   NBIT_INLINE constexpr explicit operator bool() const noexcept { return value_.has_value(); }
@@ -138,7 +138,7 @@ class [[nodiscard]] result<void> {
   using value_type = void;
   using error_type = nbit::error;
 
-  NBIT_INLINE constexpr result() = default;
+  NBIT_HOST_INLINE constexpr result() = default;
   NBIT_INLINE constexpr result(nbit::error e) : failed_(true), error_(e) {}
 
   [[nodiscard]] NBIT_INLINE constexpr bool has_value() const noexcept { return !failed_; }

@@ -14,6 +14,7 @@
 #include <span>
 
 #include <nbit/base/config.hpp>
+#include <nbit/base/device_table.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/scale.hpp>
@@ -30,6 +31,12 @@ struct codebook_order {
   std::array<std::uint8_t, N> code{};
   std::array<float, N - 1> middle{};
   float top = 0;
+};
+
+/// Derived::levels as device_table wants it; a template, since Derived is not complete where codebook is.
+template <class Derived>
+struct codebook_levels {
+  static constexpr auto table = Derived::levels;
 };
 
 template <std::size_t N>
@@ -77,7 +84,7 @@ struct codebook {
     return order.code[rank];
   }
   NBIT_INLINE static float value(int c, const params& p, int /*i*/) {
-    return float(p.scale) * Derived::levels[static_cast<std::size_t>(c)];
+    return float(p.scale) * device_table<detail::codebook_levels<Derived>>()[static_cast<std::size_t>(c)];
   }
 };
 

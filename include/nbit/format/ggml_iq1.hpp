@@ -17,6 +17,7 @@
 
 #include <nbit/base/bits.hpp>
 #include <nbit/base/config.hpp>
+#include <nbit/base/device_table.hpp>
 #include <nbit/base/float16.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
@@ -124,21 +125,25 @@ NBIT_NOINLINE inline iq1_choice nearest_iq1(const float* w, float step, int shif
 }
 
 NBIT_INLINE void iq1_values(unsigned point, int shift, float step, float* out) {
-  const std::int8_t* level = lattice_values<iq1_grid>::plane.of[point];
+  const std::int8_t* level = device_table<lattice_values<iq1_grid>>().of[point];
+#if defined(__CUDA_ARCH__)
+  for (int i = 0; i < 8; ++i) out[i] = step * (static_cast<float>(level[i]) + (shift != 0 ? -0.125f : 0.125f));
+#else
   for (int i = 0; i < 8; i += 4) {
     const four_ints four = {level[i], level[i + 1], level[i + 2], level[i + 3]};
     const four_floats v = step * (__builtin_convertvector(four, four_floats) + (shift != 0 ? -0.125f : 0.125f));
     __builtin_memcpy(out + i, &v, sizeof v);
   }
+#endif
 }
 
-inline iq_params<8> load_iq1_s_params(const std::byte* from) {
+NBIT_HD inline iq_params<8> load_iq1_s_params(const std::byte* from) {
   iq_params<8> p{load_f16(from), {}};
   for (int s = 0; s < 8; ++s)
     p.packed[s / 2] = static_cast<std::uint8_t>(p.packed[s / 2] | (load_u16(from + 34 + 2 * s) >> 12) << (4 * (s % 2)));
   return p;
 }
-inline void load_iq1_s_codes(const std::byte* from, std::uint16_t* codes) {
+NBIT_HD inline void load_iq1_s_codes(const std::byte* from, std::uint16_t* codes) {
   for (int k = 0; k < 32; ++k)
     codes[k] = static_cast<std::uint16_t>(std::to_integer<unsigned>(from[2 + k]) |
                                           (load_u16(from + 34 + 2 * (k / 4)) >> (3 * (k % 4)) & 7u) << 8);
@@ -153,7 +158,7 @@ inline void store_iq1_s(std::byte* to, const iq_params<8>& p, const std::uint16_
   }
 }
 
-inline iq1_m_params load_iq1_m_params(const std::byte* from) {
+NBIT_HD inline iq1_m_params load_iq1_m_params(const std::byte* from) {
   iq1_m_params p;
   unsigned d = 0;
   for (int j = 0; j < 4; ++j) {
@@ -164,7 +169,7 @@ inline iq1_m_params load_iq1_m_params(const std::byte* from) {
   p.d = f16::from_bits(static_cast<std::uint16_t>(d));
   return p;
 }
-inline void load_iq1_m_codes(const std::byte* from, std::uint16_t* codes) {
+NBIT_HD inline void load_iq1_m_codes(const std::byte* from, std::uint16_t* codes) {
   for (int k = 0; k < 32; ++k)
     codes[k] = static_cast<std::uint16_t>(std::to_integer<unsigned>(from[k]) |
                                           (std::to_integer<unsigned>(from[32 + k / 2]) >> (4 * (k % 2)) & 15u) << 8);

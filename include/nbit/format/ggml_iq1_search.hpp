@@ -44,7 +44,7 @@ struct iq1_cut {
 };
 
 /// True if a lane is.
-NBIT_INLINE bool any_of(four_ints v) { return ((v[0] | v[1]) | (v[2] | v[3])) != 0; }
+NBIT_HOST_INLINE bool any_of(four_ints v) { return ((v[0] | v[1]) | (v[2] | v[3])) != 0; }
 
 /// The best cut of 32 weights with one shift. Four second cuts side by side; they are compared one by one, in order,
 /// only where one of them beats what was found before.

@@ -90,13 +90,13 @@ NBIT_NOINLINE int nearest_iq2(const float* w, float step) {
   return index | static_cast<int>(signs) << PointBits;
 }
 
-inline iq_params<8> load_iq2_xxs_params(const std::byte* from) {
+NBIT_HD inline iq_params<8> load_iq2_xxs_params(const std::byte* from) {
   iq_params<8> p{load_f16(from), {}};
   for (int s = 0; s < 8; ++s)
     p.packed[s / 2] = static_cast<std::uint8_t>(p.packed[s / 2] | (load_u32(from + 6 + 8 * s) >> 28) << (4 * (s % 2)));
   return p;
 }
-inline void load_iq2_xxs_codes(const std::byte* from, std::uint16_t* codes) {
+NBIT_HD inline void load_iq2_xxs_codes(const std::byte* from, std::uint16_t* codes) {
   for (int k = 0; k < 32; ++k) {
     const std::byte* run = from + 2 + 8 * (k / 4);
     codes[k] = static_cast<std::uint16_t>(std::to_integer<unsigned>(run[k % 4]) |
@@ -115,7 +115,7 @@ inline void store_iq2_xxs(std::byte* to, const iq_params<8>& p, const std::uint1
   }
 }
 
-inline void load_iq2_s_codes(const std::byte* from, std::uint32_t* codes) {
+NBIT_HD inline void load_iq2_s_codes(const std::byte* from, std::uint32_t* codes) {
   for (int k = 0; k < 32; ++k)
     codes[k] = std::to_integer<std::uint32_t>(from[k]) |
                (std::to_integer<std::uint32_t>(from[64 + k / 4]) >> (2 * (k % 4)) & 3u) << 8 |

@@ -101,13 +101,13 @@ NBIT_NOINLINE inline int nearest_iq3_s(const float* w, float step) {
   return nearest_lattice_points<iq3_s_grid, false>(x, nbit::abs(step)).plain | static_cast<int>(signs) << 9;
 }
 
-inline iq_params<8> load_iq3_xxs_params(const std::byte* from) {
+NBIT_HD inline iq_params<8> load_iq3_xxs_params(const std::byte* from) {
   iq_params<8> p{load_f16(from), {}};
   for (int s = 0; s < 8; ++s)
     p.packed[s / 2] = static_cast<std::uint8_t>(p.packed[s / 2] | (load_u32(from + 66 + 4 * s) >> 28) << (4 * (s % 2)));
   return p;
 }
-inline void load_iq3_xxs_codes(const std::byte* from, std::uint32_t* codes) {
+NBIT_HD inline void load_iq3_xxs_codes(const std::byte* from, std::uint32_t* codes) {
   for (int k = 0; k < 32; ++k)
     codes[k] = load_u16(from + 2 + 2 * k) | (load_u32(from + 66 + 4 * (k / 4)) >> (7 * (k % 4)) & 127u) << 16;
 }
@@ -121,7 +121,7 @@ inline void store_iq3_xxs(std::byte* to, const iq_params<8>& p, const std::uint3
   }
 }
 
-inline void load_iq3_s_codes(const std::byte* from, std::uint16_t* codes) {
+NBIT_HD inline void load_iq3_s_codes(const std::byte* from, std::uint16_t* codes) {
   for (int k = 0; k < 64; ++k) {
     const unsigned low = std::to_integer<unsigned>(from[k]),
                    ninth = std::to_integer<unsigned>(from[64 + k / 8]) >> (k % 8);

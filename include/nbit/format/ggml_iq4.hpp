@@ -19,6 +19,7 @@
 
 #include <nbit/base/bits.hpp>
 #include <nbit/base/config.hpp>
+#include <nbit/base/device_table.hpp>
 #include <nbit/base/elementary.hpp>
 #include <nbit/base/float16.hpp>
 #include <nbit/base/float8.hpp>
@@ -154,13 +155,13 @@ NBIT_NOINLINE inline void encode_mxfp4(const float* x, e8m0& e, std::uint8_t* co
   for (int i = 0; i < 32; ++i) codes[i] = static_cast<std::uint8_t>(nearest_mxfp4(x[i], scale));
 }
 
-inline iq4_xs_params load_iq4_xs_params(const std::byte* from) {
+NBIT_HD inline iq4_xs_params load_iq4_xs_params(const std::byte* from) {
   iq4_xs_params p;
   p.d = load_f16(from), p.high = load_u16(from + 2);
   for (int i = 0; i < 4; ++i) p.low[i] = std::to_integer<std::uint8_t>(from[4 + i]);
   return p;
 }
-inline void load_iq4_xs_codes(const std::byte* from, std::uint8_t* codes) {
+NBIT_HD inline void load_iq4_xs_codes(const std::byte* from, std::uint8_t* codes) {
   for (int s = 0; s < 8; ++s) load_split_nibbles(from + 8 + 16 * s, codes + 32 * s);
 }
 inline void store_iq4_xs(std::byte* to, const iq4_xs_params& p, const std::uint8_t* codes) {
@@ -206,7 +207,7 @@ struct iq4_nl {
     store_f16(to, p.d);
     ggml_block::store_split_nibbles(to + 2, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return iq4_levels[c & 15]; }
+  NBIT_INLINE static constexpr int level(int c) { return device_table<sixteen_levels<iq4_levels>>().of[c & 15]; }
   NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
   NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
@@ -244,7 +245,7 @@ struct iq4_xs {
   NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_iq4_xs(to, p, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return iq4_levels[c & 15]; }
+  NBIT_INLINE static constexpr int level(int c) { return device_table<sixteen_levels<iq4_levels>>().of[c & 15]; }
   NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
   NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
@@ -282,7 +283,7 @@ struct mxfp4 {
     to[0] = static_cast<std::byte>(p.e.bits);
     ggml_block::store_split_nibbles(to + 1, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return mxfp4_levels[c & 15]; }
+  NBIT_INLINE static constexpr int level(int c) { return device_table<sixteen_levels<mxfp4_levels>>().of[c & 15]; }
   NBIT_INLINE static float scale(const params& p, int) { return ggml_block::mxfp4_scale(p.e); }
   NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };

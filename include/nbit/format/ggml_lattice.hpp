@@ -12,6 +12,7 @@
 #include <span>
 
 #include <nbit/base/config.hpp>
+#include <nbit/base/device_table.hpp>
 #include <nbit/base/float16.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
@@ -65,23 +66,29 @@ namespace ggml_block {
 /// What the coordinates of each point mean, expanded from the list of indices.
 template <class Grid>
 struct lattice_values {
-  struct table {
+  struct values {
     std::int8_t of[Grid::points][Grid::dims];
   };
-  static constexpr table make() {
-    table t{};
+  static constexpr values make() {
+    values t{};
     for (int j = 0; j < Grid::points; ++j)
       for (int i = 0; i < Grid::dims; ++i)
         t.of[j][i] = Grid::worth[Grid::keys[j] >> (Grid::bits * i) & ((1 << Grid::bits) - 1)];
     return t;
   }
-  static constexpr table plane = make();
+  static constexpr values table = make();
 };
 
 /// Writes step * coordinate of one point; bit i of signs makes weight i negative.  Needs: index < Grid::points.
 template <class Grid>
 NBIT_INLINE void point_values(unsigned index, unsigned signs, float step, float* out) {
-  const std::int8_t* level = lattice_values<Grid>::plane.of[index];
+  const std::int8_t* level = device_table<lattice_values<Grid>>().of[index];
+#if defined(__CUDA_ARCH__)  // no vector types there
+  for (int i = 0; i < Grid::dims; ++i) {
+    const float v = step * static_cast<float>(level[i]);
+    out[i] = (signs >> i & 1u) != 0 ? -v : v;
+  }
+#else
   for (int i = 0; i < Grid::dims; i += 4) {
     const four_ints four = {level[i], level[i + 1], level[i + 2], level[i + 3]};
     const four_ints bit = four_ints{1, 2, 4, 8} << i, minus = (bit & static_cast<int>(signs)) == bit;
@@ -89,6 +96,7 @@ NBIT_INLINE void point_values(unsigned index, unsigned signs, float step, float*
     const four_ints signed_bits = (four_ints)v ^ (minus & (-2147483647 - 1));
     __builtin_memcpy(out + i, &signed_bits, sizeof signed_bits);
   }
+#endif
 }
 
 /// The point nearest to magnitudes x by plain squared error, and the nearest when one weight must change its sign.

@@ -71,7 +71,7 @@ std::uint8_t split_signs(const float* x, const float* weight, float* magnitude) 
 
 /// The levels of Grid::dims magnitudes for four inverse scales, as keys.
 template <class Grid>
-NBIT_INLINE four_ints rounded_keys(const float* x, four_floats inverse) {
+NBIT_HOST_INLINE four_ints rounded_keys(const float* x, four_floats inverse) {
   NBIT_EXACT
   four_ints keys = {};
   const four_ints none = {}, top = four_ints{} + (Grid::levels - 1);

@@ -14,6 +14,7 @@
 #include <span>
 
 #include <nbit/base/config.hpp>
+#include <nbit/base/device_table.hpp>
 #include <nbit/base/float8.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
@@ -60,7 +61,7 @@ NBIT_NOINLINE inline void encode_nvfp4(const float* x, nvfp4_params& p, std::uin
   }
 }
 
-inline void load_nvfp4_codes(const std::byte* from, std::uint8_t* codes) {
+NBIT_HD inline void load_nvfp4_codes(const std::byte* from, std::uint8_t* codes) {
   for (int s = 0; s < 4; ++s)
     for (int j = 0; j < 8; ++j) {
       const unsigned b = std::to_integer<unsigned>(from[8 * s + j]);
@@ -112,7 +113,7 @@ struct nvfp4 {
     __builtin_memcpy(to, p.scale, sizeof p.scale);
     ggml_block::store_nvfp4_codes(to + 4, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return mxfp4_levels[c & 15]; }
+  NBIT_INLINE static constexpr int level(int c) { return device_table<sixteen_levels<mxfp4_levels>>().of[c & 15]; }
   NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
   NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };

@@ -106,7 +106,7 @@ inline void store_crumbs(std::byte* to, const std::uint8_t* codes) {
   }
 }
 
-inline q2_k_params load_q2_k_params(const std::byte* from) {
+NBIT_HD inline q2_k_params load_q2_k_params(const std::byte* from) {
   q2_k_params p;
   for (int s = 0; s < 16; ++s) p.scales[s] = std::to_integer<std::uint8_t>(from[s]);
   p.d = load_f16(from + 80), p.dmin = load_f16(from + 82);

@@ -77,7 +77,7 @@ NBIT_NOINLINE inline void encode_q3_k(const float* x, const float* importance, q
   }
 }
 
-inline q3_k_params load_q3_k_params(const std::byte* from) {
+NBIT_HD inline q3_k_params load_q3_k_params(const std::byte* from) {
   q3_k_params p;
   for (int i = 0; i < 12; ++i) p.packed[i] = std::to_integer<std::uint8_t>(from[96 + i]);
   p.d = load_f16(from + 108);

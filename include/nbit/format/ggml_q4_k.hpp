@@ -113,7 +113,7 @@ NBIT_NOINLINE void encode_scales_and_minima(const float* x, const float* importa
   recode_lowered<High>(x, p, codes);
 }
 
-inline k_scales_and_minima load_scales_and_minima(const std::byte* from) {
+NBIT_HD inline k_scales_and_minima load_scales_and_minima(const std::byte* from) {
   k_scales_and_minima p;
   p.d = load_f16(from), p.dmin = load_f16(from + 2);
   for (int i = 0; i < 12; ++i) p.packed[i] = std::to_integer<std::uint8_t>(from[4 + i]);

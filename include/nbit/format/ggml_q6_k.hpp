@@ -62,7 +62,7 @@ NBIT_NOINLINE inline void encode_q6_k(const float* x, const float* importance, q
   }
 }
 
-inline q6_k_params load_q6_k_params(const std::byte* from) {
+NBIT_HD inline q6_k_params load_q6_k_params(const std::byte* from) {
   q6_k_params p;
   for (int s = 0; s < 16; ++s) p.scales[s] = static_cast<std::int8_t>(std::to_integer<std::uint8_t>(from[192 + s]));
   p.d = load_f16(from + 208);

@@ -68,7 +68,7 @@ NBIT_NOINLINE inline float encode_q8_k(const float* x, std::uint8_t* codes) {
 
 /// int8 bytes <-> codes.
 template <int N>
-void load_signed_bytes(const std::byte* from, std::uint8_t* codes) {
+NBIT_HD void load_signed_bytes(const std::byte* from, std::uint8_t* codes) {
   for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(std::to_integer<unsigned>(from[i]) ^ 128u);
 }
 template <int N>

@@ -42,7 +42,7 @@ using four_floats = float __attribute__((vector_size(16)));
 using four_ints = std::int32_t __attribute__((vector_size(16)));
 
 /// level_of for four lanes.
-NBIT_INLINE four_floats level_of(four_floats v, int low, int high) {
+NBIT_HOST_INLINE four_floats level_of(four_floats v, int low, int high) {
   const four_ints lows = four_ints{} + low, highs = four_ints{} + high;
   const four_ints l = ((four_ints)(v + 12582912.0f) & 0x7fffff) - 0x400000;
   const four_ints above = l > lows ? l : lows, level = above < highs ? above : highs;

@@ -45,7 +45,16 @@ NBIT_NOINLINE void encode_trits(const float* x, f16& d, std::uint8_t* codes) {
 
 /// Count bytes, byte j holds the Trits codes j, j + Count, ...; eight bytes at a time.
 template <int Count, int Trits>
-void load_trits(const std::byte* from, std::uint8_t* codes) {
+NBIT_HD void load_trits(const std::byte* from, std::uint8_t* codes) {
+#if defined(__CUDA_ARCH__)  // no vector types there
+  for (int j = 0; j < Count; ++j) {
+    unsigned left = std::to_integer<unsigned>(from[j]);
+    for (int k = 0; k < Trits; ++k) {
+      left = (left & 255u) * 3u;
+      codes[j + Count * k] = static_cast<std::uint8_t>(left >> 8);
+    }
+  }
+#else
   using bytes = std::uint8_t __attribute__((vector_size(8)));
   using words = std::uint16_t __attribute__((vector_size(16)));
   constexpr std::size_t lanes = Count < 8 ? Count : 8;
@@ -60,6 +69,7 @@ void load_trits(const std::byte* from, std::uint8_t* codes) {
       left &= 255;
     }
   }
+#endif
 }
 template <int Count, int Trits>
 void store_trits(std::byte* to, const std::uint8_t* codes) {

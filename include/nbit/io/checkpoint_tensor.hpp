@@ -50,10 +50,10 @@ struct owned_tensor {
   buffer<std::byte> bytes;
 
   // declared, so that no implicit one becomes a weak symbol that differently built units would share
-  NBIT_INLINE owned_tensor() noexcept = default;
-  NBIT_INLINE owned_tensor(owned_tensor&&) noexcept = default;
-  NBIT_INLINE owned_tensor& operator=(owned_tensor&&) noexcept = default;
-  NBIT_INLINE ~owned_tensor() = default;
+  NBIT_HOST_INLINE owned_tensor() noexcept = default;
+  NBIT_HOST_INLINE owned_tensor(owned_tensor&&) noexcept = default;
+  NBIT_HOST_INLINE owned_tensor& operator=(owned_tensor&&) noexcept = default;
+  NBIT_HOST_INLINE ~owned_tensor() = default;
 
   /// False when the layer has no such tensor.
   [[nodiscard]] NBIT_INLINE bool present() const { return *name != '\0'; }

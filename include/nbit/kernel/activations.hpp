@@ -49,7 +49,7 @@ struct int8_activations {
            (stride_for(s.cols) + groups_for(s.cols) * sizeof(float) + stride_for(s.cols) / 16 * sizeof(std::int16_t));
   }
 
-  NBIT_INLINE constexpr int8_activations() = default;
+  NBIT_HOST_INLINE constexpr int8_activations() = default;
   /// Views storage of bytes_for(shape) bytes.  Needs: aligned to 4 bytes.
   NBIT_INLINE int8_activations(std::span<std::byte> storage, shape s) {
     NBIT_EXPECTS(storage.size() >= bytes_for(s), "int8_activations: storage must hold bytes_for(shape) bytes");
@@ -111,13 +111,13 @@ struct int8_activation_matrix {
   buffer<std::byte> bytes;
 
   // declared, so that no implicit one becomes a weak symbol that differently built units would share
-  NBIT_INLINE int8_activation_matrix() noexcept = default;
-  NBIT_INLINE int8_activation_matrix(int8_activation_matrix&&) noexcept = default;
-  NBIT_INLINE int8_activation_matrix& operator=(int8_activation_matrix&&) noexcept = default;
-  NBIT_INLINE ~int8_activation_matrix() = default;
+  NBIT_HOST_INLINE int8_activation_matrix() noexcept = default;
+  NBIT_HOST_INLINE int8_activation_matrix(int8_activation_matrix&&) noexcept = default;
+  NBIT_HOST_INLINE int8_activation_matrix& operator=(int8_activation_matrix&&) noexcept = default;
+  NBIT_HOST_INLINE ~int8_activation_matrix() = default;
 
   /// Errors: out_of_memory, overflow.
-  NBIT_INLINE static result<int8_activation_matrix> make(shape s, allocator from = default_allocator()) {
+  NBIT_HOST_INLINE static result<int8_activation_matrix> make(shape s, allocator from = default_allocator()) {
     auto b = buffer<std::byte>::make(int8_activations<Group>::bytes_for(s), from);
     if (!b) return b.error();
     int8_activation_matrix m;

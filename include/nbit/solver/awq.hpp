@@ -55,10 +55,10 @@ struct awq_result {
   double loss = 0;          // after scaling and clipping
   double energy = 0;        // of all-zero weights
 
-  NBIT_INLINE awq_result() noexcept = default;
-  NBIT_INLINE awq_result(awq_result&&) noexcept = default;
-  NBIT_INLINE awq_result& operator=(awq_result&&) noexcept = default;
-  NBIT_INLINE ~awq_result() = default;
+  NBIT_HOST_INLINE awq_result() noexcept = default;
+  NBIT_HOST_INLINE awq_result(awq_result&&) noexcept = default;
+  NBIT_HOST_INLINE awq_result& operator=(awq_result&&) noexcept = default;
+  NBIT_HOST_INLINE ~awq_result() = default;
 
   [[nodiscard]] NBIT_INLINE matrix_view<const float> view() const { return {weights.data(), rows, cols}; }
 };
@@ -109,10 +109,10 @@ struct awq_scratch {
   buffer<code_t<F>> codes;
   buffer<typename F::params> params;
 
-  NBIT_INLINE awq_scratch() noexcept = default;
-  NBIT_INLINE awq_scratch(awq_scratch&&) noexcept = default;
-  NBIT_INLINE awq_scratch& operator=(awq_scratch&&) noexcept = default;
-  NBIT_INLINE ~awq_scratch() = default;
+  NBIT_HOST_INLINE awq_scratch() noexcept = default;
+  NBIT_HOST_INLINE awq_scratch(awq_scratch&&) noexcept = default;
+  NBIT_HOST_INLINE awq_scratch& operator=(awq_scratch&&) noexcept = default;
+  NBIT_HOST_INLINE ~awq_scratch() = default;
 
   NBIT_INLINE bool make(std::size_t cols) {
     auto f = buffer<float>::make(cols * (2 * panel_rows + 2));

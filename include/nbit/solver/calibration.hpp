@@ -52,10 +52,10 @@ struct gram_sums {
   buffer<float> panel;             // strip by strip, token by token, 16 columns
   buffer<double> strip_square;     // block_square's parts of the panel being folded
 
-  NBIT_INLINE gram_sums() noexcept = default;
-  NBIT_INLINE gram_sums(gram_sums&&) noexcept = default;
-  NBIT_INLINE gram_sums& operator=(gram_sums&&) noexcept = default;
-  NBIT_INLINE ~gram_sums() = default;
+  NBIT_HOST_INLINE gram_sums() noexcept = default;
+  NBIT_HOST_INLINE gram_sums(gram_sums&&) noexcept = default;
+  NBIT_HOST_INLINE gram_sums& operator=(gram_sums&&) noexcept = default;
+  NBIT_HOST_INLINE ~gram_sums() = default;
 
   NBIT_INLINE static std::size_t tile_at(std::size_t i, std::size_t j) { return (i * (i + 1) / 2 + j) * tile * tile; }
 };
@@ -314,10 +314,10 @@ inline void gram_mean_abs(const gram_sums& g, std::span<float> out) {
 /// Memory: 4 cols^2 bytes for the sums, 512 cols bytes for the panel.
 class hessian {
  public:
-  NBIT_INLINE hessian() noexcept = default;
-  NBIT_INLINE hessian(hessian&&) noexcept = default;
-  NBIT_INLINE hessian& operator=(hessian&&) noexcept = default;
-  NBIT_INLINE ~hessian() = default;
+  NBIT_HOST_INLINE hessian() noexcept = default;
+  NBIT_HOST_INLINE hessian(hessian&&) noexcept = default;
+  NBIT_HOST_INLINE hessian& operator=(hessian&&) noexcept = default;
+  NBIT_HOST_INLINE ~hessian() = default;
   /// For inputs of cols numbers; memory is taken by the first add.
   NBIT_INLINE explicit hessian(std::size_t cols) { sums_.cols = cols; }
   /// The same with its memory.  Errors: out_of_memory, overflow.

@@ -61,10 +61,10 @@ struct metric {
   buffer<float> d;  // D
   metric_report report = {};
 
-  NBIT_INLINE metric() noexcept = default;
-  NBIT_INLINE metric(metric&&) noexcept = default;
-  NBIT_INLINE metric& operator=(metric&&) noexcept = default;
-  NBIT_INLINE ~metric() = default;
+  NBIT_HOST_INLINE metric() noexcept = default;
+  NBIT_HOST_INLINE metric(metric&&) noexcept = default;
+  NBIT_HOST_INLINE metric& operator=(metric&&) noexcept = default;
+  NBIT_HOST_INLINE ~metric() = default;
 };
 
 inline namespace NBIT_TAG {

@@ -60,10 +60,10 @@ struct gptq_result {
   coded_matrix<F> codes;
   solve_report report = {};
 
-  NBIT_INLINE gptq_result() noexcept = default;
-  NBIT_INLINE gptq_result(gptq_result&&) noexcept = default;
-  NBIT_INLINE gptq_result& operator=(gptq_result&&) noexcept = default;
-  NBIT_INLINE ~gptq_result() = default;
+  NBIT_HOST_INLINE gptq_result() noexcept = default;
+  NBIT_HOST_INLINE gptq_result(gptq_result&&) noexcept = default;
+  NBIT_HOST_INLINE gptq_result& operator=(gptq_result&&) noexcept = default;
+  NBIT_HOST_INLINE ~gptq_result() = default;
 };
 
 inline namespace NBIT_TAG {

@@ -37,13 +37,13 @@ struct coded_matrix {
   buffer<std::uint32_t> group_index;  // cols, or empty
 
   // declared, so that no implicit one becomes a weak symbol that differently built units would share
-  NBIT_INLINE coded_matrix() noexcept = default;
-  NBIT_INLINE coded_matrix(coded_matrix&&) noexcept = default;
-  NBIT_INLINE coded_matrix& operator=(coded_matrix&&) noexcept = default;
-  NBIT_INLINE ~coded_matrix() = default;
+  NBIT_HOST_INLINE coded_matrix() noexcept = default;
+  NBIT_HOST_INLINE coded_matrix(coded_matrix&&) noexcept = default;
+  NBIT_HOST_INLINE coded_matrix& operator=(coded_matrix&&) noexcept = default;
+  NBIT_HOST_INLINE ~coded_matrix() = default;
 
   /// Errors: out_of_memory, overflow.
-  NBIT_INLINE static result<coded_matrix> make(shape s, allocator from = default_allocator()) {
+  NBIT_HOST_INLINE static result<coded_matrix> make(shape s, allocator from = default_allocator()) {
     auto c = buffer<code_t<F>>::zeros(s.rows * codes_per_row<F>(s.cols), from);
     if (!c) return c.error();
     auto p = buffer<typename F::params>::zeros(params_count<F>(s.rows, s.cols), from);

@@ -32,13 +32,13 @@ struct packed_matrix {
   buffer<std::uint32_t> group_index;
 
   // declared, so that no implicit one becomes a weak symbol that differently built units would share
-  NBIT_INLINE packed_matrix() noexcept = default;
-  NBIT_INLINE packed_matrix(packed_matrix&&) noexcept = default;
-  NBIT_INLINE packed_matrix& operator=(packed_matrix&&) noexcept = default;
-  NBIT_INLINE ~packed_matrix() = default;
+  NBIT_HOST_INLINE packed_matrix() noexcept = default;
+  NBIT_HOST_INLINE packed_matrix(packed_matrix&&) noexcept = default;
+  NBIT_HOST_INLINE packed_matrix& operator=(packed_matrix&&) noexcept = default;
+  NBIT_HOST_INLINE ~packed_matrix() = default;
 
   /// Zeroed storage for a tensor of this shape.  Errors: out_of_memory, overflow.
-  NBIT_INLINE static result<packed_matrix> make(nbit::shape s, allocator from = default_allocator()) {
+  NBIT_HOST_INLINE static result<packed_matrix> make(nbit::shape s, allocator from = default_allocator()) {
     auto b = buffer<std::byte>::zeros(packed_bytes<F, L>(s), from);
     if (!b) return b.error();
     packed_matrix m;

@@ -67,7 +67,7 @@ struct packed_view {
   std::size_t rows = 0, cols = 0;
   const std::uint32_t* group_index = nullptr;  // group of each column, or nullptr: column / F::group
 
-  NBIT_INLINE constexpr packed_view() = default;
+  NBIT_HOST_INLINE constexpr packed_view() = default;
   NBIT_INLINE constexpr packed_view(word* w, params_type* p, nbit::shape s, const std::uint32_t* g = nullptr)
       : words(w), params(p), rows(s.rows), cols(s.cols), group_index(g) {}
 
@@ -111,7 +111,7 @@ struct packed_view<F, blocks, Byte> {
   Byte* bytes = nullptr;
   std::size_t rows = 0, cols = 0;
 
-  NBIT_INLINE constexpr packed_view() = default;
+  NBIT_HOST_INLINE constexpr packed_view() = default;
   NBIT_INLINE constexpr packed_view(std::span<Byte> region, nbit::shape s) {
     NBIT_EXPECTS((region.size() >= packed_bytes<F, blocks>(s)),
                  "packed_view: the region must hold packed_bytes<F>(shape) bytes");
