@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>  // endian
 #include <filesystem>
 #include <map>
 #include <utility>
 
 #include <nbit/format/uniform.hpp>
 #include <nbit/tensor/encode.hpp>
+#include <nbit/io/gguf_split.hpp>
 #include <nbit/io/gptq_checkpoint.hpp>
 
 #include <engine/load_safetensors.hpp>
@@ -114,10 +116,15 @@ void open_checkpoint(source& s, const std::vector<std::string>& files) {
 }
 
 void open_gguf(source& s) {
-  s.gguf = std::make_shared<const nbit::gguf::file>(need(nbit::gguf::open(s.path), "reading " + s.path));
-  s.owners.push_back(s.gguf);
-  s.file_bytes = size_of(s.path);
-  for (const nbit::gguf::tensor_info& t : s.gguf->tensors())
+  const auto set =
+      std::make_shared<const nbit::gguf::split_set>(need(nbit::gguf::split_set::open(s.path), "reading " + s.path));
+  s.gguf = {set, &set->first()};
+  s.owners.push_back(set);
+  if (s.gguf->order() != std::endian::little)
+    throw failure{bad_input,
+                  "'" + s.path + "': the file is big-endian; allowed: little-endian, as nbit convert writes"};
+  for (const nbit::gguf::file& part : set->parts()) s.file_bytes += part.bytes().size();
+  for (const nbit::gguf::tensor_info& t : set->tensors())
     s.tensors.push_back(
         {std::string(t.name), std::string(t.name), {t.ne.begin(), t.ne.begin() + t.n_dims}, t.type.type, t.bytes, {}});
 }

@@ -108,8 +108,10 @@
 #include <nbit/io/exl2_checkpoint.hpp>
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf.hpp>
+#include <nbit/io/gguf_byte_order.hpp>
 #include <nbit/io/gguf_file.hpp>
 #include <nbit/io/gguf_reader.hpp>
+#include <nbit/io/gguf_split.hpp>
 #include <nbit/io/gguf_tensor.hpp>
 #include <nbit/io/gguf_value.hpp>
 #include <nbit/io/gguf_writer.hpp>
@@ -123,6 +125,7 @@
 #include <nbit/io/mapped_file.hpp>
 #include <nbit/io/safetensors.hpp>
 #include <nbit/io/safetensors_dtype.hpp>
+#include <nbit/io/safetensors_index.hpp>
 #include <nbit/io/safetensors_reader.hpp>
 #include <nbit/io/safetensors_writer.hpp>
 #include <nbit/io/tensor_stream.hpp>

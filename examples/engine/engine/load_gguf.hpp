@@ -3,6 +3,7 @@
 #ifndef ENGINE_LOAD_GGUF_HPP
 #define ENGINE_LOAD_GGUF_HPP
 
+#include <bit>  // endian
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -73,6 +74,10 @@ inline nbit::result<config> config_of(const nbit::gguf::file& file) {
 inline nbit::result<linear> linear_of(const std::shared_ptr<const nbit::gguf::file>& file, std::string_view name) {
   const auto t = file->tensor(name);
   if (!t) return t.error();
+  if (t->order != std::endian::little)
+    return nbit::make_error(nbit::errc::unsupported, "the file's numbers are big-endian", "a little-endian file")
+        .about(name)
+        .at(t->offset);
   const nbit::shape s{static_cast<std::size_t>(t->rows()), static_cast<std::size_t>(t->cols())};
   auto made = ggml_linear(t->type.type, t->bytes, s, file);
   if (!made) return made.error().about(name).at(t->offset);

@@ -8,6 +8,7 @@
 #define NBIT_IO_GGUF_FILE_HPP
 
 #include <array>
+#include <bit>  // endian
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -47,7 +48,8 @@ struct tensor_info {
   ggml_type_info type{};
   std::uint32_t n_dims = 0;
   std::array<std::uint64_t, 4> ne{1, 1, 1, 1};
-  std::uint64_t offset = 0;  // of the first byte, from the start of the file
+  std::uint64_t offset = 0;                 // of the first byte, from the start of the file
+  std::endian order = std::endian::little;  // of the numbers in bytes; swap_byte_order (gguf_byte_order.hpp) turns them
   std::span<const std::byte> bytes;
 
   NBIT_INLINE tensor_info() noexcept {}
@@ -124,6 +126,8 @@ class file {
 
   [[nodiscard]] NBIT_INLINE std::uint32_t version() const noexcept { return version_; }
   [[nodiscard]] NBIT_INLINE std::uint64_t alignment() const noexcept { return alignment_; }
+  /// The byte order of the tensors' numbers. Keys are little-endian here whatever the file's order is.
+  [[nodiscard]] NBIT_INLINE std::endian order() const noexcept { return order_; }
   /// Where the tensors' bytes begin.
   [[nodiscard]] NBIT_INLINE std::uint64_t data_offset() const noexcept { return data_offset_; }
   /// The whole file.
@@ -170,7 +174,10 @@ class file {
     exchange(version_, other.version_);
     exchange(alignment_, other.alignment_);
     exchange(data_offset_, other.data_offset_);
+    exchange(order_, other.order_);
     exchange(bytes_, other.bytes_);
+    exchange(header_, other.header_);
+    turned_.swap(other.turned_);
     mapping_.swap(other.mapping_);
     keys_.swap(other.keys_);
     tensors_.swap(other.tensors_);
@@ -188,13 +195,16 @@ class file {
     b = held;
   }
   [[nodiscard]] NBIT_INLINE std::uint64_t where(const value& v) const noexcept {
-    return static_cast<std::uint64_t>(v.raw().data() - bytes_.data());
+    return static_cast<std::uint64_t>(v.raw().data() - header_.data());
   }
 
   std::uint32_t version_ = 3;
   std::uint64_t alignment_ = limits::default_alignment;
   std::uint64_t data_offset_ = 0;
+  std::endian order_ = std::endian::little;
   std::span<const std::byte> bytes_;
+  std::span<const std::byte> header_;  // what names and values point into: bytes_, or turned_
+  buffer<std::byte> turned_;           // the little-endian header of a big-endian file
   mapped_file mapping_;
   buffer<key> keys_;
   buffer<tensor_info> tensors_;

@@ -4,13 +4,15 @@
 //         key: string, u32 value type, value     info: string, u32 dimensions, u64 each, u32 type, u64 offset in data
 // Checked before the caller gets a file: every count against the fewest bytes its entries can take, every product left
 // to right, names and keys unique, the alignment, and that tensors follow one another in the declared order without gap
-// or overlap and end inside the file. Refused: big-endian files, retired and foreign tensor types.
-// Accepted though ggml refuses them: nested arrays, to 8 levels.   Ref: ggml's docs/gguf.md.
+// or overlap and end inside the file. Refused: retired and foreign tensor types. Of a big-endian file the header is
+// read from a little-endian copy; tensors keep their order (file::order()). Accepted though ggml refuses them: nested
+// arrays, to 8 levels.   Ref: ggml's docs/gguf.md.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_GGUF_READER_HPP
 #define NBIT_IO_GGUF_READER_HPP
 
 #include <algorithm>  // sort
+#include <bit>        // endian
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -23,6 +25,7 @@
 #include <nbit/base/result.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/ggml_type.hpp>
+#include <nbit/io/gguf_byte_order.hpp>
 #include <nbit/io/gguf_file.hpp>
 #include <nbit/io/gguf_value.hpp>
 #include <nbit/io/mapped_file.hpp>
@@ -37,7 +40,7 @@ struct reader {
   file made;
   byte_cursor in;
 
-  explicit reader(std::span<const std::byte> bytes) noexcept : in(bytes) { made.bytes_ = bytes; }
+  explicit reader(std::span<const std::byte> bytes) noexcept : in(bytes) { made.bytes_ = made.header_ = bytes; }
 
   // The least a key takes: length 8, one byte of name, type 4, value 1. A tensor: length 8, dimensions 4, type 4,
   // offset 8.
@@ -49,7 +52,7 @@ struct reader {
   }
 
   [[nodiscard]] std::uint64_t position(std::string_view in_file) const noexcept {
-    return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(in_file.data()) - made.bytes_.data());
+    return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(in_file.data()) - made.header_.data());
   }
 
   result<std::string_view> text(const char* what) noexcept {
@@ -70,10 +73,26 @@ struct reader {
                  load_le<std::uint32_t>(magic->data()));
     const result<std::uint32_t> version = in.number<std::uint32_t>("the file ends inside the version");
     if (!version) return version.error();
-    if ((*version & 0xffffu) == 0 && *version != 0)
-      return bad(errc::unsupported, "this GGUF file is big-endian", "a little-endian file", 4, *version);
+    if ((*version & 0xffffu) == 0 && *version != 0 && made.order_ == std::endian::little) {
+      if (const result<void> done = turn(); !done) return done;
+      return header();
+    }
     if (*version != 2 && *version != 3) return bad(errc::unsupported, "GGUF version", "2 or 3", 4, *version);
     made.version_ = *version;
+    return {};
+  }
+
+  /// Goes on with a little-endian copy of a big-endian header.
+  result<void> turn() noexcept {
+    const result<std::uint64_t> size = header_swapper(made.bytes_, std::endian::big, nullptr).walk();
+    if (!size) return size.error();
+    result<buffer<std::byte>> copy = buffer<std::byte>::make(static_cast<std::size_t>(*size));
+    if (!copy) return copy.error();
+    (void)header_swapper(made.bytes_, std::endian::big, copy->data()).walk();
+    made.turned_.swap(*copy);
+    made.header_ = made.turned_.span();
+    made.order_ = std::endian::big;
+    in = byte_cursor(made.header_);
     return {};
   }
 
@@ -123,10 +142,10 @@ struct reader {
     if (*type > 12) return bad(errc::malformed, "value type is unknown", "0 to 12", type_at, *type).about(*name);
     const std::uint64_t first = in.offset();
     if (const result<void> done = skip(static_cast<value_type>(*type), 0); !done) return done.error().about(*name);
-    ::new (static_cast<void*>(to))
-        key{*name,
-            value(static_cast<value_type>(*type),
-                  made.bytes_.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(in.offset() - first)))};
+    ::new (static_cast<void*>(to)) key{
+        *name,
+        value(static_cast<value_type>(*type),
+              made.header_.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(in.offset() - first)))};
     return {};
   }
 
@@ -215,6 +234,7 @@ struct reader {
       if (!checked_align(end - made.data_offset_, made.alignment_, expected))
         return bad(errc::overflow, "the tensors' sizes do not fit 64 bits", "", first, size).about(t.name);
       t.offset = first;
+      t.order = made.order_;
       if (size != 0) t.bytes = made.bytes_.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
     }
     return {};

@@ -4,6 +4,7 @@
 #ifndef NBIT_IO_GGUF_TENSOR_HPP
 #define NBIT_IO_GGUF_TENSOR_HPP
 
+#include <bit>  // endian
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -30,8 +31,16 @@ concept ggml_format = block_format<F> && requires {
 
 namespace gguf {
 inline namespace NBIT_TAG {
+namespace detail {
+[[nodiscard]] NBIT_INLINE error other_byte_order(const tensor_info& t) {
+  return make_error(errc::unsupported, "tensor's numbers are big-endian", "bytes turned by gguf::swap_byte_order")
+      .about(t.name)
+      .at(t.offset);
+}
+}  // namespace detail
 
-/// Views the tensor's bytes as weights of F; nothing is copied.  Errors: unsupported when the tensor has another type.
+/// Views the tensor's bytes as weights of F; nothing is copied.  Errors: unsupported when the tensor has another type
+/// or is big-endian.
 template <ggml_format F>
 [[nodiscard]] NBIT_INLINE result<packed_view<F>> tensor_as(std::type_identity<F>, const tensor_info& t) {
   if (static_cast<int>(t.type.type) != F::ggml_type)
@@ -39,10 +48,12 @@ template <ggml_format F>
         .about(t.name)
         .at(t.offset)
         .with(static_cast<std::int64_t>(t.type.type));
+  if (t.order != std::endian::little) return detail::other_byte_order(t);
   return packed_view<F>(t.bytes, shape{static_cast<std::size_t>(t.rows()), static_cast<std::size_t>(t.cols())});
 }
 
-/// Views the tensor's bytes as plain numbers.  Errors: unsupported for another type, or bytes not aligned for T.
+/// Views the tensor's bytes as plain numbers.  Errors: unsupported for another type, for big-endian numbers, or bytes
+/// not aligned for T.
 template <class T>
   requires(std::same_as<T, float> || std::same_as<T, f16> || std::same_as<T, bf16>)
 [[nodiscard]] NBIT_INLINE result<matrix_view<const T>> tensor_as(std::type_identity<T>, const tensor_info& t) {
@@ -55,6 +66,7 @@ template <class T>
         .about(t.name)
         .at(t.offset)
         .with(static_cast<std::int64_t>(t.type.type));
+  if (t.order != std::endian::little) return detail::other_byte_order(t);
   if (reinterpret_cast<std::uintptr_t>(t.bytes.data()) % alignof(T) != 0)
     return make_error(errc::unsupported, "tensor's bytes are not aligned for its numbers",
                       "general.alignment of 4 or more")

@@ -9,6 +9,7 @@
 #define NBIT_IO_GGUF_WRITER_HPP
 
 #include <algorithm>  // sort
+#include <bit>        // endian
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -23,6 +24,7 @@
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/byte_sink.hpp>
 #include <nbit/io/ggml_type.hpp>
+#include <nbit/io/gguf_byte_order.hpp>
 #include <nbit/io/gguf_file.hpp>
 #include <nbit/io/gguf_value.hpp>
 #include <nbit/io/tensor_stream.hpp>
@@ -142,10 +144,26 @@ class writer {
     return {};
   }
 
+  /// A writer of `count` of these tensors from `first` on, with all keys or with none but the alignment.
+  [[nodiscard]] writer part(std::size_t first, std::size_t count, bool keys) const {
+    writer made;
+    const auto begin = tensors_.begin() + static_cast<std::ptrdiff_t>(first);
+    made.tensors_.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+    for (const stored_key& k : keys_)
+      if (keys || (k.name == "general.alignment" && alignment_ != limits::default_alignment)) made.keys_.push_back(k);
+    made.alignment_ = alignment_, made.order_ = order_;
+    return made;
+  }
+
   /// All tensors declared so far.
   [[nodiscard]] std::span<const declared_tensor> tensors() const noexcept { return tensors_; }
   /// Between tensors: the key general.alignment, or 32.
   [[nodiscard]] std::uint64_t alignment() const noexcept { return alignment_; }
+
+  /// The byte order of the file to be written. The header is turned by begin(); the tensors' bytes are written as they
+  /// come, so a big-endian file takes bytes that swap_byte_order has turned.
+  void set_order(std::endian order) noexcept { order_ = order; }
+  [[nodiscard]] std::endian order() const noexcept { return order_; }
 
   /// Lays out the tensors and writes the header; the stream takes the rest.
   /// Errors: duplicate (a key copied or a tensor declared twice), overflow, and those of the sink.
@@ -168,6 +186,12 @@ class writer {
       for (const std::uint64_t n : t.ne) detail::append_le(h, n);
       detail::append_le(h, static_cast<std::uint32_t>(t.type.type));
       detail::append_le(h, t.offset);
+    }
+    if (order_ == std::endian::big) {
+      std::vector<std::byte> turned(h.size());
+      if (const auto done = detail::header_swapper(h, std::endian::little, turned.data()).walk(); !done)
+        return done.error();  // arrays nested deeper than any reader goes
+      h.swap(turned);
     }
     h.resize(h.size() + static_cast<std::size_t>((alignment_ - h.size() % alignment_) % alignment_));
     if (result<void> done = to.write(h); !done) return done.error();
@@ -223,6 +247,7 @@ class writer {
   std::vector<stored_key> keys_;
   std::vector<declared_tensor> tensors_;
   std::uint64_t alignment_ = limits::default_alignment;
+  std::endian order_ = std::endian::little;
 };
 
 }  // namespace NBIT_TAG

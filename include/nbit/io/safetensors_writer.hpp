@@ -46,6 +46,23 @@ class writer {
   /// Sets a string of the file's metadata, such as format = pt.
   void set_metadata(std::string_view name, std::string_view text) { metadata_.set(name, json_value::string(text)); }
 
+  /// Takes over the metadata of a file, in its order.
+  void copy_metadata(const file& from) {
+    if (from.metadata() != nullptr) metadata_ = *from.metadata();
+  }
+
+  /// A writer of `count` of these tensors from `first` on, with the same metadata.
+  [[nodiscard]] writer part(std::size_t first, std::size_t count) const {
+    writer made;
+    made.metadata_ = metadata_;
+    for (std::size_t i = first; i < first + count; ++i) {
+      made.tensors_.push_back(tensors_[i]);
+      made.tensors_.back().offset = made.size_;
+      made.size_ += tensors_[i].bytes;
+    }
+    return made;
+  }
+
   /// Announces the next tensor; shape is outermost dimension first.
   /// Errors: invalid_option for a name that is reserved or no UTF-8, shape, overflow. Duplicates show in begin().
   result<void> declare(std::string_view name, dtype type, std::span<const std::uint64_t> shape) {
