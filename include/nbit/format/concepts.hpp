@@ -94,6 +94,15 @@ concept integer_format = grid_format<F> && requires(const typename F::params& p,
   { F::offset(p, s) } -> std::convertible_to<float>;
 };
 
+/// An integer_format with scales on two levels, as the k-quants have: scale(p, s) = super_scale(p) * sub_scale(p, s),
+/// an exact product, with an integer sub_scale in [-128, 127]; one that is not symmetric has super_offset and
+/// sub_offset too. Int8 kernels then stay in integers over a whole group.
+template <class F>
+concept two_level_format = integer_format<F> && (F::group > 0) && requires(const typename F::params& p, int s) {
+  { F::super_scale(p) } -> std::same_as<float>;
+  { F::sub_scale(p, s) } -> std::same_as<int>;
+};
+
 /// Whether an integer_format promises more: value() has the very bits of scale * level (+ offset, unless symmetric),
 /// each operation rounded. Kernels then decode a run at a time.
 template <class F>

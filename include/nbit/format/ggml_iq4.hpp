@@ -248,6 +248,8 @@ struct iq4_xs {
   NBIT_INLINE static constexpr int level(int c) { return device_table<sixteen_levels<iq4_levels>>().of[c & 15]; }
   NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
   NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
+  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scale_of(s); }
 };
 
 /// ggml's MXFP4: 4.25 bits a weight, E2M1 codes under a power-of-two scale; importance is ignored, as in the reference.

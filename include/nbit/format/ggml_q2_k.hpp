@@ -157,6 +157,10 @@ struct q2_k {
   NBIT_INLINE static constexpr int level(int c) { return c; }
   NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
   NBIT_INLINE static float offset(const params& p, int s) { return -p.lowered(s); }
+  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
+  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scales[s] & 15; }
+  NBIT_INLINE static float super_offset(const params& p) { return -static_cast<float>(p.dmin); }
+  NBIT_INLINE static int sub_offset(const params& p, int s) { return p.scales[s] >> 4; }
 };
 
 }  // namespace nbit

@@ -127,6 +127,8 @@ struct q3_k {
   NBIT_INLINE static constexpr int level(int c) { return c - 4; }
   NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
   NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
+  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scale_of(s); }
 };
 
 }  // namespace nbit

@@ -199,6 +199,10 @@ struct q4_k {
   NBIT_INLINE static constexpr int level(int c) { return c; }
   NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
   NBIT_INLINE static float offset(const params& p, int s) { return -p.lowered(s); }
+  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
+  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scale_of(s); }
+  NBIT_INLINE static float super_offset(const params& p) { return -static_cast<float>(p.dmin); }
+  NBIT_INLINE static int sub_offset(const params& p, int s) { return p.minimum_of(s); }
 };
 
 /// ggml's Q5_K: 5.5 bits a weight.
@@ -240,6 +244,10 @@ struct q5_k {
   NBIT_INLINE static constexpr int level(int c) { return c; }
   NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
   NBIT_INLINE static float offset(const params& p, int s) { return -p.lowered(s); }
+  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
+  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scale_of(s); }
+  NBIT_INLINE static float super_offset(const params& p) { return -static_cast<float>(p.dmin); }
+  NBIT_INLINE static int sub_offset(const params& p, int s) { return p.minimum_of(s); }
 };
 
 }  // namespace nbit

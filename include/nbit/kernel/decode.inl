@@ -92,6 +92,13 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     for (std::size_t b = (n + 15) / 16; b % 4 != 0; ++b) scale[b] = 0.0f, offset[b] = 0.0f;
   }
 
+  NBIT_INLINE static typename F::params params_of(const weights& w, std::size_t r, std::size_t g) {
+    if constexpr (blocked)
+      return F::load_params(w.block(r, g));
+    else
+      return w.group_params(r, g);
+  }
+
  private:
   // Which scale of its group a position has; the divisor is a constant.
   NBIT_INLINE static int run_of(std::size_t at)
@@ -101,13 +108,6 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
       return static_cast<int>(at / std::size_t(F::run));
     else
       return 0;
-  }
-
-  NBIT_INLINE static typename F::params params_of(const weights& w, std::size_t r, std::size_t g) {
-    if constexpr (blocked)
-      return F::load_params(w.block(r, g));
-    else
-      return w.group_params(r, g);
   }
 
   // Whole runs of sixteen with one scale: plain loops over local arrays, which compilers turn into vectors at -O2.

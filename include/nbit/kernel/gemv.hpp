@@ -2,10 +2,15 @@
 //
 // The order of additions is part of the definition, so every instruction set gives the same bits:
 //   f32    sixteen lanes; lane i takes columns i, i + 16, ... by fused multiply-add; then reduce (arch/simd.hpp).
-//   int8   sixteen lanes; in every 64 columns lane i takes the exact integer dot of columns 4i .. 4i + 3, times the
-//   product
-//          of the two scales there, by fused multiply-add. Offsets: lane b % 16 takes (offset * scale) * sum of block b
-//          of 16.
+//   int8   the columns are cut into blocks of B; block b adds to chain b % 4, in rising order, by fused multiply-add:
+//            chain += (scale * x scale) * I,   I = the exact integer sum of level * code over the block
+//            chain += offset * (x scale * S),  S = the exact sum of the codes; for formats with an offset
+//          then (chain 0 + chain 2) + (chain 1 + chain 3). B = the greatest common divisor of the run of columns with
+//          one weight scale, Group and 256 (a whole row counts as 256).
+//          k-quants (two_level_format) under activations whose Group is a multiple of their 256: B = 256, and
+//            chain += (super_scale * x scale) * I,   I = sum over runs of sub_scale * (sum of level * code)
+//            chain += (super_offset * x scale) * J,  J = sum over runs of sub_offset * (sum of codes)
+//          I and J are rounded to float once; they fit 31 bits (weights.hpp), so any order of integer sums will do.
 // A format without integer levels multiplies with the dequantized activations instead, as f32.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_KERNEL_GEMV_HPP

@@ -79,31 +79,49 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   {
     NBIT_EXACT
     using format = typename Weights::format;
+    using blocks_of = detail::int8_blocks<format, Group>;
+    constexpr std::size_t length = blocks_of::length;
     alignas(64) std::int8_t level[chunk + 64];
     float scale[chunk / 16 + 4], offset[chunk / 16 + 4];
-    auto sum = vec::zero();
-    float shift[lane_count] = {};
+    std::int32_t sum16[chunk / 16 + 4];
+    float chain[4] = {};
     for (std::size_t c = 0; c < w.cols; c += chunk) {
       const std::size_t n = w.cols - c < chunk ? w.cols - c : chunk;
       decoder::levels(w, r, c, n, level, scale, offset);
-      for (std::size_t i = 0; i < n; i += 64) {
-        float s[lane_count];
-        for (std::size_t b = 0; b < 4; ++b) {
-          const std::size_t block = (c + i) / 16 + b;
-          const float product = scale[i / 16 + b] * x.scale16(m, block);
-          for (std::size_t j = 0; j < 4; ++j) s[4 * b + j] = product;
-          if constexpr (has_offset<format>) {
-            float& lane = shift[block % lane_count];
-            lane = nbit::fma(offset[i / 16 + b] * x.scale16(m, block), static_cast<float>(x.row_sums(m)[block]), lane);
+      for (std::size_t i = 0; i < n; i += 64) dots16(level + i, x.row_codes(m) + c + i, sum16 + i / 16);
+      const std::size_t sums = (n + 63) / 64 * 4;  // blocks may end in columns that neither side has
+      for (std::size_t i = 0; i < n; i += length) {
+        const std::size_t b = (c + i) / length, first = i / 16,
+                          end = first + length / 16 < sums ? first + length / 16 : sums;
+        const std::int16_t* const codes = x.row_sums(m) + c / 16;
+        const float by = x.scale16(m, (c + i) / 16);
+        float& to = chain[b % 4];
+        std::int32_t product = 0, total = 0;
+        if constexpr (blocks_of::two_level) {
+          const typename format::params p = decoder::params_of(w, r, (c + i) / length);
+          for (std::size_t k = first; k < end; ++k) {
+            const int s = static_cast<int>((k - first) * 16 / std::size_t(format::run));
+            product += format::sub_scale(p, s) * sum16[k];
+            if constexpr (has_offset<format>) total += format::sub_offset(p, s) * codes[k];
           }
+          to = nbit::fma(format::super_scale(p) * by, static_cast<float>(product), to);
+          if constexpr (has_offset<format>) to = nbit::fma(format::super_offset(p) * by, static_cast<float>(total), to);
+        } else {
+          for (std::size_t k = first; k < end; ++k) product += sum16[k], total += codes[k];
+          to = nbit::fma(scale[first] * by, static_cast<float>(product), to);
+          if constexpr (has_offset<format>) to = nbit::fma(offset[first], by * static_cast<float>(total), to);
         }
-        sum = vec::fma(vec::dot4(level + i, x.row_codes(m) + c + i), vec::load(s), sum);
       }
     }
-    if constexpr (has_offset<format>)
-      return vec::reduce(vec::add(sum, vec::load(shift)));
-    else
-      return vec::reduce(sum);
+    return (chain[0] + chain[2]) + (chain[1] + chain[3]);
+  }
+
+  // Four exact sums of sixteen columns each; dot4's lanes are integers below 2^17, so floats hold their sums too.
+  NBIT_INLINE static void dots16(const std::int8_t* w, const std::int8_t* x, std::int32_t* four) {
+    float lane[lane_count];
+    vec::store(lane, vec::dot4(w, x));
+    for (std::size_t k = 0; k < 4; ++k)
+      four[k] = static_cast<std::int32_t>((lane[4 * k] + lane[4 * k + 1]) + (lane[4 * k + 2] + lane[4 * k + 3]));
   }
 };
 

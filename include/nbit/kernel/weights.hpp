@@ -52,6 +52,27 @@ inline constexpr bool has_integer_runs = [] {
     return false;
 }();
 
+/// How the columns of int8 kernels are cut into blocks, which are summed in integers: Group columns of the activations
+/// share a scale. See kernel/gemv.hpp for what is computed.
+template <class F, int Group>
+struct int8_blocks {
+  static constexpr int run = F::run > 0 ? F::run : F::group;  // columns with one scale; 0 or less: the whole row
+  /// Whole groups of F with integer scales inside: those of two_level formats, if the activations allow it.
+  static constexpr bool two_level = [] {
+    if constexpr (two_level_format<F>)
+      return 256 % F::group == 0 && (Group == per_row || Group % F::group == 0);
+    else
+      return false;
+  }();
+  static constexpr std::size_t length = [] {
+    if constexpr (two_level) return std::size_t(F::group);
+    const std::size_t w = run > 0 ? std::size_t(run) : 256, x = Group > 0 ? std::size_t(Group) : 256;
+    return std::gcd(std::gcd(w, x), std::size_t{256});
+  }();
+  // |level| <= 128, |code| <= 127, |integer scale| <= 128: sums of a block fit 31 bits, without scales even 24
+  static_assert(length * 128 * 127 * (two_level ? 128 : 1) < (two_level ? 1u << 31 : 1u << 24));
+};
+
 }  // namespace detail
 
 /// Anything with rows of weights that a kernel can multiply with: rows = outputs, cols = inputs.
