@@ -75,9 +75,11 @@
 
 #include <nbit/parallel/executor.hpp>
 
+#include <nbit/kernel/about.hpp>
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/dequantize.hpp>
+#include <nbit/kernel/describe.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/product.hpp>

@@ -2,20 +2,46 @@
 //
 // Own CPUID and XGETBV: __builtin_cpu_supports is missing on some toolchains and rejects some feature names. An
 // instruction set counts only when the operating system saves its registers (XCR0), or a hypervisor may kill the
-// process. Ref: Intel SDM volume 1, sections 14.3 and 15.2.
+// process. On AArch64 Linux the kernel is asked (AT_HWCAP). Elsewhere the unit's own flags decide.
+// Ref: Intel SDM volume 1, sections 14.3 and 15.2; Linux Documentation/arch/arm64/elf_hwcaps.rst.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_ARCH_CPU_HPP
 #define NBIT_ARCH_CPU_HPP
 
 #include <atomic>
 #include <cstdlib>
+#include <type_traits>
 
 #include <nbit/base/config.hpp>
 #include <nbit/arch/tags.hpp>
 
+#if NBIT_HAS_NEON && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace nbit::arch {
 inline namespace NBIT_TAG {
 namespace detail {
+
+template <class... Tags>
+struct tag_list {};
+
+// What this unit's kernels are stamped for, levels rising.
+#if NBIT_HAS_X86 && NBIT_HAS_AVX_VNNI
+using stamped = tag_list<scalar, avx2, avx_vnni, avx512_vnni>;
+#elif NBIT_HAS_X86
+using stamped = tag_list<scalar, avx2, avx512_vnni>;
+#elif NBIT_HAS_NEON_DOTPROD
+using stamped = tag_list<scalar, neon, neon_dotprod>;
+#elif NBIT_HAS_NEON
+using stamped = tag_list<scalar, neon>;
+#elif NBIT_HAS_RVV
+using stamped = tag_list<scalar, rvv>;
+#elif NBIT_HAS_SIMD128
+using stamped = tag_list<scalar, simd128>;
+#else
+using stamped = tag_list<scalar>;
+#endif
 
 #if NBIT_HAS_X86
 struct cpuid_registers {
@@ -29,44 +55,83 @@ inline cpuid_registers cpuid(unsigned leaf, unsigned sub) noexcept {
 inline bool has(unsigned word, int bit) noexcept { return (word >> bit & 1u) != 0; }
 #endif
 
-/// The level of the best tag this machine runs.
-inline int detect_level() noexcept {
+NBIT_INLINE constexpr unsigned bit_of(int level) { return 1u << level; }
+
+/// One bit for the level of each tag this machine runs. Not all below the best: AVX-512 is older than AVX-VNNI.
+inline unsigned detect_levels() noexcept {
+  unsigned levels = bit_of(scalar::level);
 #if NBIT_HAS_X86
-  if (cpuid(0, 0).a < 7) return scalar::level;
+  if (cpuid(0, 0).a < 7) return levels;
   const cpuid_registers one = cpuid(1, 0), seven = cpuid(7, 0);
   const bool osxsave = has(one.c, 27), fma = has(one.c, 12), f16c = has(one.c, 29);
-  if (!osxsave || !fma || !f16c || !has(seven.b, 5) || !has(seven.b, 8)) return scalar::level;  // AVX2, BMI2
+  if (!osxsave || !fma || !f16c || !has(seven.b, 5) || !has(seven.b, 8)) return levels;  // AVX2, BMI2
   unsigned low = 0, high = 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if ((low & 0x6u) != 0x6u) return scalar::level;  // XMM and YMM state
+  if ((low & 0x6u) != 0x6u) return levels;  // XMM and YMM state
+  levels |= bit_of(avx2::level);
+  if (NBIT_HAS_AVX_VNNI && seven.a >= 1 && has(cpuid(7, 1).a, 4)) levels |= bit_of(avx_vnni::level);
   const bool avx512 = has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31);  // F DQ BW VL
   const bool vnni = has(seven.c, 11), zmm_state = (low & 0xe6u) == 0xe6u;
-  return avx512 && vnni && zmm_state ? avx512_vnni::level : avx2::level;
-#else
-  return scalar::level;
+  if (avx512 && vnni && zmm_state) levels |= bit_of(avx512_vnni::level);
+#elif NBIT_HAS_NEON
+  levels |= bit_of(neon::level);
+#if NBIT_HAS_NEON_DOTPROD && defined(__linux__)
+  constexpr unsigned long asimddp = 1ul << 20;
+  if ((getauxval(AT_HWCAP) & asimddp) != 0) levels |= bit_of(neon_dotprod::level);
+#elif NBIT_HAS_NEON_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
+  levels |= bit_of(neon_dotprod::level);
 #endif
+#elif NBIT_HAS_RVV
+  levels |= bit_of(rvv::level);
+#elif NBIT_HAS_SIMD128
+  levels |= bit_of(simd128::level);
+#endif
+  return levels;
 }
 
-/// NBIT_ARCH=scalar|avx2|avx512_vnni in the environment lowers the level; for tests only, it never raises it.
-inline int narrowed_level() noexcept {
-  const int best = detect_level();
-#if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
-  const char* const wish = std::getenv("NBIT_ARCH");
-  if (wish == nullptr) return best;
-  const auto same = [wish](const char* name) {
-    const char* w = wish;
-    while (*w != '\0' && *w == *name) ++w, ++name;
-    return *w == *name;
-  };
-  if (same(scalar::name)) return scalar::level;
-  if (same(avx2::name)) return best < avx2::level ? best : avx2::level;
-#endif
+/// The best level among those.
+inline int best_level(unsigned levels) noexcept {
+  int best = 0;
+  for (int level = 0; levels >> level != 0; ++level)
+    if ((levels >> level & 1u) != 0) best = level;
   return best;
+}
+
+/// Whether two names are equal.
+inline bool same_name(const char* a, const char* b) noexcept {
+  while (*a != '\0' && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
+/// The best of the levels that the environment variable NBIT_ARCH allows: the tag it names and those below. For tests
+/// only; it never raises the choice.
+template <class... Tags>
+inline int narrowed_level(unsigned levels, tag_list<Tags...>) noexcept {
+#if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
+  if (const char* const wish = std::getenv("NBIT_ARCH"); wish != nullptr) {
+    const auto narrow = [&](const char* name, int level) {
+      if (same_name(wish, name)) levels &= (2u << level) - 1u;
+    };
+    (narrow(Tags::name, Tags::level), ...);
+  }
+#endif
+  return best_level(levels);
 }
 
 inline std::atomic<int>& level_cache() noexcept {
   static std::atomic<int> cached{-1};
   return cached;
+}
+
+/// Calls f with the tag of that level; the last tag if no other has it.
+template <class F, class First, class... More>
+inline decltype(auto) call_with(int level, F&& f, tag_list<First, More...>) {
+  if constexpr (sizeof...(More) == 0) {
+    return f(First{});
+  } else {
+    if (level == First::level) return f(First{});
+    return call_with(level, f, tag_list<More...>{});
+  }
 }
 
 }  // namespace detail
@@ -75,40 +140,43 @@ inline std::atomic<int>& level_cache() noexcept {
 inline int selected_level() noexcept {
   int level = detail::level_cache().load(std::memory_order_relaxed);
   if (level < 0) {
-    level = detail::narrowed_level();
+    level = detail::narrowed_level(detail::detect_levels(), detail::stamped{});
     detail::level_cache().store(level, std::memory_order_relaxed);
   }
   return level;
 }
 
-/// True when this machine can run kernels of that tag.
+namespace detail {
+template <class Tag, class... Tags>
+NBIT_INLINE constexpr bool is_stamped(tag_list<Tags...>) {
+  return (std::is_same_v<Tag, Tags> || ...);
+}
+template <class F, class... Tags>
+inline void call_with_runnable(F&& f, tag_list<Tags...>) {
+  const unsigned levels = detect_levels();
+  const auto visit = [&](auto tag) {
+    if ((levels & bit_of(decltype(tag)::level)) != 0) f(tag);
+  };
+  (visit(Tags{}), ...);
+}
+}  // namespace detail
+
+/// True when this unit has kernels of that tag and this machine can run them.
 template <class Tag>
 [[nodiscard]] inline bool runnable(Tag) noexcept {
-  return Tag::level <= detail::detect_level();
+  return detail::is_stamped<Tag>(detail::stamped{}) && (detail::detect_levels() & detail::bit_of(Tag::level)) != 0;
 }
 
-/// Calls f with the best tag of this machine; one branch per matrix operation.
+/// Calls f with the best tag of this machine; one branch or two per matrix operation.
 template <class F>
 inline decltype(auto) dispatch(F&& f) {
-#if NBIT_HAS_X86
-  switch (selected_level()) {
-    case avx512_vnni::level: return f(avx512_vnni{});
-    case avx2::level: return f(avx2{});
-    default: return f(scalar{});
-  }
-#else
-  return f(scalar{});
-#endif
+  return detail::call_with(selected_level(), static_cast<F&&>(f), detail::stamped{});
 }
 
 /// Calls f with every tag this machine can run, the definition first.
 template <class F>
 inline void for_each_runnable(F&& f) {
-  f(scalar{});
-#if NBIT_HAS_X86
-  if (runnable(avx2{})) f(avx2{});
-  if (runnable(avx512_vnni{})) f(avx512_vnni{});
-#endif
+  detail::call_with_runnable(f, detail::stamped{});
 }
 
 /// The name of the tag that operations without an explicit tag run.

@@ -1,7 +1,8 @@
 // nbit/arch/simd.hpp — the primitives that kernel texts are written over: sixteen floats, and dots of int8.
 //
-// Sixteen lanes on every machine: one AVX-512 register, two AVX2 registers, an array in scalar code. The order in which
-// floats are added is part of a kernel's definition, so the lane count may not depend on the machine.
+// Sixteen lanes on every machine: one AVX-512 register, two of AVX2, four of NEON or SIMD128, an array in scalar code.
+// The order in which floats are added is part of a kernel's definition, so the lane count may not depend on the
+// machine.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_ARCH_SIMD_HPP
 #define NBIT_ARCH_SIMD_HPP
@@ -17,6 +18,10 @@
 
 #if NBIT_HAS_X86
 #include <immintrin.h>
+#elif NBIT_HAS_NEON
+#include <arm_neon.h>
+#elif NBIT_HAS_SIMD128
+#include <wasm_simd128.h>
 #endif
 
 namespace nbit {

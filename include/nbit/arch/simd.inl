@@ -1,4 +1,4 @@
-// nbit/arch/simd.inl — lanes<Arch> for each instruction set; included by arch/simd.hpp once per target.
+// nbit/arch/simd.inl — lanes<Arch>: the scalar definition and x86; included by arch/simd.hpp once per target.
 // SPDX-License-Identifier: MIT
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -98,8 +98,12 @@ struct lanes<NBIT_ARCH> {
     // maddubs wants unsigned x signed: move w's sign to x. 2 * 128 * 127 fits a signed 16-bit sum.
     const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
     const __m256i b = _mm256_sign_epi8(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)), a);
+#if NBIT_TARGET_DOT
+    return _mm256_cvtepi32_ps(_mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), _mm256_abs_epi8(a), b));
+#else
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), b);
     return _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#endif
   }
 };
 
@@ -143,3 +147,11 @@ struct lanes<NBIT_ARCH> {
 
 }  // namespace NBIT_TAG
 }  // namespace nbit
+
+#if NBIT_TARGET == 3
+#include <nbit/arch/simd_neon.inl>
+#elif NBIT_TARGET == 4
+#include <nbit/arch/simd_rvv.inl>
+#elif NBIT_TARGET == 5
+#include <nbit/arch/simd_wasm.inl>
+#endif

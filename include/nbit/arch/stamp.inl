@@ -6,22 +6,46 @@
 // The text is written once over the primitives of arch/simd.hpp and specialises templates on NBIT_ARCH.
 // SPDX-License-Identifier: MIT
 #define NBIT_TARGET 0
+#define NBIT_TARGET_DOT 0
 #include <nbit/arch/target_begin.inl>
 #include NBIT_STAMP
 #include <nbit/arch/target_end.inl>
-#undef NBIT_TARGET
 
+// The plain registers of the family, then with int8 dots, then wider ones: few inclusions, because the single header
+// pastes the text at each.
+#if NBIT_HAS_X86 || NBIT_HAS_NEON || NBIT_HAS_RVV || NBIT_HAS_SIMD128
 #if NBIT_HAS_X86
 #define NBIT_TARGET 1
+#elif NBIT_HAS_NEON
+#define NBIT_TARGET 3
+#elif NBIT_HAS_RVV
+#define NBIT_TARGET 4
+#else
+#define NBIT_TARGET 5
+#endif
+#define NBIT_TARGET_DOT 0
 #include <nbit/arch/target_begin.inl>
 #include NBIT_STAMP
 #include <nbit/arch/target_end.inl>
-#undef NBIT_TARGET
+#endif
 
-#define NBIT_TARGET 2
+#if NBIT_HAS_AVX_VNNI || NBIT_HAS_NEON_DOTPROD
+#if NBIT_HAS_AVX_VNNI
+#define NBIT_TARGET 1
+#else
+#define NBIT_TARGET 3
+#endif
+#define NBIT_TARGET_DOT 1
 #include <nbit/arch/target_begin.inl>
 #include NBIT_STAMP
 #include <nbit/arch/target_end.inl>
-#undef NBIT_TARGET
+#endif
+
+#if NBIT_HAS_X86
+#define NBIT_TARGET 2
+#define NBIT_TARGET_DOT 1
+#include <nbit/arch/target_begin.inl>
+#include NBIT_STAMP
+#include <nbit/arch/target_end.inl>
 #endif
 #undef NBIT_STAMP

@@ -1,7 +1,8 @@
 // nbit/arch/tags.hpp — one empty type per instruction set that kernels are stamped for.
 //
 // The tag is a template argument of everything stamped, so gemv_kernel<arch::avx2, ...> and gemv_kernel<arch::scalar,
-// ...> can never be confused by a linker. A caller may pass a tag to run that very kernel.
+// ...> can never be confused by a linker. A caller may pass a tag to run that very kernel. Levels order the tags of one
+// processor family: a machine that runs a level runs all below it.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_ARCH_TAGS_HPP
 #define NBIT_ARCH_TAGS_HPP
@@ -15,15 +16,44 @@ struct scalar {
   static constexpr int level = 0;
   static constexpr const char* name = "scalar";
 };
+
 /// x86-64 with AVX2, FMA, F16C and BMI2.
 struct avx2 {
   static constexpr int level = 1;
   static constexpr const char* name = "avx2";
 };
+/// avx2 with the int8 dots of AVX-VNNI: processors without AVX-512 since 2021.
+struct avx_vnni {
+  static constexpr int level = 2;
+  static constexpr const char* name = "avx_vnni";
+};
 /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI, and everything avx2 asks for.
 struct avx512_vnni {
-  static constexpr int level = 2;
+  static constexpr int level = 3;
   static constexpr const char* name = "avx512_vnni";
+};
+
+/// Any AArch64 processor.
+struct neon {
+  static constexpr int level = 1;
+  static constexpr const char* name = "neon";
+};
+/// AArch64 with the int8 dots of Armv8.2 (FEAT_DotProd).
+struct neon_dotprod {
+  static constexpr int level = 2;
+  static constexpr const char* name = "neon_dotprod";
+};
+
+/// RISC-V with vectors of 128 bits or more (V 1.0), in units compiled for them.
+struct rvv {
+  static constexpr int level = 1;
+  static constexpr const char* name = "rvv";
+};
+
+/// WebAssembly with SIMD128, in units compiled for it.
+struct simd128 {
+  static constexpr int level = 1;
+  static constexpr const char* name = "simd128";
 };
 
 }  // namespace nbit::arch

@@ -41,11 +41,44 @@
 #define NBIT_EXACT
 #endif
 
+// ---- what the compiler can be asked for; arch/stamp.inl stamps kernels for it
 #if !defined(NBIT_SCALAR_ONLY) && !defined(__CUDACC__) && defined(__x86_64__) &&                                       \
     (defined(__GNUC__) || defined(__clang__))
 #define NBIT_HAS_X86 1
 #else
 #define NBIT_HAS_X86 0
+#endif
+#if !NBIT_HAS_X86
+#undef NBIT_HAS_AVX_VNNI
+#define NBIT_HAS_AVX_VNNI 0
+#elif !defined(NBIT_HAS_AVX_VNNI)  // most tests turn it off: fewer texts to compile
+#if (defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && __GNUC__ >= 11)
+#define NBIT_HAS_AVX_VNNI 1
+#else
+#define NBIT_HAS_AVX_VNNI 0
+#endif
+#endif
+#if !defined(NBIT_SCALAR_ONLY) && !defined(__CUDACC__) && defined(__aarch64__) && defined(__ARM_NEON) &&               \
+    !defined(__AARCH64EB__)
+#define NBIT_HAS_NEON 1
+#else
+#define NBIT_HAS_NEON 0
+#endif
+// clang before 16 hides the intrinsics unless the unit's own flags have the feature
+#if NBIT_HAS_NEON && (defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__) || __clang_major__ >= 16)
+#define NBIT_HAS_NEON_DOTPROD 1
+#else
+#define NBIT_HAS_NEON_DOTPROD 0
+#endif
+#if !defined(NBIT_SCALAR_ONLY) && defined(__clang__) && defined(__riscv_v) && defined(__riscv_d)
+#define NBIT_HAS_RVV 1
+#else
+#define NBIT_HAS_RVV 0
+#endif
+#if !defined(NBIT_SCALAR_ONLY) && defined(__wasm_simd128__)
+#define NBIT_HAS_SIMD128 1
+#else
+#define NBIT_HAS_SIMD128 0
 #endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -120,6 +153,8 @@
 #define NBIT_TAG_ONLY 2
 #elif defined(NBIT_SCALAR_ONLY)
 #define NBIT_TAG_ONLY 1
+#elif NBIT_HAS_X86 && !NBIT_HAS_AVX_VNNI
+#define NBIT_TAG_ONLY 3
 #else
 #define NBIT_TAG_ONLY 0
 #endif
@@ -128,7 +163,7 @@
 #define NBIT_TAG_PASTE(a, b, c, d, e, f, g, h, i, j) NBIT_TAG_PASTE_(a, b, c, d, e, f, g, h, i, j)
 
 /// The inline namespace of all code with loops: v0_<sse><avx><fma><f16><bmi><avx512><other vectors><fast-math>
-/// <exceptions><scalar-only, or CUDA>.
+/// <exceptions><scalar-only, CUDA, or without AVX-VNNI>.
 #ifndef NBIT_TAG  // a test forces it to show what would go wrong
 #define NBIT_TAG                                                                                                       \
   NBIT_TAG_PASTE(NBIT_TAG_SSE, NBIT_TAG_AVX, NBIT_TAG_FMA, NBIT_TAG_F16, NBIT_TAG_BMI, NBIT_TAG_512, NBIT_TAG_VEC,     \

@@ -103,13 +103,23 @@ concept two_level_format = integer_format<F> && (F::group > 0) && requires(const
   { F::sub_scale(p, s) } -> std::same_as<int>;
 };
 
+namespace detail {
+// concepts, not requires-expressions inside the lambdas below: clang 16 crashes on those
+template <class F>
+concept says_exact_levels = requires {
+  { F::exact_levels } -> std::convertible_to<bool>;
+};
+template <class F>
+concept says_symmetric = requires {
+  { F::symmetric } -> std::convertible_to<bool>;
+};
+}  // namespace detail
+
 /// Whether an integer_format promises more: value() has the very bits of scale * level (+ offset, unless symmetric),
 /// each operation rounded. Kernels then decode a run at a time.
 template <class F>
 inline constexpr bool has_exact_levels = [] {
-  if constexpr (integer_format<F> && requires {
-                  { F::exact_levels } -> std::convertible_to<bool>;
-                })
+  if constexpr (integer_format<F> && detail::says_exact_levels<F>)
     return bool{F::exact_levels};
   else
     return false;
@@ -128,9 +138,7 @@ inline constexpr int step_of = [] {
 /// activations).
 template <class F>
 inline constexpr bool has_offset = [] {
-  if constexpr (requires {
-                  { F::symmetric } -> std::convertible_to<bool>;
-                })
+  if constexpr (detail::says_symmetric<F>)
     return !F::symmetric;
   else
     return true;

@@ -3,6 +3,7 @@
 // Weights are decoded once into a panel [column][output]; lanes are outputs, so each output's chain of additions runs
 // over rising columns whatever the tile. Tile: `tokens` rows of X times `vectors` * 16 outputs, all sums in registers.
 //   AVX-512  12 x 2 vectors = 24 of 32 zmm      AVX2  6 x 1 (two ymm each) = 12 of 16 ymm
+//   NEON     6 x 1 (four q each) = 24 of 32 q
 // SPDX-License-Identifier: MIT
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -12,7 +13,7 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
   using vec = lanes<NBIT_ARCH>;
 #if NBIT_TARGET == 2
   static constexpr std::size_t vectors = 2, tile_tokens = 12;
-#elif NBIT_TARGET == 1
+#elif NBIT_TARGET == 1 || NBIT_TARGET == 3
   static constexpr std::size_t vectors = 1, tile_tokens = 6;
 #else
   static constexpr std::size_t vectors = 1, tile_tokens = 4;
