@@ -70,6 +70,7 @@
 #include <nbit/tensor/repack.hpp>
 
 #include <nbit/arch/cpu.hpp>
+#include <nbit/arch/lane_math.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/arch/tags.hpp>
 
@@ -80,6 +81,7 @@
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/describe.hpp>
+#include <nbit/kernel/encode.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/product.hpp>

@@ -157,6 +157,54 @@ void check_shape(nbit::shape s, std::uint64_t seed) {
   if constexpr (nbit::two_level_format<F>) check_int8<256>(view, floats, x, tokens);
 }
 
+/// Weights that encoders stumble over: zeros, ties, one weight alone, tiny and huge ones, one sign, outliers.
+inline std::vector<float> hostile_weights(random& numbers, std::size_t n, int kind) {
+  auto w = numbers.normals(n, 0.05f);
+  for (std::size_t i = 0; i < n; ++i) {
+    switch (kind) {
+      case 0: w[i] = numbers.below(10) != 0 ? 0.0f : w[i]; break;
+      case 1: w[i] = static_cast<float>(static_cast<int>(numbers.below(5)) - 2) * 0.25f; break;
+      case 2: w[i] = i % 256 == 37 ? w[i] : (i % 3 == 0 ? -0.0f : 0.0f); break;
+      case 3: w[i] *= 1e-37f; break;
+      case 4: w[i] *= 1e20f; break;
+      case 5: w[i] *= i / 512 % 2 != 0 ? 1e38f : 1e-12f; break;
+      case 6: w[i] = i / 64 % 2 != 0 ? std::fabs(w[i]) : -std::fabs(w[i]); break;
+      default: w[i] *= numbers.below(100) == 0 ? 1000.0f : 1.0f; break;
+    }
+  }
+  return w;
+}
+
+/// Every instruction set encodes hostile weights as the scalar kernel does, with and without importance.
+template <class F, class L>
+void check_encoders() {
+  random numbers(99);
+  const nbit::shape s{3, 1792};  // 21 groups of 256: a full batch and a part of one
+  for (int kind = 0; kind < 8; ++kind) {
+    const auto weights = hostile_weights(numbers, s.rows * s.cols, kind);
+    auto importance = numbers.uniforms(s.cols, 0.0f, 2.0f);
+    for (float& v : importance) v = kind == 1 ? 1.0f : (kind == 7 && numbers.below(3) == 0 ? 0.0f : v);
+    for (const bool weighed : {false, true}) {
+      INFO("kind " << kind << (weighed ? " with importance" : ""));
+      nbit::quantize_options options;
+      if (weighed) options.importance = importance;
+      const nbit::matrix_view<const float> w(weights.data(), s.rows, s.cols);
+      const auto expected = nbit::quantize<F, L>(nbit::arch::scalar{}, w, options);
+      REQUIRE(expected);
+      nbit::arch::for_each_runnable([&](auto tag) {
+        if constexpr (decltype(tag)::level > 0) {
+          INFO(decltype(tag)::name);
+          const auto found = nbit::quantize<F, L>(tag, w, options);
+          REQUIRE(found);
+          std::size_t first = 0;
+          while (first < found->bytes.size() && found->bytes[first] == expected->bytes[first]) ++first;
+          REQUIRE(first == found->bytes.size());
+        }
+      });
+    }
+  }
+}
+
 /// Every shape worth fearing: one weight, ragged ends, more rows than a tile, more columns than a chunk.
 template <class F, class L = nbit::default_layout<F>>
 void check_kernels(const char* name) {
@@ -164,6 +212,7 @@ void check_kernels(const char* name) {
   std::uint64_t seed = 1;
   for (const nbit::shape s : {nbit::shape{1, 1}, {3, 17}, {33, 64}, {5, 300}, {70, 256}, {2, 769}})
     check_shape<F, L>(s, seed++);
+  if constexpr (F::group == 0 || 1792 % (F::group < 0 ? 1 : F::group) == 0) check_encoders<F, L>();
   for (const nbit::shape s : {nbit::shape{0, 0}, {0, 64}, {4, 0}}) {
     auto q = nbit::quantize<F, L>(nbit::matrix_view<const float>(nullptr, s.rows, s.cols),
                                   {.ragged = nbit::ragged_rows::pad});

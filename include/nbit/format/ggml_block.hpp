@@ -30,6 +30,9 @@ NBIT_NOINLINE inline float row_mean_square(std::span<const float> row) {
 
 namespace ggml_block {
 
+/// Runs whose largest magnitude is below this are encoded as zero.
+inline constexpr float negligible = 1e-15f;
+
 /// Neighbouring bytes in a local array. Bytes in memory may alias anything, so loops over them stay scalar; loops over
 /// these become vectors, of whatever width the caller's instruction set has.
 template <int N>

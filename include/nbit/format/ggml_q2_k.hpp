@@ -50,6 +50,10 @@ inline float four_bits_by_maximum(const float* x, std::uint8_t* codes) {
   return top / 15.0f;
 }
 
+inline void pack_q2_k_scales(const std::uint8_t* scales, const std::uint8_t* minima, q2_k_params& p) {
+  for (int s = 0; s < 16; ++s) p.scales[s] = static_cast<std::uint8_t>((scales[s] & 15) | (minima[s] & 15) << 4);
+}
+
 NBIT_NOINLINE inline void encode_q2_k(const float* x, const float* importance, q2_k_params& p, std::uint8_t* codes) {
   NBIT_EXACT
   float weight[16], sums[16], scales[16], minima[16];
@@ -75,8 +79,7 @@ NBIT_NOINLINE inline void encode_q2_k(const float* x, const float* importance, q
     p.d = f16::from(four_bits_by_maximum(scales, four_scales));
     p.dmin = f16::from(four_bits_by_maximum(minima, four_minima));
   }
-  for (int s = 0; s < 16; ++s)
-    p.scales[s] = static_cast<std::uint8_t>((four_scales[s] & 15) | (four_minima[s] & 15) << 4);
+  pack_q2_k_scales(four_scales, four_minima, p);
   for (int s = 0; s < 16; ++s) {
     const float d = p.step(s), lowered = p.lowered(s);
     if (d == 0.0f) continue;
@@ -146,6 +149,13 @@ struct q2_k {
   /// One whole group without bounds; q may be null.
   NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_q2_k(x, q, p, c);
+  }
+  /// Pieces of the reference encoder, for faster ones: runs' scales or minima by their maximum, and stored numbers.
+  NBIT_HOST_INLINE static float scales_by_maximum(const float* x, std::uint8_t* c) {
+    return ggml_block::four_bits_by_maximum(x, c);
+  }
+  NBIT_HOST_INLINE static void pack_scales(params& p, const std::uint8_t* scales, const std::uint8_t* minima) {
+    ggml_block::pack_q2_k_scales(scales, minima, p);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_q2_k_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {

@@ -43,6 +43,24 @@ struct q3_k_params {
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
+/// Scales of 16 runs as -32 .. 31 times a step, plus 32; returns the step, not yet rounded to f16.
+inline float q3_k_scales_by_maximum(const float* scales, std::uint8_t* six) {
+  NBIT_EXACT
+  const float largest = largest_signed<16>(scales), inverse = -32.0f / largest;
+  for (int s = 0; s < 16; ++s) {
+    // The reference narrows to 8 bits before it clamps, and leaves all scale bits 0 when every run is 0.
+    const int l = static_cast<std::int8_t>(round_even(inverse * scales[s]) & 255);
+    six[s] = largest != 0.0f ? static_cast<std::uint8_t>(held(l, -32, 31) + 32) : std::uint8_t{0};
+  }
+  return largest != 0.0f ? 1.0f / inverse : 0.0f;
+}
+inline void pack_q3_k_scales(const std::uint8_t* six, std::uint8_t* packed) {
+  for (int s = 0; s < 8; ++s) packed[s] = static_cast<std::uint8_t>((six[s] & 15) | (six[s + 8] & 15) << 4);
+  for (int s = 0; s < 4; ++s)
+    packed[8 + s] = static_cast<std::uint8_t>((six[s] >> 4 & 3) | (six[s + 4] >> 4 & 3) << 2 |
+                                              (six[s + 8] >> 4 & 3) << 4 | (six[s + 12] >> 4 & 3) << 6);
+}
+
 NBIT_NOINLINE inline void encode_q3_k(const float* x, const float* importance, q3_k_params& p, std::uint8_t* codes) {
   NBIT_EXACT
   float scales[16];
@@ -58,18 +76,9 @@ NBIT_NOINLINE inline void encode_q3_k(const float* x, const float* importance, q
     p.d = f16::from(signed_search<16, 32>(scales, sums, six));
   } else {
     for (int s = 0; s < 16; ++s) scales[s] = signed_descent<16, 4>(x + 16 * s, codes + 16 * s);
-    const float largest = largest_signed<16>(scales), inverse = -32.0f / largest;
-    p.d = f16::from(largest != 0.0f ? 1.0f / inverse : 0.0f);
-    for (int s = 0; s < 16; ++s) {
-      // The reference narrows to 8 bits before it clamps, and leaves all scale bits 0 when every run is 0.
-      const int l = static_cast<std::int8_t>(round_even(inverse * scales[s]) & 255);
-      six[s] = largest != 0.0f ? static_cast<std::uint8_t>(held(l, -32, 31) + 32) : std::uint8_t{0};
-    }
+    p.d = f16::from(q3_k_scales_by_maximum(scales, six));
   }
-  for (int s = 0; s < 8; ++s) p.packed[s] = static_cast<std::uint8_t>((six[s] & 15) | (six[s + 8] & 15) << 4);
-  for (int s = 0; s < 4; ++s)
-    p.packed[8 + s] = static_cast<std::uint8_t>((six[s] >> 4 & 3) | (six[s + 4] >> 4 & 3) << 2 |
-                                                (six[s + 8] >> 4 & 3) << 4 | (six[s + 12] >> 4 & 3) << 6);
+  pack_q3_k_scales(six, p.packed);
   for (int s = 0; s < 16; ++s) {
     const float d = p.step(s);
     if (d == 0.0f) continue;
@@ -113,6 +122,13 @@ struct q3_k {
   /// One whole group without bounds; q may be null.
   NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_q3_k(x, q, p, c);
+  }
+  /// Pieces of the reference encoder, for faster ones: runs' scales by their maximum, and stored numbers.
+  NBIT_HOST_INLINE static float scales_by_maximum(const float* x, std::uint8_t* c) {
+    return ggml_block::q3_k_scales_by_maximum(x, c);
+  }
+  NBIT_HOST_INLINE static void pack_scales(params& p, const std::uint8_t* scales) {
+    ggml_block::pack_q3_k_scales(scales, p.packed);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_q3_k_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {

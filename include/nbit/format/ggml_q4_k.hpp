@@ -188,6 +188,13 @@ struct q4_k {
   NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_scales_and_minima<15>(x, q, p, c);
   }
+  /// Pieces of the reference encoder, for faster ones: runs' scales or minima by their maximum, and stored numbers.
+  NBIT_HOST_INLINE static float scales_by_maximum(const float* x, std::uint8_t* c) {
+    return ggml_block::six_bits_by_maximum(x, c);
+  }
+  NBIT_HOST_INLINE static void pack_scales(params& p, const std::uint8_t* scales, const std::uint8_t* minima) {
+    ggml_block::pack_scales_and_minima(scales, minima, p.packed);
+  }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_scales_and_minima(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_nibbles_by_64(from + 16, codes);
@@ -230,6 +237,13 @@ struct q5_k {
   /// One whole group without bounds; q may be null.
   NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_scales_and_minima<31>(x, q, p, c);
+  }
+  /// Pieces of the reference encoder, for faster ones: runs' scales or minima by their maximum, and stored numbers.
+  NBIT_HOST_INLINE static float scales_by_maximum(const float* x, std::uint8_t* c) {
+    return ggml_block::six_bits_by_maximum(x, c);
+  }
+  NBIT_HOST_INLINE static void pack_scales(params& p, const std::uint8_t* scales, const std::uint8_t* minima) {
+    ggml_block::pack_scales_and_minima(scales, minima, p.packed);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_scales_and_minima(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {

@@ -36,6 +36,21 @@ struct q6_k_params {
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
+/// Stores 16 scales, the largest as -128; false if all are negligible.
+inline bool q6_k_scales_by_maximum(const float* scales, q6_k_params& p) {
+  NBIT_EXACT
+  p = q6_k_params{};
+  const float largest = largest_signed<16>(scales);
+  if (nbit::abs(largest) < negligible) return false;
+  const float inverse = -128.0f / largest;
+  p.d = f16::from(1.0f / inverse);
+  for (int s = 0; s < 16; ++s) {
+    const int l = round_even(inverse * scales[s]);
+    p.scales[s] = static_cast<std::int8_t>(l < 127 ? l : 127);
+  }
+  return true;
+}
+
 NBIT_NOINLINE inline void encode_q6_k(const float* x, const float* importance, q6_k_params& p, std::uint8_t* codes) {
   NBIT_EXACT
   float scales[16];
@@ -43,17 +58,9 @@ NBIT_NOINLINE inline void encode_q6_k(const float* x, const float* importance, q
     const float* weight = importance != nullptr ? importance + 16 * s : nullptr;
     scales[s] = signed_search<16, 32>(x + 16 * s, weight, codes + 16 * s);
   }
-  const float largest = largest_signed<16>(scales);
-  if (nbit::abs(largest) < negligible) {
-    p = q6_k_params{};
+  if (!q6_k_scales_by_maximum(scales, p)) {
     for (int i = 0; i < 256; ++i) codes[i] = 0;
     return;
-  }
-  const float inverse = -128.0f / largest;
-  p.d = f16::from(1.0f / inverse);
-  for (int s = 0; s < 16; ++s) {
-    const int l = round_even(inverse * scales[s]);
-    p.scales[s] = static_cast<std::int8_t>(l < 127 ? l : 127);
   }
   for (int s = 0; s < 16; ++s) {
     const float d = p.step(s);
@@ -125,6 +132,10 @@ struct q6_k {
   /// One whole group without bounds; q may be null.
   NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_q6_k(x, q, p, c);
+  }
+  /// A piece of the reference encoder, for faster ones.
+  NBIT_HOST_INLINE static bool scales_by_maximum(const float* scales, params& p) {
+    return ggml_block::q6_k_scales_by_maximum(scales, p);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_q6_k_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {

@@ -20,9 +20,6 @@ namespace nbit {
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
-/// Runs whose largest magnitude is below this are encoded as zero.
-inline constexpr float negligible = 1e-15f;
-
 /// A grid scale * code - lowered, codes from 0: `lowered` is how far the grid starts below zero, never negative.
 struct lowered_grid {
   float scale, lowered;

@@ -25,6 +25,7 @@
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/parallel/executor.hpp>
+#include <nbit/kernel/encode.hpp>
 
 namespace nbit {
 
@@ -81,6 +82,32 @@ NBIT_INLINE constexpr std::size_t padded_cols(std::size_t cols) {
     return codes_per_row<F>(cols) * std::size_t(step_of<F>);
 }
 
+/// Gathers groups until there are enough to encode side by side.
+template <class Arch, weight_format F>
+struct group_queue {
+  encode_batch batch{};
+
+  void add_row(std::span<const float> row, std::span<const float> importance, std::span<const float> unpadded,
+               std::byte* to) {
+    constexpr std::size_t group = std::size_t(F::group);
+    const float mean_square = weighs_by_row<F> && !importance.empty() ? row_mean_square(unpadded) : 0.0f;
+    for (std::size_t at = 0; at < row.size(); at += group, to += F::block_bytes) {
+      batch.x[batch.count] = row.data() + at;
+      batch.importance[batch.count] = importance.empty() ? nullptr : importance.data() + at;
+      batch.mean_square[batch.count] = mean_square;
+      batch.to[batch.count] = to;
+      if (++batch.count == encode_batch::width) flush();
+    }
+  }
+  void flush() {
+    if (batch.count == 0) return;
+    for (std::size_t i = batch.count; i < encode_batch::width; ++i)
+      batch.x[i] = batch.x[0], batch.importance[i] = batch.importance[0], batch.mean_square[i] = batch.mean_square[0];
+    group_encoder<Arch, F>::encode(batch);
+    batch.count = 0;
+  }
+};
+
 }  // namespace detail
 
 /// Scratch bytes that quantize_rows needs: one padded row, its importance, and its codes.
@@ -113,9 +140,21 @@ inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<
   for (std::size_t c = 0; c < padded; ++c) row[c] = 0.0f, weight[c] = 0.0f;
   for (std::size_t c = 0; c < options.importance.size(); ++c) weight[c] = options.importance[c];
   const std::span<const float> importance(weight, options.importance.empty() ? 0 : padded);
-  for (std::size_t r = first; r < first + count; ++r) {
+  const auto padded_row = [&](std::size_t r) {
+    if (padded == w.cols) return std::span<const float>(w.row(r));
     for (std::size_t c = 0; c < w.cols; ++c) row[c] = w(r, c);
-    quantize_kernel<Arch, F, L>::row(std::span<const float>(row, padded), importance, out, r, codes);
+    return std::span<const float>(row, padded);
+  };
+  if constexpr (std::is_same_v<L, blocks> && has_group_encoder<Arch, F>) {
+    detail::group_queue<Arch, F> queue;
+    for (std::size_t r = first; r < first + count; ++r) {
+      queue.add_row(padded_row(r), importance, w.row(r), out.block(r, 0));
+      if (padded != w.cols) queue.flush();  // the next row takes this one's place
+    }
+    queue.flush();
+  } else {
+    for (std::size_t r = first; r < first + count; ++r)
+      quantize_kernel<Arch, F, L>::row(padded_row(r), importance, out, r, codes);
   }
   return {};
 }

@@ -1,0 +1,184 @@
+// nbit/arch/lane_math.inl — lane_math<Arch> for the instruction sets that have one; included by arch/lane_math.hpp.
+// SPDX-License-Identifier: MIT
+namespace nbit {
+inline namespace NBIT_TAG {
+
+#if NBIT_TARGET == 1
+
+template <>
+struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
+  using mask = type;  // all bits of a lane or none
+
+  NBIT_INLINE static type sub(type a, type b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+  NBIT_INLINE static type div(type a, type b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+  NBIT_INLINE static type min(type a, type b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+  NBIT_INLINE static type max(type a, type b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+  NBIT_INLINE static type sqrt(type a) { return {_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)}; }
+  NBIT_INLINE static type abs(type a) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
+  }
+  NBIT_INLINE static type negate(type a) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return {_mm256_xor_ps(sign, a.lo), _mm256_xor_ps(sign, a.hi)};
+  }
+  NBIT_INLINE static type round(type a) {
+    return {_mm256_round_ps(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+            _mm256_round_ps(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  NBIT_INLINE static mask less(type a, type b) {
+    return {_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)};
+  }
+  NBIT_INLINE static mask less_equal(type a, type b) {
+    return {_mm256_cmp_ps(a.lo, b.lo, _CMP_LE_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LE_OQ)};
+  }
+  NBIT_INLINE static mask equal(type a, type b) {
+    return {_mm256_cmp_ps(a.lo, b.lo, _CMP_EQ_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_EQ_OQ)};
+  }
+  NBIT_INLINE static mask both(mask a, mask b) { return {_mm256_and_ps(a.lo, b.lo), _mm256_and_ps(a.hi, b.hi)}; }
+  NBIT_INLINE static mask either(mask a, mask b) { return {_mm256_or_ps(a.lo, b.lo), _mm256_or_ps(a.hi, b.hi)}; }
+  /// a and not b
+  NBIT_INLINE static mask without(mask a, mask b) {
+    return {_mm256_andnot_ps(b.lo, a.lo), _mm256_andnot_ps(b.hi, a.hi)};
+  }
+  /// Lane i as bit i.
+  NBIT_INLINE static unsigned bits(mask m) {
+    return static_cast<unsigned>(_mm256_movemask_ps(m.lo)) | static_cast<unsigned>(_mm256_movemask_ps(m.hi)) << 8;
+  }
+  NBIT_INLINE static type choose(mask m, type a, type b) {
+    return {_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)};
+  }
+  NBIT_INLINE static type lookup(const float* table, type at) { return {lookup8(table, at.lo), lookup8(table, at.hi)}; }
+
+  /// ggml_block::level_of(v, low, high), whatever v is.
+  NBIT_INLINE static type level_of(type v, int low, int high) {
+    return {_mm256_cvtepi32_ps(level8(v.lo, low, high, 0)), _mm256_cvtepi32_ps(level8(v.hi, low, high, 0))};
+  }
+  /// level_of(v, low, high) + offset as sixteen bytes.
+  NBIT_INLINE static void store_levels(std::uint8_t* to, type v, int low, int high, int offset) {
+    const __m256i lo = level8(v.lo, low, high, offset), hi = level8(v.hi, low, high, offset);
+    store_bytes(to, lo, hi);
+  }
+  /// Lanes that hold whole numbers from 0 to 255 as sixteen bytes.
+  NBIT_INLINE static void store_whole(std::uint8_t* to, type v) {
+    store_bytes(to, _mm256_cvtps_epi32(v.lo), _mm256_cvtps_epi32(v.hi));
+  }
+  /// out[16 * i + lane] = rows[lane][i] for i < 8.
+  NBIT_INLINE static void columns8(const float* const* rows, float* out) {
+    for (int half = 0; half < 2; ++half) {
+      __m256 r[8], t[8];
+      for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(rows[8 * half + i]);
+      for (int i = 0; i < 8; i += 2)
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]), t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+      for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44), r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44), r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+      }
+      for (int i = 0; i < 4; ++i) {
+        _mm256_storeu_ps(out + 16 * i + 8 * half, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+        _mm256_storeu_ps(out + 16 * (i + 4) + 8 * half, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+      }
+    }
+  }
+
+ private:
+  NBIT_INLINE static __m256i level8(__m256 v, int low, int high, int offset) {
+    const __m256i shifted = _mm256_castps_si256(_mm256_add_ps(v, _mm256_set1_ps(12582912.0f)));
+    const __m256i l =
+        _mm256_sub_epi32(_mm256_and_si256(shifted, _mm256_set1_epi32(0x7fffff)), _mm256_set1_epi32(0x400000 - offset));
+    return _mm256_min_epi32(_mm256_max_epi32(l, _mm256_set1_epi32(low + offset)), _mm256_set1_epi32(high + offset));
+  }
+  NBIT_INLINE static void store_bytes(std::uint8_t* to, __m256i lo, __m256i hi) {
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xd8);
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+  }
+  NBIT_INLINE static __m256 lookup8(const float* table, __m256 at) {
+    const __m256i index = _mm256_and_si256(_mm256_castps_si256(at), _mm256_set1_epi32(31));
+    return _mm256_i32gather_ps(table, index, 4);
+  }
+};
+
+#elif NBIT_TARGET == 2
+
+template <>
+struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
+  using mask = __mmask16;
+  static constexpr mask all = 0xffff;  // the unmasked forms of some intrinsics warn inside g++ 12's headers
+
+  NBIT_INLINE static type sub(type a, type b) { return _mm512_sub_ps(a, b); }
+  NBIT_INLINE static type div(type a, type b) { return _mm512_div_ps(a, b); }
+  NBIT_INLINE static type min(type a, type b) { return _mm512_maskz_min_ps(all, a, b); }
+  NBIT_INLINE static type max(type a, type b) { return _mm512_maskz_max_ps(all, a, b); }
+  NBIT_INLINE static type sqrt(type a) { return _mm512_maskz_sqrt_ps(all, a); }
+  NBIT_INLINE static type abs(type a) { return _mm512_maskz_andnot_ps(all, _mm512_set1_ps(-0.0f), a); }
+  NBIT_INLINE static type negate(type a) { return _mm512_maskz_xor_ps(all, _mm512_set1_ps(-0.0f), a); }
+  NBIT_INLINE static type round(type a) {
+    return _mm512_maskz_roundscale_ps(all, a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  NBIT_INLINE static mask less(type a, type b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+  NBIT_INLINE static mask less_equal(type a, type b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+  NBIT_INLINE static mask equal(type a, type b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+  NBIT_INLINE static mask both(mask a, mask b) { return static_cast<mask>(a & b); }
+  NBIT_INLINE static mask either(mask a, mask b) { return static_cast<mask>(a | b); }
+  /// a and not b
+  NBIT_INLINE static mask without(mask a, mask b) { return static_cast<mask>(a & ~b); }
+  /// Lane i as bit i.
+  NBIT_INLINE static unsigned bits(mask m) { return m; }
+  NBIT_INLINE static type choose(mask m, type a, type b) { return _mm512_mask_blend_ps(m, b, a); }
+  NBIT_INLINE static type lookup(const float* table, type at) {
+    return _mm512_permutex2var_ps(_mm512_loadu_ps(table), _mm512_castps_si512(at), _mm512_loadu_ps(table + 16));
+  }
+
+  /// ggml_block::level_of(v, low, high), whatever v is.
+  NBIT_INLINE static type level_of(type v, int low, int high) {
+    return _mm512_maskz_cvtepi32_ps(all, level16(v, low, high, 0));
+  }
+  /// level_of(v, low, high) + offset as sixteen bytes.
+  NBIT_INLINE static void store_levels(std::uint8_t* to, type v, int low, int high, int offset) {
+    store_bytes(to, level16(v, low, high, offset));
+  }
+  /// Lanes that hold whole numbers from 0 to 255 as sixteen bytes.
+  NBIT_INLINE static void store_whole(std::uint8_t* to, type v) { store_bytes(to, _mm512_maskz_cvtps_epi32(all, v)); }
+  /// out[16 * i + lane] = rows[lane][i] for i < 8.
+  NBIT_INLINE static void columns8(const float* const* rows, float* out) {
+    constexpr __mmask8 eight = 0xff;
+    __m512 r[8], t[8];  // rows i and i + 8 side by side
+    for (int i = 0; i < 8; ++i)
+      r[i] = _mm512_maskz_insertf32x8(all, _mm512_castps256_ps512(_mm256_loadu_ps(rows[i])),
+                                      _mm256_loadu_ps(rows[i + 8]), 1);
+    for (int i = 0; i < 8; i += 2) {
+      t[i] = _mm512_maskz_unpacklo_ps(all, r[i], r[i + 1]);
+      t[i + 1] = _mm512_maskz_unpackhi_ps(all, r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+      r[i] = _mm512_maskz_shuffle_ps(all, t[i], t[i + 2], 0x44);
+      r[i + 1] = _mm512_maskz_shuffle_ps(all, t[i], t[i + 2], 0xee);
+      r[i + 2] = _mm512_maskz_shuffle_ps(all, t[i + 1], t[i + 3], 0x44);
+      r[i + 3] = _mm512_maskz_shuffle_ps(all, t[i + 1], t[i + 3], 0xee);
+    }
+    const __m512i low = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0), high = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);
+    for (int i = 0; i < 4; ++i) {
+      const __m512d a = _mm512_castps_pd(r[i]), b = _mm512_castps_pd(r[i + 4]);
+      _mm512_storeu_ps(out + 16 * i, _mm512_castpd_ps(_mm512_maskz_permutex2var_pd(eight, a, low, b)));
+      _mm512_storeu_ps(out + 16 * (i + 4), _mm512_castpd_ps(_mm512_maskz_permutex2var_pd(eight, a, high, b)));
+    }
+  }
+
+ private:
+  NBIT_INLINE static __m512i level16(__m512 v, int low, int high, int offset) {
+    const __m512i shifted = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
+    const __m512i l =
+        _mm512_sub_epi32(_mm512_and_si512(shifted, _mm512_set1_epi32(0x7fffff)), _mm512_set1_epi32(0x400000 - offset));
+    const __m512i above = _mm512_maskz_max_epi32(all, l, _mm512_set1_epi32(low + offset));
+    return _mm512_maskz_min_epi32(all, above, _mm512_set1_epi32(high + offset));
+  }
+  NBIT_INLINE static void store_bytes(std::uint8_t* to, __m512i v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_maskz_cvtepi32_epi8(all, v));
+  }
+};
+
+#endif
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
