@@ -122,6 +122,9 @@
 #include <nbit/io/gptq_checkpoint.hpp>
 #include <nbit/io/gptq_planar_checkpoint.hpp>
 #include <nbit/io/hqq_checkpoint.hpp>
+#include <nbit/io/imatrix.hpp>
+#include <nbit/io/imatrix_dat.hpp>
+#include <nbit/io/imatrix_gguf.hpp>
 #include <nbit/io/json.hpp>
 #include <nbit/io/json_reader.hpp>
 #include <nbit/io/json_value.hpp>
@@ -134,6 +137,12 @@
 #include <nbit/io/safetensors_writer.hpp>
 #include <nbit/io/tensor_stream.hpp>
 #include <nbit/io/utf8.hpp>
+
+#include <nbit/plan/mix.hpp>
+#include <nbit/plan/mix_name.hpp>
+#include <nbit/plan/mix_rules.hpp>
+#include <nbit/plan/name_pattern.hpp>
+#include <nbit/plan/ragged.hpp>
 
 #include <nbit/eval/distortion.hpp>
 

@@ -31,6 +31,7 @@ bytes written(writer& w) {
         std::string(stream->next()->name),
         bytes(static_cast<std::size_t>(stream->next()->bytes), static_cast<std::byte>(stream->next()->name.back()))));
   REQUIRE(stream->finish());
+  CHECK(w.file_bytes().value_or(std::uint64_t{0}) == out.bytes.size());
   return out.bytes;
 }
 

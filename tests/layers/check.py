@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 # What each folder may include besides itself. Layers from the bottom: version; base; format layout tensor;
-# arch parallel; kernel; solver; io plan eval cuda adapters; nbit.hpp.
+# arch parallel; kernel; solver; io eval cuda adapters; plan; nbit.hpp.
 BASE = {"", "base"}
 POLICY = BASE | {"format", "layout", "tensor"}
 MACHINE = POLICY | {"arch", "parallel"}
@@ -26,7 +26,8 @@ MAY_SEE = {
     "parallel": POLICY | {"parallel"},
     "kernel": MACHINE | {"kernel"},
     "solver": MACHINE | {"kernel", "solver"},
-    **{top: MACHINE | {"kernel", "solver", top} for top in ("io", "plan", "eval", "cuda", "adapters")},
+    **{top: MACHINE | {"kernel", "solver", top} for top in ("io", "eval", "cuda", "adapters")},
+    "plan": MACHINE | {"kernel", "solver", "io", "plan"},  # a mix names the types of files
 }
 UMBRELLA_FOLDERS = ["base", "format", "layout", "tensor", "arch", "parallel", "kernel", "solver", "io", "plan", "eval"]
 OPT_IN = {"nbit/parallel/threads.hpp"}  # starts threads, so a program has to ask for it

@@ -165,10 +165,38 @@ class writer {
   void set_order(std::endian order) noexcept { order_ = order; }
   [[nodiscard]] std::endian order() const noexcept { return order_; }
 
+  /// Bytes of the whole file.  Errors: those of begin() but the sink's.
+  [[nodiscard]] result<std::uint64_t> file_bytes() {
+    const result<std::vector<std::byte>> h = header();
+    if (!h) return h.error();
+    std::uint64_t size = h->size();
+    if (tensors_.empty()) return size;
+    const declared_tensor& last = tensors_.back();
+    if (!checked_add(size, last.offset, size) || !checked_add(size, last.bytes, size) ||
+        !checked_align(size, alignment_, size))
+      return too_large(last.name);
+    return size;
+  }
+
   /// Lays out the tensors and writes the header; the stream takes the rest.
   /// Errors: duplicate (a key copied or a tensor declared twice), overflow, and those of the sink.
   template <byte_sink Sink>
   [[nodiscard]] result<tensor_stream<declared_tensor, Sink>> begin(Sink& to) {
+    const result<std::vector<std::byte>> h = header();
+    if (!h) return h.error();
+    if (result<void> done = to.write(*h); !done) return done.error();
+    return tensor_stream<declared_tensor, Sink>(tensors_, alignment_, to);
+  }
+
+ private:
+  struct stored_key {
+    std::string name;
+    value_type type = value_type::u8;
+    std::vector<std::byte> raw;
+  };
+
+  /// The header, padded to the alignment.
+  result<std::vector<std::byte>> header() {
     if (result<void> done = place(); !done) return done.error();
     std::vector<std::byte> h;
     for (const char c : {'G', 'G', 'U', 'F'}) h.push_back(static_cast<std::byte>(c));
@@ -194,16 +222,8 @@ class writer {
       h.swap(turned);
     }
     h.resize(h.size() + static_cast<std::size_t>((alignment_ - h.size() % alignment_) % alignment_));
-    if (result<void> done = to.write(h); !done) return done.error();
-    return tensor_stream<declared_tensor, Sink>(tensors_, alignment_, to);
+    return h;
   }
-
- private:
-  struct stored_key {
-    std::string name;
-    value_type type = value_type::u8;
-    std::vector<std::byte> raw;
-  };
 
   static error too_large(std::string_view name) {
     return make_error(errc::overflow, "a tensor's size does not fit 64 bits").about(name);
