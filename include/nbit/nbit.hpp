@@ -53,21 +53,30 @@
 #include <nbit/layout/awq_interleave.hpp>
 #include <nbit/layout/concepts.hpp>
 #include <nbit/layout/dense_words.hpp>
+#include <nbit/layout/exllama.hpp>
 #include <nbit/layout/gptq_planes.hpp>
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/high_nibbles.hpp>
 #include <nbit/layout/hqq_slabs.hpp>
+#include <nbit/layout/interleaved_blocks.hpp>
 #include <nbit/layout/linear.hpp>
+#include <nbit/layout/marlin.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/layout/split.hpp>
 #include <nbit/layout/spread.hpp>
 #include <nbit/layout/tiled.hpp>
+#include <nbit/layout/tinygemm.hpp>
 
 #include <nbit/tensor/coded_matrix.hpp>
 #include <nbit/tensor/encode.hpp>
+#include <nbit/tensor/interleave.hpp>
+#include <nbit/tensor/marlin.hpp>
 #include <nbit/tensor/packed_matrix.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/tensor/repack.hpp>
+#include <nbit/tensor/sorted_groups.hpp>
+#include <nbit/tensor/transcode.hpp>
+#include <nbit/tensor/transcode_grid.hpp>
 
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/lane_math.hpp>

@@ -13,48 +13,22 @@
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/pack.hpp>
 
-#include "support/random.hpp"
+#include "layout/packed.hpp"
 
 namespace {
 
-template <class Layout, int Bits>
-auto packed(const std::vector<std::uint8_t>& codes, nbit::shape s) {
-  std::vector<typename Layout::template map<Bits>::word> words(nbit::words_for<Layout, Bits>(s));
-  nbit::pack<Layout, Bits, std::uint8_t>({codes.data(), s.rows, s.cols}, words);
-  return words;
-}
-
-std::vector<std::uint8_t> counting(std::size_t n, unsigned modulus) {
-  std::vector<std::uint8_t> codes(n);
-  for (std::size_t i = 0; i < n; ++i) codes[i] = static_cast<std::uint8_t>(i % modulus);
-  return codes;
-}
-
-template <class Layout, int Bits>
-bool round_trip(nbit::shape s) {
-  nbit_test::random numbers(Bits);
-  std::vector<std::uint8_t> codes(s.rows * s.cols), back(codes.size(), 0xee);
-  for (auto& c : codes) c = static_cast<std::uint8_t>(numbers.below(1u << Bits));
-  const auto words = packed<Layout, Bits>(codes, s);
-  nbit::unpack<Layout, Bits, std::uint8_t>(words, {back.data(), s.rows, s.cols});
-  return back == codes;
-}
-
-template <class Layout, int... Bits>
-bool round_trips() {
-  bool all = true;
-  for (const nbit::shape s : {nbit::shape{1, 1}, {1, 33}, {7, 64}, {16, 96}, {33, 100}, {3, 257}, {40, 8}})
-    all = all && (round_trip<Layout, Bits>(s) && ...);
-  return all;
-}
+using nbit_test::packed;
+using nbit_test::round_trips;
 
 using words = std::vector<std::uint32_t>;
 
 }  // namespace
 
 TEST_CASE("three-bit codes i mod 8 in planes are the words of the planar format") {
-  CHECK(packed<nbit::gptq_planes, 3>(counting(32, 8), {1, 32}) == words{0xE4E4E4E4, 0xE4E4E4E4, 0xF0F0F0F0});
-  CHECK(packed<nbit::gptq_plane_rows, 3>(counting(32, 8), {32, 1}) == words{0xE4E4E4E4, 0xE4E4E4E4, 0xF0F0F0F0});
+  CHECK(packed<nbit::gptq_planes, 3>(nbit_test::counting_codes(32, 8), {1, 32}) ==
+        words{0xE4E4E4E4, 0xE4E4E4E4, 0xF0F0F0F0});
+  CHECK(packed<nbit::gptq_plane_rows, 3>(nbit_test::counting_codes(32, 8), {32, 1}) ==
+        words{0xE4E4E4E4, 0xE4E4E4E4, 0xF0F0F0F0});
 }
 
 TEST_CASE("seven-bit codes split into planes of 4, 2 and 1 bits") {
@@ -70,16 +44,21 @@ TEST_CASE("seven-bit codes split into planes of 4, 2 and 1 bits") {
 
 TEST_CASE("planes of 2, 4 and 8 bits are the words of the older GPTQ format") {
   const nbit::shape s{3, 64};
-  CHECK(packed<nbit::gptq_planes, 2>(counting(192, 4), s) == packed<nbit::gptq_words, 2>(counting(192, 4), s));
-  CHECK(packed<nbit::gptq_planes, 4>(counting(192, 16), s) == packed<nbit::gptq_words, 4>(counting(192, 16), s));
-  CHECK(packed<nbit::gptq_planes, 8>(counting(192, 256), s) == packed<nbit::gptq_words, 8>(counting(192, 256), s));
+  CHECK(packed<nbit::gptq_planes, 2>(nbit_test::counting_codes(192, 4), s) ==
+        packed<nbit::gptq_words, 2>(nbit_test::counting_codes(192, 4), s));
+  CHECK(packed<nbit::gptq_planes, 4>(nbit_test::counting_codes(192, 16), s) ==
+        packed<nbit::gptq_words, 4>(nbit_test::counting_codes(192, 16), s));
+  CHECK(packed<nbit::gptq_planes, 8>(nbit_test::counting_codes(192, 256), s) ==
+        packed<nbit::gptq_words, 8>(nbit_test::counting_codes(192, 256), s));
 }
 
 TEST_CASE("dense words hold codes along rows, or along columns, low bits first") {
-  CHECK(packed<nbit::dense_words, 4>(counting(8, 16), {1, 8}) == words{0x76543210});
-  CHECK(packed<nbit::dense_columns, 4>(counting(8, 16), {8, 1}) == words{0x76543210});
-  CHECK(packed<nbit::dense_words, 3>(counting(32, 8), {1, 32}) == words{0x88FAC688, 0xC688FAC6, 0xFAC688FA});
-  CHECK(packed<nbit::dense_columns, 3>(counting(32, 8), {32, 1}) == words{0x88FAC688, 0xC688FAC6, 0xFAC688FA});
+  CHECK(packed<nbit::dense_words, 4>(nbit_test::counting_codes(8, 16), {1, 8}) == words{0x76543210});
+  CHECK(packed<nbit::dense_columns, 4>(nbit_test::counting_codes(8, 16), {8, 1}) == words{0x76543210});
+  CHECK(packed<nbit::dense_words, 3>(nbit_test::counting_codes(32, 8), {1, 32}) ==
+        words{0x88FAC688, 0xC688FAC6, 0xFAC688FA});
+  CHECK(packed<nbit::dense_columns, 3>(nbit_test::counting_codes(32, 8), {32, 1}) ==
+        words{0x88FAC688, 0xC688FAC6, 0xFAC688FA});
   CHECK(packed<nbit::dense_columns, 8>({1, 2, 3, 4, 5, 6, 7, 8}, {4, 2}) == words{0x07050301, 0x08060402});
 }
 
