@@ -29,6 +29,7 @@ MAY_SEE = {
     **{top: MACHINE | {"kernel", "solver", top} for top in ("io", "eval", "cuda", "adapters")},
     "plan": MACHINE | {"kernel", "solver", "io", "plan"},  # a mix names the types of files
 }
+# cuda/ and adapters/ are not in the umbrella: programs that want them include them by name.
 UMBRELLA_FOLDERS = ["base", "format", "layout", "tensor", "arch", "parallel", "kernel", "solver", "io", "plan", "eval"]
 OPT_IN = {"nbit/parallel/threads.hpp"}  # starts threads, so a program has to ask for it
 

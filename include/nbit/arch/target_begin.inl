@@ -40,7 +40,7 @@
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 #endif
 #pragma clang diagnostic pop
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && !defined(__CUDACC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
 #if NBIT_TARGET == 1 && !NBIT_TARGET_DOT

@@ -4,7 +4,7 @@
 #if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
 #pragma clang attribute pop
 #endif
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && !defined(__CUDACC__)
 #pragma GCC pop_options
 #endif
 #undef NBIT_ARCH

@@ -30,6 +30,7 @@ enum class errc : std::uint8_t {
   out_of_memory,   // an allocation failed
   io,              // the operating system refused
   invalid_option,  // an option is outside its range
+  device,          // an accelerator refused, or cannot reach some memory
 };
 
 /// What went wrong: a kind, a static sentence, the values found and allowed, and the place.

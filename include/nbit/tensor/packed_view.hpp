@@ -82,11 +82,10 @@ struct packed_view {
     rows = s.rows, cols = s.cols;
   }
   /// A writable view reads as a constant one.
-  NBIT_INLINE constexpr operator packed_view<F, L, const std::byte>() const
-    requires(!std::is_const_v<Byte>)
-  {
-    return {words, params, shape(), group_index};
-  }
+  template <class Other>
+    requires(std::is_const_v<Byte> && !std::is_const_v<Other>)
+  NBIT_INLINE constexpr packed_view(const packed_view<F, L, Other>& w)
+      : words(w.words), params(w.params), rows(w.rows), cols(w.cols), group_index(w.group_index) {}
 
   [[nodiscard]] NBIT_INLINE constexpr nbit::shape shape() const { return {rows, cols}; }
   [[nodiscard]] NBIT_INLINE constexpr nbit::shape padded() const {
@@ -117,11 +116,10 @@ struct packed_view<F, blocks, Byte> {
                  "packed_view: the region must hold packed_bytes<F>(shape) bytes");
     bytes = region.data(), rows = s.rows, cols = s.cols;
   }
-  NBIT_INLINE constexpr operator packed_view<F, blocks, const std::byte>() const
-    requires(!std::is_const_v<Byte>)
-  {
-    return {std::span<const std::byte>(bytes, packed_bytes<F, blocks>(shape())), shape()};
-  }
+  template <class Other>
+    requires(std::is_const_v<Byte> && !std::is_const_v<Other>)
+  NBIT_INLINE constexpr packed_view(const packed_view<F, blocks, Other>& w)
+      : bytes(w.bytes), rows(w.rows), cols(w.cols) {}
 
   [[nodiscard]] NBIT_INLINE constexpr nbit::shape shape() const { return {rows, cols}; }
   [[nodiscard]] NBIT_INLINE constexpr Byte* block(std::size_t r, std::size_t g) const {

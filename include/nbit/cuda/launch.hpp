@@ -1,0 +1,100 @@
+// nbit/cuda/launch.hpp — starts a kernel on a stream, after checking what the device can do.
+//
+// Only for CUDA units (nvcc). Nothing here allocates, synchronises or keeps state; an error of the runtime that a
+// launch finds comes back as a result and is cleared, unless the runtime keeps it.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_CUDA_LAUNCH_HPP
+#define NBIT_CUDA_LAUNCH_HPP
+
+#if defined(__CUDACC__)
+
+#include <cstddef>
+#include <cstdint>
+
+#include <cuda_runtime.h>
+
+#include <nbit/base/config.hpp>
+#include <nbit/base/result.hpp>
+#include <nbit/cuda/context.hpp>
+
+namespace nbit::cuda {
+
+namespace launch_detail {
+/// The one function of the library that a GPU starts; a kernel's struct is its argument.
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::threads, 1) run(const Kernel kernel) {
+  __shared__ alignas(16) std::byte memory[Kernel::shared_bytes == 0 ? 16 : Kernel::shared_bytes];
+  thread_context self{memory};
+  kernel(self);
+}
+
+inline result<void> outcome(cudaError_t e) {
+  if (e == cudaSuccess) return {};
+  (void)cudaGetLastError();
+  return make_error(errc::device, "the CUDA runtime refused", "found is the cudaError_t")
+      .about(cudaGetErrorName(e))
+      .with(e);
+}
+}  // namespace launch_detail
+
+/// The compute capability of the current device, as 10 * major + minor.  Errors: device.
+inline result<int> capability() {
+  int ordinal = 0, major = 0, minor = 0;
+  cudaError_t e = cudaGetDevice(&ordinal);
+  if (e == cudaSuccess) e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal);
+  if (e == cudaSuccess) e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal);
+  if (e != cudaSuccess) return launch_detail::outcome(e).error();
+  return 10 * major + minor;
+}
+
+/// An error unless the current device has at least this capability (10 * major + minor).  Errors: unsupported, device.
+inline result<void> require_capability(int least) {
+  const auto has = capability();
+  if (!has) return has.error();
+  if (*has >= least) return {};
+  return make_error(errc::unsupported, "the device's compute capability is too low",
+                    least == 80 ? "80 and up" : "75 and up")
+      .with(*has);
+}
+
+/// An error unless p can be read by the current device and is a multiple of `align`.  Errors: device, shape.
+inline result<void> require_pointer(const void* p, std::size_t align, const char* name) {
+  if (reinterpret_cast<std::uintptr_t>(p) % align != 0)
+    return make_error(errc::shape, "a device pointer is misaligned",
+                      align == 16 ? "multiples of 16 bytes" : "multiples of the element's size")
+        .about(name)
+        .with(static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(p) % 16));
+  cudaPointerAttributes attributes{};
+  int ordinal = 0;
+  cudaError_t e = cudaPointerGetAttributes(&attributes, p);
+  if (e == cudaSuccess) e = cudaGetDevice(&ordinal);
+  if (e != cudaSuccess) return launch_detail::outcome(e);
+  if (attributes.devicePointer == nullptr)
+    return make_error(errc::device, "memory of the host that no device can read", "device, managed or pinned memory")
+        .about(name);
+  if (attributes.type == cudaMemoryTypeDevice && attributes.device != ordinal)
+    return make_error(errc::device, "memory of another device", "memory of the current device")
+        .about(name)
+        .with(attributes.device);
+  return {};
+}
+
+/// Starts a kernel; returns before it ends.  Errors: overflow (a grid beyond the hardware's), device.
+template <class Kernel>
+inline result<void> launch(const Kernel& kernel, std::size_t blocks, std::size_t blocks_y, cudaStream_t stream) {
+  static_assert(sizeof(Kernel) <= 4096, "launch: a kernel's struct travels as its argument, at most 4 KiB");
+  static_assert(Kernel::shared_bytes <= 48 * 1024, "launch: a kernel uses at most 48 KiB of shared memory");
+  if (blocks == 0 || blocks_y == 0) return {};
+  if (blocks > 0x7fffffffu || blocks_y > 65535u)
+    return make_error(errc::overflow, "the matrix needs more blocks than a grid has", "2147483647 x 65535")
+        .with(static_cast<std::int64_t>(blocks > 0x7fffffffu ? blocks : blocks_y));
+  launch_detail::run<Kernel>
+      <<<dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(blocks_y)), Kernel::threads, 0, stream>>>(kernel);
+  return launch_detail::outcome(cudaGetLastError());
+}
+
+}  // namespace nbit::cuda
+
+#endif  // __CUDACC__
+
+#endif

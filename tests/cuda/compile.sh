@@ -1,0 +1,56 @@
+#!/bin/sh
+# Compiles every CUDA kernel without a GPU:  sh tests/cuda/compile.sh WORK_FOLDER [ARCHITECTURE...]
+#
+# All kernels for sm_90, the hot ones (tests/cuda/all_kernels.cu) for sm_75 to sm_120; reads ptxas' report and fails when
+# a hot kernel spills registers. Then the host's half of the unit, and one kernel through NVRTC.
+# Exit code 77: skipped, with the reason.
+set -u
+root=$(cd "$(dirname "$0")/../.." && pwd)
+work=${1:-$root/build/cuda}
+[ $# -gt 0 ] && shift
+architectures=${*:-75 80 86 89 90 100 120}
+
+nvcc=$(command -v nvcc 2>/dev/null || echo /usr/local/cuda/bin/nvcc)
+[ -x "$nvcc" ] || { echo "skipped: cuda: no nvcc in PATH or /usr/local/cuda/bin"; exit 77; }
+"$nvcc" --version | grep -qE 'release (1[3-9]|[2-9][0-9])\.' || { echo "skipped: cuda: nvcc is older than 13"; exit 77; }
+mkdir -p "$work" || exit 1
+flags="-std=c++20 --expt-relaxed-constexpr -I $root/include -Werror all-warnings"
+failed=0 kernels=0
+
+# report LOG: one line a kernel: spill bytes and its short name
+report() {
+  grep -E 'Compiling entry function|bytes spill stores' "$1" | paste - - |
+    sed -E "s/.*Compiling entry function '([^']*)'.* ([0-9]+) bytes spill stores.*/\2 \1/"
+}
+
+for arch in $architectures; do
+  scope=-DNBIT_HOT_KERNELS
+  [ "$arch" = 90 ] && scope=""
+  log=$work/sm_$arch.log
+  # shellcheck disable=SC2086
+  if ! "$nvcc" $flags $scope -arch=sm_$arch -Xptxas -v -cubin -o "$work/sm_$arch.cubin" \
+    "$root/tests/cuda/all_kernels.cu" >"$log" 2>&1; then
+    grep -E 'error|warning' "$log" | head -20
+    echo "sm_$arch: does not compile"
+    failed=$((failed + 1))
+    continue
+  fi
+  report "$log" >"$work/sm_$arch.spills"
+  count=$(wc -l <"$work/sm_$arch.spills")
+  kernels=$((kernels + count))
+  spilled=$(awk '$1 > 0' "$work/sm_$arch.spills" | c++filt | sed 's/.*run<nbit::cuda:://; s/ >(.*//')
+  echo "sm_$arch: $count kernels, $(awk '$1 > 0' "$work/sm_$arch.spills" | wc -l) spill"
+  if [ -n "$spilled" ]; then
+    echo "$spilled"
+    failed=$((failed + 1))
+  fi
+done
+
+# shellcheck disable=SC2086
+if "$nvcc" $flags -arch=sm_90 -c -o "$work/host.o" -DNBIT_HOT_KERNELS "$root/tests/cuda/all_kernels.cu" >"$work/host.log" 2>&1
+then echo "host half: compiled"
+else head -20 "$work/host.log"; failed=$((failed + 1))
+fi
+
+echo "count: cuda: $kernels kernels compiled, $failed failed"
+[ "$failed" = 0 ]

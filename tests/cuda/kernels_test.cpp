@@ -1,0 +1,197 @@
+// The GPU kernels' bodies, run on the host, against the CPU's operations.
+// SPDX-License-Identifier: MIT
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <nbit/format/codebook.hpp>
+#include <nbit/format/ggml_iq1.hpp>
+#include <nbit/format/ggml_iq3.hpp>
+#include <nbit/format/ggml_ternary.hpp>
+#include <nbit/format/presets.hpp>
+#include <nbit/layout/awq_interleave.hpp>
+#include <nbit/layout/gptq_words.hpp>
+#include <nbit/layout/tiled.hpp>
+#include <nbit/kernel/dequantize.hpp>
+#include <nbit/kernel/quantize.hpp>
+#include <nbit/cuda/activations.hpp>
+#include <nbit/cuda/dequantize.hpp>
+#include <nbit/cuda/gemm.hpp>
+#include <nbit/cuda/gemv.hpp>
+#include <nbit/cuda/int8_gemm.hpp>
+
+#include "cuda/emulator.hpp"
+#include "support/random.hpp"
+
+namespace {
+
+struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
+struct w8g64 : nbit::uniform<nbit::scheme{.bits = 8, .group = 64}> {};
+struct w3g64a : nbit::uniform<nbit::scheme{.bits = 3, .group = 64, .symmetry = nbit::symmetry::asymmetric}> {};
+struct user_levels : nbit::codebook<user_levels, 2, 32> {
+  static constexpr std::array<float, 4> levels = {-1.0f, -0.25f, 0.25f, 1.0f};
+};
+
+template <class F, class L>
+struct packed {
+  explicit packed(nbit::shape s) : floats(s.rows * s.cols) {
+    nbit_test::random numbers(s.rows * 1000 + s.cols);
+    const auto w = numbers.normals(s.rows * s.cols, 0.05f);
+    auto q = nbit::quantize<F, L>(nbit::arch::scalar{}, nbit::matrix_view<const float>(w.data(), s.rows, s.cols),
+                                  {.ragged = nbit::ragged_rows::pad});
+    REQUIRE(q);
+    matrix = *std::move(q);
+    nbit::dequantize(nbit::arch::scalar{}, matrix.view(), nbit::matrix_view<float>(floats.data(), s.rows, s.cols));
+  }
+  nbit::packed_view<F, L> view() { return matrix.view(); }
+  nbit::packed_matrix<F, L> matrix;
+  std::vector<float> floats;  // what the CPU decodes
+};
+
+template <class T>
+std::vector<T> activations(std::size_t n, std::uint64_t seed) {
+  nbit_test::random numbers(seed);
+  std::vector<T> x(n);
+  for (T& v : x) v = nbit::cuda::number<T>::from(numbers.normal());
+  return x;
+}
+
+/// Compares y (tokens x rows) with sums in double; `step`: the relative size of one rounding of a weight.
+template <class T>
+void check_product(const std::vector<float>& y, const std::vector<float>& w, const std::vector<T>& x, nbit::shape s,
+                   std::size_t tokens, double step) {
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t r = 0; r < s.rows; ++r) {
+      double sum = 0, magnitude = 0;
+      for (std::size_t c = 0; c < s.cols; ++c) {
+        const double term = double(w[r * s.cols + c]) * double(static_cast<float>(x[t * s.cols + c]));
+        sum += term, magnitude += std::fabs(term);
+      }
+      const double bound = magnitude * (step + double(s.cols + 8) * 0x1p-23) + 1e-30;
+      INFO("token " << t << ", row " << r << ": " << y[t * s.rows + r] << " for " << sum << " +- " << bound);
+      REQUIRE(std::fabs(double(y[t * s.rows + r]) - sum) <= bound);
+    }
+}
+
+template <class F, class L = nbit::default_layout<F>>
+void check_format(const std::string& name) {
+  INFO(name);
+  using view = nbit::packed_view<F, L>;
+  for (const nbit::shape s : {nbit::shape{5, 320}, nbit::shape{1, 1}, nbit::shape{33, 72}}) {
+    INFO("shape " << s.rows << " x " << s.cols);
+    packed<F, L> w(s);
+
+    std::vector<float> floats(s.rows * s.cols, -1.0f);
+    using dequantize = nbit::cuda::dequantize_kernel<view, float>;
+    nbit_test::emulate(dequantize{w.view(), {floats.data(), s.rows, s.cols}}, dequantize::blocks_for(s));
+    REQUIRE(std::memcmp(floats.data(), w.floats.data(), floats.size() * sizeof(float)) == 0);
+
+    const std::size_t tokens = 3;
+    const auto x = activations<float>(tokens * s.cols, 5);
+    std::vector<float> y(tokens * s.rows, -1.0f);
+    using gemv = nbit::cuda::gemv_kernel<view, float, 4>;
+    nbit_test::emulate(gemv{w.view(), {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows}}, gemv::blocks_for(s));
+    check_product(y, w.floats, x, s, tokens, 0);
+  }
+}
+
+template <class F, class T, class L = nbit::default_layout<F>>
+void check_gemm(const std::string& name, double step) {
+  INFO(name);
+  using view = nbit::packed_view<F, L>;
+  using gemm = nbit::cuda::gemm_kernel<view, T>;
+  for (const nbit::shape s : {nbit::shape{70, 328}, nbit::shape{3, 5}}) {
+    packed<F, L> w(s);
+    const std::size_t tokens = 67;
+    for (const bool aligned : {false, true}) {
+      if (aligned && s.cols % 8 != 0) continue;
+      INFO("shape " << s.rows << " x " << s.cols << ", 16-byte copies " << aligned);
+      const auto x = activations<T>(tokens * s.cols, 11);
+      std::vector<float> y(tokens * s.rows, -1.0f);
+      nbit_test::emulate(gemm{w.view(), {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows}, aligned},
+                         gemm::blocks_for(s), gemm::blocks_y_for({tokens, s.cols}));
+      check_product(y, w.floats, x, s, tokens, step);
+    }
+  }
+}
+
+template <class F, int Group>
+void check_int8(const std::string& name) {
+  INFO(name);
+  using gemm = nbit::cuda::int8_gemm_kernel<F, Group>;
+  using quantize = nbit::cuda::quantize_int8_kernel<float, Group>;
+  const nbit::shape s{67, 200};
+  const std::size_t tokens = 65;
+  packed<F, nbit::linear> w(s);
+  auto x = activations<float>(tokens * s.cols, 3);
+  for (std::size_t c = 0; c < s.cols; ++c) x[c] = 0.0f;  // a row of zeros
+  x[s.cols + 7] = std::nanf(""), x[2 * s.cols] = 1e30f;
+  const nbit::matrix_view<const float> rows(x.data(), tokens, s.cols);
+
+  auto cpu = nbit::int8_activation_matrix<Group>::make({tokens, s.cols});
+  auto gpu = nbit::int8_activation_matrix<Group>::make({tokens, s.cols});
+  REQUIRE((cpu && gpu));
+  nbit::quantize_activations(nbit::arch::scalar{}, rows, cpu->view());
+  nbit_test::emulate(quantize{rows, gpu->view()}, quantize::blocks_for({tokens, s.cols}));
+  REQUIRE(std::memcmp(cpu->bytes.span().data(), gpu->bytes.span().data(), cpu->bytes.span().size()) == 0);
+
+  // exact against codes and scales: what int8 activations stand for, times the decoded weights
+  std::vector<float> decoded(tokens * s.cols), y(tokens * s.rows, -1.0f);
+  const auto q = gpu->view();
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t c = 0; c < s.cols; ++c) decoded[t * s.cols + c] = q.scale16(t, c / 16) * float(q.row_codes(t)[c]);
+  nbit_test::emulate(gemm{w.view(), q, {y.data(), tokens, s.rows}}, gemm::blocks_for(s),
+                     gemm::blocks_y_for({tokens, s.cols}));
+  for (std::size_t r = 0; r < s.rows; ++r) REQUIRE(y[r] == 0.0f);
+  check_product(y, w.floats, decoded, s, tokens, 0x1p-22);
+}
+
+}  // namespace
+
+TEST_CASE("dequantize has the CPU's bits and gemv its sums, for every way of reading") {
+  check_format<nbit::w4g128>("w4g128");
+  check_format<w3g64a, nbit::gptq_words>("3 bits, asymmetric, GPTQ words: a code crosses words");
+  check_format<nbit::w4g128, nbit::awq_interleave>("w4g128, AWQ's order");
+  check_format<nbit::w4g128, nbit::tiled<16>>("w4g128, tiled");
+  check_format<nbit::nf4>("NF4");
+  check_format<user_levels>("a user's codebook");
+  check_format<nbit::q4_k>("Q4_K");
+  check_format<nbit::q6_k>("Q6_K");
+  check_format<nbit::q8_0>("Q8_0");
+  check_format<nbit::iq3_s>("IQ3_S: a block at a time");
+  check_format<nbit::iq1_m>("IQ1_M: a block at a time");
+  check_format<nbit::tq1_0>("TQ1_0: a block at a time");
+}
+
+TEST_CASE("gemm on emulated tensor cores agrees with sums in double") {
+  check_gemm<nbit::w4g128, nbit::f16>("w4g128, f16", 0x1p-11);
+  check_gemm<nbit::q4_k, nbit::bf16>("Q4_K, bf16", 0x1p-8);
+  check_gemm<nbit::iq3_s, nbit::f16>("IQ3_S, f16, one stage", 0x1p-11);
+}
+
+TEST_CASE("int8 activations have the CPU's bytes, and W8A8 their exact sums") {
+  check_int8<w8row, nbit::per_row>("a scale per row on both sides");
+  check_int8<w8g64, 128>("groups on both sides");
+}
+
+TEST_CASE("fp8 activations: the largest becomes 448, the rest rounds to e4m3") {
+  nbit_test::random numbers(9);
+  const std::size_t rows = 3, cols = 77;
+  auto x = numbers.normals(rows * cols);
+  for (std::size_t c = 0; c < cols; ++c) x[2 * cols + c] = 0.0f;
+  std::vector<nbit::f8_e4m3> codes(rows * cols);
+  std::vector<float> scales(rows, -1.0f);
+  using kernel = nbit::cuda::quantize_fp8_kernel<float>;
+  nbit_test::emulate(kernel{{x.data(), rows, cols}, {codes.data(), rows, cols}, scales.data()},
+                     kernel::blocks_for({rows, cols}));
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < cols; ++c) {
+      const float back = float(codes[r * cols + c]) * scales[r], v = x[r * cols + c];
+      REQUIRE(std::fabs(back - v) <= std::fabs(v) * 0x1p-4f + scales[r] * 0x1p-9f);
+    }
+  REQUIRE(scales[2] == 0.0f);
+}
