@@ -99,7 +99,8 @@ for part in $chosen; do
         '^(base|layout|parallel|static)$' -DCMAKE_CXX_FLAGS=-O0
       ;;
     scalar-only) preset scalar-only scalar-only nbit_tests_kernel '^kernel$' -DNBIT_EXAMPLES=OFF ;;
-    tsan) preset tsan tsan nbit_tests_parallel '^parallel$' -DNBIT_EXAMPLES=OFF ;;
+    # cuda: kernel bodies as threads of the host; a missing barrier is a race.
+    tsan) preset tsan tsan "nbit_tests_parallel nbit_tests_cuda" '^(parallel|cuda)$' -DNBIT_EXAMPLES=OFF ;;
   esac
 done
 

@@ -74,7 +74,7 @@ class host_context {
   template <class T>
   void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], T) {
     show(a, b);
-    for (int e = 0; e < 4; ++e) {
+    for (unsigned e = 0; e < 4; ++e) {
       const unsigned row = lane() / 4 + 8 * (e / 2), col = 2 * (lane() % 4) + e % 2;
       float sum = d[e];
       for (unsigned k = 0; k < 16; ++k) {
@@ -86,11 +86,11 @@ class host_context {
       result_[e] = sum;
     }
     mine().all.arrive_and_wait();
-    for (int e = 0; e < 4; ++e) d[e] = result_[e];
+    for (unsigned e = 0; e < 4; ++e) d[e] = result_[e];
   }
   void multiply(std::int32_t (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
     show(a, b);
-    for (int e = 0; e < 4; ++e) {
+    for (unsigned e = 0; e < 4; ++e) {
       const unsigned row = lane() / 4 + 8 * (e / 2), col = 2 * (lane() % 4) + e % 2;
       for (unsigned k = 0; k < 32; ++k) {
         const std::uint32_t wa = mine().a[4 * (row % 8) + k % 16 / 4][2 * (k / 16) + row / 8];
