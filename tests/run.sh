@@ -11,8 +11,8 @@ cd "$root" || exit 2
 . tests/support/packages.sh
 
 # no-exceptions is not among the chosen: tests/freestanding compiles every header that way within gcc and clang.
-parts="format gcc clang asan single-header scalar-only tsan no-exceptions"
-chosen="format gcc clang asan single-header scalar-only tsan"
+parts="format gcc clang asan single-header scalar-only tsan cross no-exceptions"
+chosen="format gcc clang asan single-header scalar-only tsan cross"
 while [ $# -gt 0 ]; do
   case $1 in
     --only) [ $# -ge 2 ] || stop "--only needs parts: $parts"; chosen=$(printf '%s' "$2" | tr ',' ' '); shift 2 ;;
@@ -99,6 +99,14 @@ for part in $chosen; do
         '^(base|layout|parallel|static)$' -DCMAKE_CXX_FLAGS=-O0
       ;;
     scalar-only) preset scalar-only scalar-only nbit_tests_kernel '^kernel$' -DNBIT_EXAMPLES=OFF ;;
+    cross)
+      say "" "==== cross: the hashes of tests/determinism on other machines ===="
+      start=$(date +%s) good=yes
+      need_cross_compilers
+      sh tests/cross/run.sh build/cross >build/cross.log 2>&1 || good=no
+      cat build/cross.log
+      record cross $(($(date +%s) - start)) $good "$(tail -1 build/cross.log)"
+      ;;
     # cuda: kernel bodies as threads of the host; a missing barrier is a race.
     tsan) preset tsan tsan "nbit_tests_parallel nbit_tests_cuda" '^(parallel|cuda)$' -DNBIT_EXAMPLES=OFF ;;
   esac

@@ -87,14 +87,20 @@
 
 #include <nbit/kernel/about.hpp>
 #include <nbit/kernel/activations.hpp>
+#include <nbit/kernel/attention.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/dequantize.hpp>
+#include <nbit/kernel/dequantize_tile.hpp>
 #include <nbit/kernel/describe.hpp>
 #include <nbit/kernel/encode.hpp>
+#include <nbit/kernel/epilogue.hpp>
+#include <nbit/kernel/expert_gemm.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
+#include <nbit/kernel/gemv_many.hpp>
 #include <nbit/kernel/product.hpp>
 #include <nbit/kernel/quantize.hpp>
+#include <nbit/kernel/row_dot.hpp>
 #include <nbit/kernel/weights.hpp>
 
 #include <nbit/solver/awq.hpp>

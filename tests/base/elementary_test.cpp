@@ -34,6 +34,19 @@ TEST_CASE("exact where the answer is a double, and total at the ends") {
   REQUIRE(nbit::exp2_exact(std::nan("")) == 0.0);
 }
 
+TEST_CASE("exp in float: two units in the last place, held at the ends, NaN stays NaN") {
+  double worst = 0;
+  for (int i = -87000; i <= 88000; ++i) {
+    const float x = float(i) * 0.001f;
+    worst = std::fmax(worst, std::fabs(double(nbit::exp_float(x)) / std::exp(double(x)) - 1));
+  }
+  CHECK(worst < 0x1p-22);
+  CHECK(nbit::exp_float(0.0f) == 1.0f);
+  CHECK(nbit::exp_float(-1e30f) == nbit::exp_float(-87.3f));
+  CHECK(nbit::exp_float(1e30f) == nbit::exp_float(88.3f));
+  CHECK(std::isnan(nbit::exp_float(std::nanf(""))));
+}
+
 TEST_CASE("the bits are pinned: another compiler, flag or machine must give these") {
   std::uint64_t hash = 1469598103934665603u;
   for (int i = 1; i < 2000; ++i) {

@@ -106,3 +106,20 @@ need_catch2() {
     *) stop "Missing: Catch2 3 (https://github.com/catchorg/Catch2). Install it so that CMake's find_package(Catch2 3) finds it and run this again." ;;
   esac
 }
+
+# need_cross_compilers: what tests/cross uses. A system without one of them tests the other machines.
+need_cross_compilers() {
+  case $(system_name) in
+    "debian 12" | "debian 13" | "ubuntu 24.04") ;;
+    *) return 0 ;;
+  esac
+  wanted="qemu-user g++-aarch64-linux-gnu g++-riscv64-linux-gnu g++-s390x-linux-gnu"
+  if ! command -v clang++-16 >/dev/null 2>&1 && ! command -v clang++-19 >/dev/null 2>&1; then
+    apt_update
+    for package in clang-16 clang-19; do
+      apt-cache policy $package 2>/dev/null | grep -q 'Candidate: [0-9]' && wanted="$wanted $package" && break
+    done
+  fi
+  # shellcheck disable=SC2086
+  need_packages $wanted
+}

@@ -1,5 +1,5 @@
-// nbit/base/elementary.hpp — log2, exp2 and powers from additions and multiplications alone: the same bits on every
-// machine.
+// nbit/base/elementary.hpp — log2, exp2, powers and exp from additions and multiplications alone: the same bits on
+// every machine.
 //
 // C libraries differ in the last bit of log and pow, and a different bit may pick another code. These are good to a few
 // units in the last place of a double, which solvers do not notice; what matters is that no library is asked.
@@ -54,6 +54,28 @@ constexpr double exp2_exact(double y) {
 
 /// x^p.  Needs: x normal, positive and finite.
 constexpr double power_exact(double x, double p) { return exp2_exact(p * log2_exact(x)); }
+
+/// e^x in float, without a branch, so that loops over it become vectors; x is held in [-87.3, 88.3], NaN stays NaN.
+/// |relative error| < 2^-22.  Ref: Cephes expf: x = n ln 2 + r in two steps, a polynomial of degree 7 for e^r.
+NBIT_INLINE constexpr float exp_float(float x) {
+  NBIT_EXACT
+  const float low = x > -87.3f ? x : -87.3f, held = low < 88.3f ? low : 88.3f;
+  const float shifted = held * 1.44269504f + 12582912.0f;  // the integer nearest lies in the low bits (round_even)
+  const float n = shifted - 12582912.0f;
+  const float first = held - n * 0.693359375f;  // exact: n has 8 bits, the constant 9
+  const float r = first - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r;
+  p = p + 1.0f;
+  const std::uint32_t power = (std::bit_cast<std::uint32_t>(shifted) << 23) + 0x3f800000u;  // 2^n
+  const float value = p * std::bit_cast<float>(power);
+  return x == x ? value : x;
+}
 
 }  // namespace NBIT_TAG
 }  // namespace nbit
