@@ -102,7 +102,7 @@ constexpr subject subjects[] = {
 struct settings {
   nbit::gptq_options gptq = {};
   std::size_t windows = 128, kl_windows = 64;
-  nbit::drift_options drift = {.strength = 0.0};
+  nbit::drift_options drift = {};
   std::vector<std::string> names;
 };
 
@@ -119,6 +119,8 @@ settings read_settings(int count, char** words) {
       s.drift.strength = number();
     else if (word == "--drift-damping")
       s.drift.damping = number();
+    else if (word == "--tune")
+      s.gptq.tune = number() != 0;
     else if (word == "--shrink")
       s.gptq.shrink = number() != 0;
     else if (word == "--windows")
@@ -166,8 +168,8 @@ void layers(const settings& s, const engine::workers& pool) {
 
 /// Quantizes all matrices of the blocks one after another, each for the inputs that the ones before leave it. With a
 /// drift strength, towards the outputs that the unquantized model has.
-engine::model quantized(const subject& f, const engine::model& m, const engine::token_windows& text,
-                        const settings& s, const engine::workers& pool) {
+engine::model quantized(const subject& f, const engine::model& m, const engine::token_windows& text, const settings& s,
+                        const engine::workers& pool) {
   engine::model out = m;
   engine::hidden_states now = engine::embed(m, text.ids, text.count, text.length), before;
   before.windows = now.windows, before.length = now.length, before.rows = now.rows;
@@ -227,7 +229,8 @@ void model(const settings& s, const engine::workers& pool) {
   const engine::token_windows text = windows_of(base + "/calib_ids.safetensors", s.windows);
   const engine::token_windows dev = windows_of(base + "/dev_ids.safetensors", s.kl_windows);
   const engine::reference_scores reference = engine::reference(*m, dev, dev.count, pool);
-  std::printf("KL divergence from f32 on text that calibration did not see; peer: the best program's file of equal size\n");
+  std::printf(
+      "KL divergence from f32 on text that calibration did not see; peer: the best program's file of equal size\n");
   std::printf("%-7s %9s %9s %6s %7s %9s %6s %8s\n", "format", "nbit KL", "peer KL", "ratio", "target", "ppl", "top-1",
               "seconds");
   for (const subject& f : subjects) {

@@ -32,7 +32,7 @@ constexpr option known[] = {
     {"--calib", "IDS", "token windows for every solver but rtn: safetensors, tensor ids I32 [windows, tokens]"},
     {"--calib-windows", "N", "use the first N windows only"},
     {"--damping", "PERMILLE", "gptq: share of the mean added to the diagonal, in thousandths (default 10)"},
-    {"--passes", "N", "gptq: rounds of reconsidering every code (default 4)"},
+    {"--passes", "N", "gptq: rounds of reconsidering scales and codes (default 8)"},
     {"--keep-embeddings", nullptr, "embedding and output matrix stay as they are"},
     {"--embedding-type", "TYPE", "type of the token embedding (default: as --type)"},
     {"--output-type", "TYPE", "type of the output matrix (default: Q6_K if --type is smaller, else as --type)"},
@@ -97,7 +97,7 @@ int quantize(std::span<const std::string> words) {
   what.symmetric = args.has("--symmetric");
   what.how = solver_of(args.choice("--solver", args.has("--calib") ? "gptq" : "rtn", "rtn search gptq awq"));
   what.settings.damping = static_cast<double>(args.number("--damping", 10, 0, 1000000)) / 1000.0;
-  what.settings.passes = static_cast<int>(args.number("--passes", 4, 0, 1000));
+  what.settings.passes = static_cast<int>(args.number("--passes", 8, 0, 1000));
   what.tokenizer = !args.has("--no-tokenizer");
   if (what.how != solver::rtn && !args.has("--calib"))
     throw failure{wrong_usage, "--solver " + args.get("--solver") + " needs --calib IDS; allowed without: rtn"};

@@ -105,6 +105,8 @@
 
 #include <nbit/solver/awq.hpp>
 #include <nbit/solver/calibration.hpp>
+#include <nbit/solver/dials.hpp>
+#include <nbit/solver/drift.hpp>
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/fold.hpp>
 #include <nbit/solver/gptq.hpp>
@@ -112,6 +114,7 @@
 #include <nbit/solver/quadratic.hpp>
 #include <nbit/solver/rtn.hpp>
 #include <nbit/solver/search.hpp>
+#include <nbit/solver/tune.hpp>
 
 #include <nbit/io/atomic_file.hpp>
 #include <nbit/io/awq_checkpoint.hpp>

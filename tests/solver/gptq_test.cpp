@@ -147,7 +147,7 @@ TEST_CASE("uncorrelated inputs make GPTQ plain rounding") {
   const auto h = hessian::from_mean({g.data(), cols, cols}, 100);
   REQUIRE(h);
   gptq_options o;
-  o.grid = grid_search::min_max;
+  o.grid = grid_search::min_max, o.tune = false;
   using F = stored_grid<4, 32>;
   const auto solved = gptq<F>({w.data(), rows, cols}, *h, o);
   REQUIRE(solved);

@@ -1,7 +1,7 @@
 // nbit/solver/drift.hpp — weights for inputs that have changed: what the layers before became is made good here.
 //
-// Once the layers before a linear are quantized, its inputs are x' instead of x. The output to be kept is still W x, and
-// among all real matrices the one that gives it best from x' is a regression:
+// Once the layers before a linear are quantized, its inputs are x' instead of x. The output to be kept is still W x,
+// and among all real matrices the one that gives it best from x' is a regression:
 //   W* = W + strength W D (H' + damping)^-1        D = mean of (x - x') x'^T, H' = mean of x' x'^T
 // and |W x - W^ x'|^2 = |(W* - W^) x'|^2 + what no W^ changes. So any solver and any format can be given W* for W.
 // Ref: the asymmetric calibration of GPTAQ (Li et al. 2025), solved exactly instead of column by column.
@@ -170,7 +170,8 @@ class input_drift {
 inline namespace NBIT_TAG {
 namespace detail {
 
-/// Adds strength W D H'^-1 to 32 rows: y U D U^T = b with U = S + I, first from the last column on, then from the first.
+/// Adds strength W D H'^-1 to 32 rows: y U D U^T = b with U = S + I, first from the last column on, then from the
+/// first.
 inline void retarget_panel(const metric& m, matrix_view<const float> w, const float* drift, float strength,
                            std::size_t task, float* panel, matrix_view<float> out) {
   NBIT_EXACT

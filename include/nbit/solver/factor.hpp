@@ -53,12 +53,13 @@ struct metric_options {
   bool shrink = true;     // take the sampling noise out of the correlations (hessian::shrinkage)
 };
 
-/// A metric in solving order, scaled so that live diagonal entries of the Gram matrix have mean 1.
+/// A metric, scaled so that live diagonal entries of the Gram matrix have mean 1. Its factor may be that of the columns
+/// in another order.
 struct metric {
   std::size_t cols = 0, stride = 0;
-  buffer<float> h;  // the damped matrix, full and symmetric; padded columns are zero
-  buffer<float> s;  // S above the diagonal (the rest is unspecified)
-  buffer<float> d;  // D
+  buffer<float> h;  // the damped matrix, full and symmetric, columns as they are; padded columns are zero
+  buffer<float> s;  // S above the diagonal (the rest is unspecified), in solving order
+  buffer<float> d;  // D, likewise
   metric_report report = {};
 
   NBIT_HOST_INLINE metric() noexcept = default;
@@ -159,11 +160,13 @@ inline void clean_metric(metric& m) {
   }
 }
 
-/// Factors m.h down the ladder. diagonal: cols floats of scratch.
+/// Factors m.h down the ladder, column c at place[c]. diagonal: cols floats of scratch.
 template <class Executor>
-inline void climb_down(metric& m, double damping, float* diagonal, float* transposed, double* block, Executor&& ex) {
+inline void climb_down(metric& m, double damping, std::span<const std::uint32_t> place, float* diagonal,
+                       float* transposed, double* block, Executor&& ex) {
   NBIT_EXACT
   const std::size_t n = m.cols;
+  const auto at = [place](std::size_t c) { return place.empty() ? c : static_cast<std::size_t>(place[c]); };
   float largest = 0.0f;
   for (std::size_t j = 0; j < n; ++j) {
     diagonal[j] = m.h[j * m.stride + j];
@@ -175,10 +178,14 @@ inline void climb_down(metric& m, double damping, float* diagonal, float* transp
       m.h[j * m.stride + j] = static_cast<float>(static_cast<double>(raised) + added);
     }
     m.report.damping = added;
-    for (std::size_t k = 0; k < n * m.stride; ++k) m.s[k] = m.h[k];
+    for (std::size_t r = 0; r < n; ++r) {
+      float* const to = m.s.data() + at(r) * m.stride;
+      for (std::size_t c = 0; c < n; ++c) to[at(c)] = m.h[r * m.stride + c];
+      for (std::size_t c = n; c < m.stride; ++c) to[c] = 0.0f;
+    }
     // Pivots are compared with the diagonal as it went in.
     float* const entered = transposed + 2 * factor_block * m.stride;
-    for (std::size_t j = 0; j < n; ++j) entered[j] = m.h[j * m.stride + j];
+    for (std::size_t j = 0; j < n; ++j) entered[at(j)] = m.h[j * m.stride + j];
     return factor_upper(m.s.data(), n, m.stride, m.d.data(), entered, transposed, block, ex);
   };
   m.report.rung = ladder_rung::as_asked;
@@ -197,11 +204,11 @@ inline void climb_down(metric& m, double damping, float* diagonal, float* transp
   m.report.rung = ladder_rung::diagonal_only, m.report.damping = damping, m.report.floor = 0;
   for (std::size_t j = 0; j < n; ++j) {
     for (std::size_t i = 0; i < m.stride; ++i) m.h[j * m.stride + i] = m.s[j * m.stride + i] = 0.0f;
-    m.h[j * m.stride + j] = m.d[j] = static_cast<float>(static_cast<double>(diagonal[j]) + damping);
+    m.h[j * m.stride + j] = m.d[at(j)] = static_cast<float>(static_cast<double>(diagonal[j]) + damping);
   }
 }
 
-/// Makes the metric of a Gram matrix. place: where each column goes, or empty.
+/// Makes the metric of a Gram matrix. place: where each column goes in the factor, or empty.
 /// Errors: out_of_memory, overflow.  Memory: two cols^2 floats.
 template <class Executor>
 inline result<metric> make_metric(const hessian& gram, std::span<const std::uint32_t> place, const metric_options& o,
@@ -225,9 +232,9 @@ inline result<metric> make_metric(const hessian& gram, std::span<const std::uint
   m.h = *std::move(h), m.s = *std::move(s), m.d = *std::move(d);
   m.report.shrinkage = o.shrink ? gram.shrinkage() : 0.0;
   const double mean = gram.mean_diagonal();
-  gram.write({m.h.data(), n, n, stride}, m.report.shrinkage, mean > 0 ? 1.0 / mean : 1.0, place);
+  gram.write({m.h.data(), n, n, stride}, m.report.shrinkage, mean > 0 ? 1.0 / mean : 1.0);
   clean_metric(m);
-  climb_down(m, o.damping > 0 ? o.damping : 0.0, diagonal->data(), transposed->data(), block->data(), ex);
+  climb_down(m, o.damping > 0 ? o.damping : 0.0, place, diagonal->data(), transposed->data(), block->data(), ex);
   return m;
 }
 

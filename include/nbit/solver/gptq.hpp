@@ -39,7 +39,8 @@ struct gptq_options {
   column_order order = column_order::activation;
   group_fit groups = group_fit::upfront;
   grid_search grid = grid_search::weighted;
-  int passes = 4;                          // of coordinate descent on the codes; 0 to 1000
+  int passes = 8;                          // over parameters and codes after the greedy one; 0 to 1000
+  bool tune = true;                        // let those passes refit the parameters to the codes (nbit::dials)
   std::span<const float> importance = {};  // weights for fitting, one per column; empty: diag(H)
   search_options search = {};              // the grid of squared and weighted searches
 };
@@ -202,6 +203,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   job.m = &*m, job.w = w, job.out = &out.codes;
   job.order = {order, cols}, job.place = {place, cols}, job.group_at = {group_at, cols};
   job.importance = importance, job.groups = o.groups, job.passes = o.passes;
+  job.tune = o.tune;
   job.search = o.search;
   if (o.grid == grid_search::min_max) job.search.coarse_steps = 0;
   job.rounded = losses->data(), job.solved = job.rounded + w.rows, job.energy = job.solved + w.rows;

@@ -24,6 +24,7 @@
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/quadratic.hpp>
 #include <nbit/solver/search.hpp>
+#include <nbit/solver/tune.hpp>
 
 #if !defined(NBIT_NO_HEAP)
 
@@ -66,6 +67,7 @@ struct gptq_job {
   group_fit groups = group_fit::upfront;
   search_options search = {};
   int passes = 0;
+  bool tune = false;
   double* rounded = nullptr;  // by row: loss of plain rounding with the same parameters
   double* solved = nullptr;   // by row: loss of what was stored
   double* energy = nullptr;   // by row: loss of storing zeros
@@ -97,16 +99,23 @@ NBIT_INLINE int place_in_group(std::size_t column) {
     return static_cast<int>(column);
 }
 
-/// The state of one panel.
+/// The state of one panel. Up to the greedy pass columns are in solving order, then in stored order.
 template <weight_format F>
 struct gptq_panel {
   const gptq_job<F>* job;
   std::size_t first_row, rows;
-  float* w;      // [position][row]
-  float* e;      // w - value, [position][row]
+  float* w;      // [column][row]
+  float* e;      // w - value, [column][row]
   float* extra;  // as large as w: compensated weights of a group, then errors of plain rounding
   float sums[panel_columns * panel_rows];
 };
+
+/// The parameters of a stored column.
+template <weight_format F>
+NBIT_INLINE typename F::params& params_of(const gptq_panel<F>& p, std::size_t r, std::size_t column) {
+  coded_matrix<F>& q = *p.job->out;
+  return q.params[q.params_index(p.first_row + r, q.group_of(column))];
+}
 
 template <weight_format F>
 inline void fit_panel(gptq_panel<F>& p) {
@@ -259,16 +268,15 @@ inline bool descend_panel(gptq_panel<F>& p) {
           const float u = m.h[(first + i) * m.stride + first + k];
           for (std::size_t r = 0; r < panel_rows; ++r) p.sums[k * panel_rows + r] += u * moved_by[i * panel_rows + r];
         }
-      const std::size_t position = first + j, column = job.order[position];
+      const std::size_t column = first + j;
       const int at = place_in_group<F>(column);
-      const float* const h = m.h.data() + position * m.stride + position;
+      const float* const h = m.h.data() + column * m.stride + column;
       for (std::size_t r = 0; r < p.rows; ++r) {
-        const typename F::params& params =
-            job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
+        const typename F::params& params = params_of<F>(p, r, column);
         float target[step], value[step], change[step];
         bool fine = true;
         for (std::size_t k = 0; k < step; ++k) {
-          const std::size_t here = (position + k) * panel_rows + r;
+          const std::size_t here = (column + k) * panel_rows + r;
           const float t = p.w[here] - p.e[here] + p.sums[(j + k) * panel_rows + r] / h[k * m.stride + k];
           fine &= is_finite(t);
           target[k] = t;
@@ -287,7 +295,7 @@ inline bool descend_panel(gptq_panel<F>& p) {
         // The loss changes by 2 change . gradient + change H change^T; move only when that is less than nothing.
         float gain = 0.0f;
         for (std::size_t k = 0; k < step; ++k) {
-          const std::size_t here = (position + k) * panel_rows + r;
+          const std::size_t here = (column + k) * panel_rows + r;
           change[k] = p.w[here] - value[k] - p.e[here];
           gain += 2.0f * change[k] * p.sums[(j + k) * panel_rows + r];
           for (std::size_t l = 0; l < k; ++l) gain += 2.0f * change[k] * change[l] * h[k * m.stride + l];
@@ -297,7 +305,7 @@ inline bool descend_panel(gptq_panel<F>& p) {
         moved = true;
         stored = static_cast<code_t<F>>(c);
         for (std::size_t k = 0; k < step; ++k) {
-          p.e[(position + k) * panel_rows + r] += change[k];
+          p.e[(column + k) * panel_rows + r] += change[k];
           moved_by[(j + k) * panel_rows + r] = change[k];
         }
       }
@@ -306,75 +314,107 @@ inline bool descend_panel(gptq_panel<F>& p) {
   return moved;
 }
 
-/// Measures rows, and goes back to plain rounding for a row where that is better in the same metric.
+/// Measures what plain rounding with the parameters as fitted would lose. Columns in stored order.
 template <weight_format F>
-inline void measure_panel(gptq_panel<F>& p) {
+inline void measure_rounding(gptq_panel<F>& p) {
   NBIT_EXACT
   const gptq_job<F>& job = *p.job;
   const metric& m = *job.m;
   constexpr std::size_t step = std::size_t(step_of<F>);
   const std::size_t cols = job.w.cols;
-  double solved[panel_rows], rounded[panel_rows], energy[panel_rows];
-  quadratic_form(m.h.data(), m.stride, cols, p.e, solved);
-  quadratic_form(m.h.data(), m.stride, cols, p.w, energy);
-  // Errors of plain rounding with the same parameters.
+  double rounded[panel_rows], energy[panel_rows];
   float* const error = p.extra;
   for (std::size_t k = 0; k < cols * panel_rows; ++k) error[k] = 0.0f;
-  for (std::size_t position = 0; position < cols; position += step) {
-    const std::size_t column = job.order[position];
+  for (std::size_t column = 0; column < cols; column += step) {
     const int at = place_in_group<F>(column);
     for (std::size_t r = 0; r < p.rows; ++r) {
-      const typename F::params& params =
-          job.out->params[job.out->params_index(p.first_row + r, job.group_at[position])];
+      const typename F::params& params = params_of<F>(p, r, column);
       float point[step], value[step];
-      for (std::size_t k = 0; k < step; ++k) point[k] = p.w[(position + k) * panel_rows + r];
+      for (std::size_t k = 0; k < step; ++k) point[k] = p.w[(column + k) * panel_rows + r];
       code_t<F> c{};
       round_group<F>(std::span<const float>(point), params, at, &c);
       value_group<F>(&c, params, at, std::span<float>(value));
       for (std::size_t k = 0; k < step; ++k) {
         const float v = point[k] - value[k];
-        error[(position + k) * panel_rows + r] = is_finite(v) ? v : 0.0f;
+        error[(column + k) * panel_rows + r] = is_finite(v) ? v : 0.0f;
       }
     }
   }
   quadratic_form(m.h.data(), m.stride, cols, error, rounded);
+  quadratic_form(m.h.data(), m.stride, cols, p.w, energy);
+  for (std::size_t r = 0; r < p.rows; ++r)
+    job.rounded[p.first_row + r] = rounded[r], job.energy[p.first_row + r] = energy[r];
+}
+
+/// Measures rows, and goes back to plain rounding with the parameters as fitted (`before`, of all rows) where that is
+/// better in the same metric.
+template <weight_format F>
+inline void measure_panel(gptq_panel<F>& p, std::span<const typename F::params> before) {
+  const gptq_job<F>& job = *p.job;
+  const metric& m = *job.m;
+  constexpr std::size_t step = std::size_t(step_of<F>);
+  const std::size_t cols = job.w.cols, groups = groups_per_row<F>(cols);
+  double solved[panel_rows];
+  quadratic_form(m.h.data(), m.stride, cols, p.e, solved);
   for (std::size_t r = 0; r < p.rows; ++r) {
     const std::size_t row = p.first_row + r;
-    if (rounded[r] < solved[r]) {
-      for (std::size_t position = 0; position < cols; position += step) {
-        const std::size_t column = job.order[position];
-        const typename F::params& params = job.out->params[job.out->params_index(row, job.group_at[position])];
-        round_group<F>(job.w.row(row).subspan(column, step), params, place_in_group<F>(column),
-                       job.out->row_codes(row) + column / step);
-      }
-      solved[r] = rounded[r];
-    }
-    job.solved[row] = solved[r], job.rounded[row] = rounded[r], job.energy[row] = energy[r];
+    job.solved[row] = solved[r];
+    if (!(job.rounded[row] < solved[r])) continue;
+    for (std::size_t g = 0; g < groups && !before.empty(); ++g)
+      job.out->params[job.out->params_index(row, g)] = before[r * groups + g];
+    for (std::size_t column = 0; column < cols; column += step)
+      round_group<F>(job.w.row(row).subspan(column, step), params_of<F>(p, r, column), place_in_group<F>(column),
+                     job.out->row_codes(row) + column / step);
+    job.solved[row] = job.rounded[row];
   }
+}
+
+/// From solving order to stored order.
+template <weight_format F>
+inline void store_order(gptq_panel<F>& p) {
+  const gptq_job<F>& job = *p.job;
+  for (std::size_t c = 0; c < job.w.cols; ++c)
+    for (std::size_t r = 0; r < panel_rows; ++r)
+      p.extra[c * panel_rows + r] = p.e[static_cast<std::size_t>(job.place[c]) * panel_rows + r];
+  float* const solving = p.e;
+  p.e = p.extra, p.extra = solving;
+  transpose_panel(job.w, p.first_row, {}, p.w);
 }
 
 /// Solves rows [32 task, 32 task + 32).  Errors: out_of_memory, overflow.
 template <weight_format F>
 inline result<void> solve_panel(const gptq_job<F>& job, std::size_t task) {
   static_assert(panel_columns % std::size_t(step_of<F>) == 0, "nbit::gptq: a lattice format's step must divide 32");
-  const std::size_t cells = job.w.cols * panel_rows;
+  const std::size_t cols = job.w.cols, cells = cols * panel_rows, groups = groups_per_row<F>(cols);
+  const bool tune = tunable<F> && job.tune && job.passes > 0 && job.out->group_index.empty();
   // Refitting keeps one row of a group beside the compensated weights: values, weights, scratch, codes.
-  auto memory = buffer<float>::zeros(3 * cells + 4 * job.w.cols);
+  auto memory = buffer<float>::zeros(3 * cells + 4 * cols + (tune ? tune_scratch<F>(cols) : 0));
+  auto fitted = buffer<typename F::params>::make(tune ? panel_rows * groups : 0);
   if (!memory) return memory.error();
+  if (!fitted) return fitted.error();
   gptq_panel<F> p;
   p.job = &job;
   p.first_row = task * panel_rows;
   p.rows = job.w.rows - p.first_row < panel_rows ? job.w.rows - p.first_row : panel_rows;
   p.w = memory->data(), p.e = p.w + cells, p.extra = p.e + cells;
+  float* const scratch = p.extra + cells + 4 * cols;
   transpose_panel(job.w, p.first_row, job.place, p.w);
   if (job.groups == group_fit::upfront) {
     fit_panel<F>(p);
-    for (std::size_t k = 0; k < job.w.cols; ++k) p.e[k] = 0.0f;  // was the search's scratch
+    for (std::size_t k = 0; k < cols; ++k) p.e[k] = 0.0f;  // was the search's scratch
   }
   round_panel<F>(p);
-  for (int pass = 0; pass < job.passes; ++pass)
-    if (!descend_panel<F>(p)) break;
-  measure_panel<F>(p);
+  store_order<F>(p);
+  measure_rounding<F>(p);
+  for (std::size_t k = 0; tune && k < p.rows * groups; ++k)
+    (*fitted)[k] = job.out->params[job.out->params_index(p.first_row + k / groups, k % groups)];
+  for (int pass = 0; pass < job.passes; ++pass) {
+    bool moved = false;
+    if (tune) moved |= tune_panel<F>(*job.out, p.first_row, p.rows, job.m->h.data(), job.m->stride, p.e, scratch);
+    moved |= descend_panel<F>(p);
+    if (!moved) break;
+  }
+  measure_panel<F>(p, fitted->span());
   return {};
 }
 
