@@ -14,7 +14,7 @@ if [ ! -x "$tools/bin/clang-format" ]; then
     { rm -rf "$tools"; echo "clang-format $version could not be installed"; exit 1; }
 fi
 list=build/tools/formatted-files
-find include tests examples bench -name '*.hpp' -o -name '*.inl' -o -name '*.cpp' -o -name '*.cuh' | sort >"$list"
+find include tests examples bench -name '*.hpp' -o -name '*.inl' -o -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' | sort >"$list"
 if [ "${1:-}" = --fix ]; then
   xargs "$tools/bin/clang-format" -i <"$list"
   exit

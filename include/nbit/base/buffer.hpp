@@ -75,7 +75,7 @@ class buffer {
             .with(static_cast<std::int64_t>(n * sizeof(T)));
       made.size_ = n;
     }
-    return made;
+    return result<buffer>(std::move(made));  // nvcc does not move it by itself
   }
 
   /// An array of n elements, all zero bytes.  Errors: out_of_memory, overflow.

@@ -69,7 +69,7 @@ struct codebook {
   using scale_t = typename detail::scale_storage<Scale>::type;
   using params = symmetric_params<scale_t>;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {
     static_assert(Derived::levels.size() == std::size_t{1} << Bits,
                   "nbit::codebook: Derived::levels must have 2^Bits entries");
     constexpr auto order = detail::order_levels(Derived::levels);

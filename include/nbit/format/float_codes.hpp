@@ -41,7 +41,7 @@ struct float_codes {
   using scale_t = typename detail::scale_storage<Scale>::type;
   using params = symmetric_params<scale_t>;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {
     return {detail::scale_storage<Scale>::from(nbit::abs(detail::range_of(w).signed_max) / Element::max)};
   }
   NBIT_INLINE static int code(float v, const params& p, int /*i*/) {

@@ -192,29 +192,29 @@ struct iq1_s {
   static constexpr const char* name = "IQ1_S";
   using params = iq_params<8>;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_lattice_group<iq1_s>(w, importance);
   }
   /// The nearest of all codes; importance does not count.
-  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     return ggml_block::nearest_iq1(w.data(), step_of_run(p, i >> 5), p.nibble(i >> 5) >> 3).point;
   }
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     ggml_block::iq1_values(static_cast<unsigned>(c) & 2047u, p.nibble(i >> 5) >> 3, step_of_run(p, i >> 5), out.data());
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                 std::span<std::uint16_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                      std::span<std::uint16_t> codes) {
     ggml_block::encode_lattice_group<iq1_s>(w, importance, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
     ggml_block::encode_iq1_s(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_s_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
     ggml_block::load_iq1_s_codes(from, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
     ggml_block::store_iq1_s(to, p, codes);
   }
   NBIT_INLINE static float step_of_run(const params& p, int s) {
@@ -229,11 +229,11 @@ struct iq1_m {
   static constexpr const char* name = "IQ1_M";
   using params = iq1_m_params;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_lattice_group<iq1_m>(w, importance);
   }
   /// The nearest of all codes with either shift; importance does not count.
-  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     const float d = p.step(i >> 4);
     const ggml_block::iq1_choice up = ggml_block::nearest_iq1(w.data(), d, 0);
     const ggml_block::iq1_choice down = ggml_block::nearest_iq1(w.data(), d, 1);
@@ -242,19 +242,19 @@ struct iq1_m {
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     ggml_block::iq1_values(static_cast<unsigned>(c) & 2047u, c >> 11 & 1, p.step(i >> 4), out.data());
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                 std::span<std::uint16_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                      std::span<std::uint16_t> codes) {
     ggml_block::encode_lattice_group<iq1_m>(w, importance, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
     ggml_block::encode_iq1_m(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_m_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
     ggml_block::load_iq1_m_codes(from, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
     ggml_block::store_iq1_m(to, p, codes);
   }
 };

@@ -149,30 +149,30 @@ struct iq2_xxs {
   static constexpr const char* name = "IQ2_XXS";
   using params = iq_params<8>;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_lattice_group<iq2_xxs>(w, importance);
   }
   /// The nearest of all codes; importance does not count.
-  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     return ggml_block::nearest_iq2<iq2_xxs_grid, 8, true>(w.data(), ggml_block::iq2_step(p, i >> 5));
   }
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     const unsigned u = static_cast<unsigned>(c), signs = ggml_block::even_signs(u >> 8 & 127u);
     ggml_block::point_values<iq2_xxs_grid>(u & 255u, signs, ggml_block::iq2_step(p, i >> 5), out.data());
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                 std::span<std::uint16_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                      std::span<std::uint16_t> codes) {
     ggml_block::encode_lattice_group<iq2_xxs>(w, importance, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
     ggml_block::encode_iq2<ggml_block::iq2_xxs_search, 8>(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq2_xxs_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
     ggml_block::load_iq2_xxs_codes(from, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
     ggml_block::store_iq2_xxs(to, p, codes);
   }
 };
@@ -184,23 +184,23 @@ struct iq2_xs {
   static constexpr const char* name = "IQ2_XS";
   using params = iq_params<16>;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_lattice_group<iq2_xs>(w, importance);
   }
   /// The nearest of all codes; importance does not count.
-  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     return ggml_block::nearest_iq2<iq2_xs_grid, 9, true>(w.data(), ggml_block::iq2_step(p, i >> 4));
   }
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     const unsigned u = static_cast<unsigned>(c), signs = ggml_block::even_signs(u >> 9 & 127u);
     ggml_block::point_values<iq2_xs_grid>(u & 511u, signs, ggml_block::iq2_step(p, i >> 4), out.data());
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                 std::span<std::uint16_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                      std::span<std::uint16_t> codes) {
     ggml_block::encode_lattice_group<iq2_xs>(w, importance, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
     ggml_block::encode_iq2<ggml_block::iq2_xs_search, 9>(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
@@ -211,7 +211,7 @@ struct iq2_xs {
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
     for (int k = 0; k < 32; ++k) codes[k] = load_u16(from + 2 + 2 * k);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
     store_f16(to, p.d);
     for (int k = 0; k < 32; ++k) store_u16(to + 2 + 2 * k, codes[k]);
     __builtin_memcpy(to + 66, p.packed, sizeof p.packed);
@@ -225,23 +225,23 @@ struct iq2_s {
   static constexpr const char* name = "IQ2_S";
   using params = iq_params<16>;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_lattice_group<iq2_s>(w, importance);
   }
   /// The nearest of all codes; importance does not count.
-  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     return ggml_block::nearest_iq2<iq2_s_grid, 10, false>(w.data(), ggml_block::iq2_step(p, i >> 4));
   }
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     const unsigned u = static_cast<unsigned>(c);
     ggml_block::point_values<iq2_s_grid>(u & 1023u, u >> 10 & 255u, ggml_block::iq2_step(p, i >> 4), out.data());
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                 std::span<std::uint32_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                      std::span<std::uint32_t> codes) {
     ggml_block::encode_lattice_group<iq2_s>(w, importance, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint32_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint32_t* c) {
     ggml_block::encode_iq2<ggml_block::iq2_s_search, 10>(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
@@ -252,7 +252,7 @@ struct iq2_s {
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint32_t* codes) {
     ggml_block::load_iq2_s_codes(from + 2, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint32_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint32_t* codes) {
     store_f16(to, p.d);
     ggml_block::store_iq2_s_codes(to + 2, codes);
     __builtin_memcpy(to + 74, p.packed, sizeof p.packed);

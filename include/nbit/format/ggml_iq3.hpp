@@ -150,11 +150,11 @@ struct iq3_xxs {
   static constexpr const char* name = "IQ3_XXS";
   using params = iq_params<8>;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_lattice_group<iq3_xxs>(w, importance);
   }
   /// The nearest of all codes; importance does not count.
-  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     return ggml_block::nearest_iq3_xxs(w.data(), step_of_run(p, i >> 5));
   }
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
@@ -163,19 +163,19 @@ struct iq3_xxs {
     ggml_block::point_values<iq3_xxs_grid>(u & 255u, signs, d, out.data());
     ggml_block::point_values<iq3_xxs_grid>(u >> 8 & 255u, signs >> 4, d, out.data() + 4);
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                 std::span<std::uint32_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                      std::span<std::uint32_t> codes) {
     ggml_block::encode_lattice_group<iq3_xxs>(w, importance, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint32_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint32_t* c) {
     ggml_block::encode_iq3_xxs(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq3_xxs_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint32_t* codes) {
     ggml_block::load_iq3_xxs_codes(from, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint32_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint32_t* codes) {
     ggml_block::store_iq3_xxs(to, p, codes);
   }
   NBIT_INLINE static float step_of_run(const params& p, int s) {
@@ -190,23 +190,23 @@ struct iq3_s {
   static constexpr const char* name = "IQ3_S";
   using params = iq_params<8>;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_lattice_group<iq3_s>(w, importance);
   }
   /// The nearest of all codes; importance does not count.
-  NBIT_INLINE static int code(std::span<const float> w, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     return ggml_block::nearest_iq3_s(w.data(), step_of_run(p, i >> 5));
   }
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     const unsigned u = static_cast<unsigned>(c);
     ggml_block::point_values<iq3_s_grid>(u & 511u, u >> 9 & 15u, step_of_run(p, i >> 5), out.data());
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                 std::span<std::uint16_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
+                                      std::span<std::uint16_t> codes) {
     ggml_block::encode_lattice_group<iq3_s>(w, importance, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
     ggml_block::encode_iq3_s(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
@@ -217,7 +217,7 @@ struct iq3_s {
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
     ggml_block::load_iq3_s_codes(from + 2, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint16_t* codes) {
     store_f16(to, p.d);
     ggml_block::store_iq3_s_codes(to + 2, codes);
     __builtin_memcpy(to + 106, p.packed, sizeof p.packed);

@@ -57,7 +57,7 @@ inline namespace NBIT_TAG {
 namespace ggml_block {
 
 /// The IQ4 level nearest to v; of two equally near, the upper.
-NBIT_INLINE int nearest_iq4(float v) {
+NBIT_HOST_INLINE int nearest_iq4(float v) {
   int l = v >= static_cast<float>(iq4_levels[8]) ? 8 : 0;
   l += v >= static_cast<float>(iq4_levels[l + 4]) ? 4 : 0;
   l += v >= static_cast<float>(iq4_levels[l + 2]) ? 2 : 0;
@@ -183,27 +183,27 @@ struct iq4_nl {
     f16 d;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<iq4_nl>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     const float d = static_cast<float>(p.d);
     return d != 0.0f ? ggml_block::nearest_iq4(v / d) : 8;
   }
   NBIT_INLINE static float value(int c, const params& p, int) { return scale(p, 0) * static_cast<float>(level(c)); }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<iq4_nl>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_iq4_nl(x, q, p.d, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 2, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f16(to, p.d);
     ggml_block::store_split_nibbles(to + 2, codes);
   }
@@ -220,29 +220,29 @@ struct iq4_xs {
   static constexpr const char* name = "IQ4_XS";
   using params = iq4_xs_params;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<iq4_xs>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
     const float d = p.step(i >> 5);
     return d != 0.0f ? ggml_block::nearest_iq4(v / d) : 8;
   }
   NBIT_INLINE static float value(int c, const params& p, int i) {
     return p.step(i >> 5) * static_cast<float>(level(c));
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<iq4_xs>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_iq4_xs(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq4_xs_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_iq4_xs_codes(from, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_iq4_xs(to, p, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return device_table<sixteen_levels<iq4_levels>>().of[c & 15]; }
@@ -262,17 +262,17 @@ struct mxfp4 {
     e8m0 e;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<mxfp4>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) { return ggml_block::nearest_mxfp4(v, scale(p, 0)); }
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) { return ggml_block::nearest_mxfp4(v, scale(p, 0)); }
   NBIT_INLINE static float value(int c, const params& p, int) { return static_cast<float>(level(c)) * scale(p, 0); }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<mxfp4>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds.
-  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     ggml_block::encode_mxfp4(x, p.e, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
@@ -281,7 +281,7 @@ struct mxfp4 {
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 1, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     to[0] = static_cast<std::byte>(p.e.bits);
     ggml_block::store_split_nibbles(to + 1, codes);
   }

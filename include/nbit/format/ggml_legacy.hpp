@@ -122,29 +122,29 @@ struct q4_0 {
     f16 d;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q4_0>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -8, 7) + 8;
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     return static_cast<float>(c - 8) * static_cast<float>(p.d);
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q4_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
-                                       std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
+                                            std::uint8_t* c) {
     ggml_block::encode_centred<8>(x, q, row_mean_square, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 2, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f16(to, p.d);
     ggml_block::store_split_nibbles(to + 2, codes);
   }
@@ -163,30 +163,30 @@ struct q4_1 {
     f16 d, m;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q4_1>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), static_cast<float>(p.m), 0, 15);
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     NBIT_EXACT
     return static_cast<float>(c) * static_cast<float>(p.d) + static_cast<float>(p.m);
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q4_1>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
-                                       std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
+                                            std::uint8_t* c) {
     ggml_block::encode_ranged<15>(x, q, row_mean_square, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 4, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f16(to, p.d);
     store_f16(to + 2, p.m);
     ggml_block::store_split_nibbles(to + 4, codes);
@@ -206,29 +206,29 @@ struct q5_0 {
     f16 d;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q5_0>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -16, 15) + 16;
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     return static_cast<float>(c - 16) * static_cast<float>(p.d);
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q5_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
-                                       std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
+                                            std::uint8_t* c) {
     ggml_block::encode_centred<16>(x, q, row_mean_square, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_fifth_bits(from + 2, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f16(to, p.d);
     ggml_block::store_fifth_bits(to + 2, codes);
   }
@@ -247,30 +247,30 @@ struct q5_1 {
     f16 d, m;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q5_1>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), static_cast<float>(p.m), 0, 31);
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     NBIT_EXACT
     return static_cast<float>(c) * static_cast<float>(p.d) + static_cast<float>(p.m);
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q5_1>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
-                                       std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
+                                            std::uint8_t* c) {
     ggml_block::encode_ranged<31>(x, q, row_mean_square, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_fifth_bits(from + 4, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f16(to, p.d);
     store_f16(to + 2, p.m);
     ggml_block::store_fifth_bits(to + 4, codes);

@@ -80,28 +80,28 @@ struct q1_0 {
     f16 d;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q1_0>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return (static_cast<float>(p.d) >= 0.0f) == (v >= 0.0f) ? 1 : 0;
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     return static_cast<float>(p.d) * static_cast<float>(level(c));
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q1_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
-  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     ggml_block::encode_q1_0(x, p.d, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_small_codes<128, 1>(from + 2, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f16(to, p.d);
     ggml_block::store_small_codes<128, 1>(to + 2, codes);
   }
@@ -120,28 +120,28 @@ struct q2_0 {
     f16 d;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q2_0>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 2) + 1;
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     return static_cast<float>(p.d) * static_cast<float>(level(c));
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q2_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
-  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     ggml_block::encode_q2_0(x, p.d, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_small_codes<64, 2>(from + 2, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f16(to, p.d);
     ggml_block::store_small_codes<64, 2>(to + 2, codes);
   }

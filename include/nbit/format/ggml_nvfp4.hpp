@@ -86,19 +86,21 @@ struct nvfp4 {
   static constexpr const char* name = "NVFP4";
   using params = nvfp4_params;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<nvfp4>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int i) { return ggml_block::nearest_mxfp4(v, p.step(i >> 4)); }
+  NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
+    return ggml_block::nearest_mxfp4(v, p.step(i >> 4));
+  }
   NBIT_INLINE static float value(int c, const params& p, int i) {
     return p.step(i >> 4) * static_cast<float>(level(c));
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<nvfp4>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
-  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     ggml_block::encode_nvfp4(x, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
@@ -109,7 +111,7 @@ struct nvfp4 {
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_nvfp4_codes(from + 4, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     __builtin_memcpy(to, p.scale, sizeof p.scale);
     ggml_block::store_nvfp4_codes(to + 4, codes);
   }

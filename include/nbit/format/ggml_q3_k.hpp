@@ -108,19 +108,19 @@ struct q3_k {
   static constexpr const char* name = "Q3_K";
   using params = q3_k_params;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q3_k>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
     return ggml_block::nearest_level(v, p.step(i >> 4), 0.0f, -4, 3) + 4;
   }
   NBIT_INLINE static float value(int c, const params& p, int i) { return p.step(i >> 4) * static_cast<float>(c - 4); }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q3_k>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_q3_k(x, q, p, c);
   }
   /// Pieces of the reference encoder, for faster ones: runs' scales by their maximum, and stored numbers.
@@ -135,7 +135,7 @@ struct q3_k {
     ggml_block::load_crumbs(from + 32, codes);
     ggml_block::load_bit_plane<2>(from, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_bit_plane<2>(to, codes);
     ggml_block::store_crumbs(to + 32, codes);
     ggml_block::store_q3_k_params(to, p);

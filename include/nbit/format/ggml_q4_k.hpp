@@ -170,22 +170,22 @@ struct q4_k {
   static constexpr const char* name = "Q4_K";
   using params = k_scales_and_minima;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q4_k>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
     return ggml_block::nearest_level(v, p.step(i >> 5), -p.lowered(i >> 5), 0, 15);
   }
   NBIT_INLINE static float value(int c, const params& p, int i) {
     NBIT_EXACT
     return p.step(i >> 5) * static_cast<float>(c) - p.lowered(i >> 5);
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q4_k>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_scales_and_minima<15>(x, q, p, c);
   }
   /// Pieces of the reference encoder, for faster ones: runs' scales or minima by their maximum, and stored numbers.
@@ -199,7 +199,7 @@ struct q4_k {
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_nibbles_by_64(from + 16, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_scales_and_minima(to, p);
     ggml_block::store_nibbles_by_64(to + 16, codes);
   }
@@ -220,22 +220,22 @@ struct q5_k {
   static constexpr const char* name = "Q5_K";
   using params = k_scales_and_minima;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q5_k>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
     return ggml_block::nearest_level(v, p.step(i >> 5), -p.lowered(i >> 5), 0, 31);
   }
   NBIT_INLINE static float value(int c, const params& p, int i) {
     NBIT_EXACT
     return p.step(i >> 5) * static_cast<float>(c) - p.lowered(i >> 5);
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q5_k>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_scales_and_minima<31>(x, q, p, c);
   }
   /// Pieces of the reference encoder, for faster ones: runs' scales or minima by their maximum, and stored numbers.
@@ -250,7 +250,7 @@ struct q5_k {
     ggml_block::load_nibbles_by_64(from + 48, codes);
     ggml_block::load_bit_plane<4>(from + 16, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_scales_and_minima(to, p);
     ggml_block::store_bit_plane<4>(to + 16, codes);
     ggml_block::store_nibbles_by_64(to + 48, codes);

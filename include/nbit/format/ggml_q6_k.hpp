@@ -118,19 +118,19 @@ struct q6_k {
   static constexpr const char* name = "Q6_K";
   using params = q6_k_params;
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q6_k>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int i) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
     return ggml_block::nearest_level(v, p.step(i >> 4), 0.0f, -32, 31) + 32;
   }
   NBIT_INLINE static float value(int c, const params& p, int i) { return p.step(i >> 4) * static_cast<float>(c - 32); }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q6_k>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
-  NBIT_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_q6_k(x, q, p, c);
   }
   /// A piece of the reference encoder, for faster ones.
@@ -141,7 +141,7 @@ struct q6_k {
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_q6_k_codes(from, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_q6_k(to, p, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return c - 32; }

@@ -95,28 +95,28 @@ struct q8_0 {
     f16 d;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q8_0>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -127, 127) + 128;
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     return static_cast<float>(c - 128) * static_cast<float>(p.d);
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q8_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds.
-  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     p.d = f16::from(ggml_block::encode_absmax(x, c));
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_signed_bytes<32>(from + 2, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f16(to, p.d);
     ggml_block::store_signed_bytes<32>(to + 2, codes);
   }
@@ -136,21 +136,21 @@ struct q8_1 {
     f16 d, s;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q8_1>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -127, 127) + 128;
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     return static_cast<float>(c - 128) * static_cast<float>(p.d);
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q8_1>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds.
-  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     const float d = ggml_block::encode_absmax(x, c);
     p.d = f16::from(d);
     p.s = f16::from(static_cast<float>(ggml_block::sum_of_levels<32>(c)) * d);
@@ -159,7 +159,7 @@ struct q8_1 {
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_signed_bytes<32>(from + 4, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f16(to, p.d);
     store_f16(to + 2, p.s);
     ggml_block::store_signed_bytes<32>(to + 4, codes);
@@ -179,26 +179,26 @@ struct q8_k {
     float d;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<q8_k>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, p.d, 0.0f, -127, 127) + 128;
   }
   NBIT_INLINE static float value(int c, const params& p, int) { return p.d * static_cast<float>(c - 128); }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<q8_k>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds.
-  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     p.d = ggml_block::encode_q8_k(x, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f32(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_signed_bytes<256>(from + 4, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     store_f32(to, p.d);
     ggml_block::store_signed_bytes<256>(to + 4, codes);
     ggml_block::store_sums_of_16(to + 260, codes);

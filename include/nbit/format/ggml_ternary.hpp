@@ -96,21 +96,21 @@ struct tq1_0 {
     f16 d;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<tq1_0>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 1) + 1;
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     return static_cast<float>(p.d) * static_cast<float>(level(c));
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<tq1_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
-  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     ggml_block::encode_trits<256>(x, p.d, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from + 52)}; }
@@ -119,7 +119,7 @@ struct tq1_0 {
     ggml_block::load_trits<16, 5>(from + 32, codes + 160);
     ggml_block::load_trits<4, 4>(from + 48, codes + 240);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_trits<32, 5>(to, codes);
     ggml_block::store_trits<16, 5>(to + 32, codes + 160);
     ggml_block::store_trits<4, 4>(to + 48, codes + 240);
@@ -140,28 +140,28 @@ struct tq2_0 {
     f16 d;
   };
 
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return ggml_block::fit_group<tq2_0>(w, importance);
   }
-  NBIT_INLINE static int code(float v, const params& p, int) {
+  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 2) + 1;
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
     return static_cast<float>(p.d) * static_cast<float>(level(c));
   }
-  NBIT_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float row_mean_square,
-                                 params& p, std::span<std::uint8_t> codes) {
+  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
+                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
     ggml_block::encode_group<tq2_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
-  NBIT_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     ggml_block::encode_trits<256>(x, p.d, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from + 64)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_crumbs(from, codes);
   }
-  NBIT_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
+  NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_crumbs(to, codes);
     store_f16(to + 64, p.d);
   }

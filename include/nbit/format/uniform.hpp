@@ -126,7 +126,7 @@ struct uniform {
   static constexpr int half = 1 << (S.bits - 1);
 
   /// Min-max parameters; importance is not used (see solver/search.hpp for fits that weigh errors).
-  NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {
+  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {
     return detail::fit_uniform<S, params>(w);
   }
 

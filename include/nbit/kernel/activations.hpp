@@ -122,7 +122,7 @@ struct int8_activation_matrix {
     if (!b) return b.error();
     int8_activation_matrix m;
     m.rows = s.rows, m.cols = s.cols, m.bytes = *std::move(b);
-    return m;
+    return result<int8_activation_matrix>(std::move(m));  // nvcc does not move it by itself
   }
   [[nodiscard]] NBIT_INLINE int8_activations<Group> view() { return {bytes.span(), {rows, cols}}; }
 };

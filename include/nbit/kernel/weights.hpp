@@ -39,7 +39,8 @@ template <class W>
 inline constexpr std::size_t chunk_of = 256;
 template <class F>
 inline constexpr std::size_t chunk_of<packed_view<F, blocks>> = [] {
-  constexpr std::size_t unit = std::lcm(std::size_t(F::group), std::size_t{64});
+  std::size_t unit = 64;  // the least common multiple; not std::lcm, which nvcc does not evaluate here
+  while (unit % std::size_t(F::group) != 0) unit += 64;
   return unit >= 256 ? unit : unit * (256 / unit);
 }();
 

@@ -44,7 +44,7 @@ struct packed_matrix {
     packed_matrix m;
     m.rows = s.rows, m.cols = s.cols;
     m.bytes = *std::move(b);
-    return m;
+    return result<packed_matrix>(std::move(m));  // nvcc does not move it by itself
   }
 
   [[nodiscard]] NBIT_INLINE nbit::shape shape() const { return {rows, cols}; }

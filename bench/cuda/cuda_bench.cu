@@ -1,0 +1,158 @@
+// bench/cuda/cuda_bench.cu — nbit's kernels, cuBLAS and the memory, interleaved in one run on one GPU; prints ratios.
+//
+//   nvcc -std=c++20 --expt-relaxed-constexpr -O3 -arch=native -I include bench/cuda/cuda_bench.cu -lcublas -o
+//   cuda_bench
+//   ./cuda_bench            then, for the peers that come as Python wheels:  python3 bench/cuda/peers.py
+//
+// Columns: share of the measured read bandwidth (gemv), ratio to cuBLAS f16 on the same shape, median of the rounds.
+// Matrices are random bytes: only the time is looked at here (tests/cuda/run_device.sh looks at results).
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include <cublas_v2.h>
+
+#include <nbit/format/codebook.hpp>
+#include <nbit/format/presets.hpp>
+#include <nbit/layout/gptq_words.hpp>
+#include <nbit/layout/marlin.hpp>
+#include <nbit/cuda/operations.hpp>
+
+namespace {
+
+constexpr int rounds = 21;
+
+struct size {
+  std::size_t rows, cols;
+};
+
+/// Sums 16 bytes a thread at a time: what the memory can deliver.
+struct read_kernel {
+  static constexpr unsigned threads = 256;
+  static constexpr std::size_t shared_bytes = 0;
+  const uint4* from;
+  std::size_t count;
+  unsigned* to;
+  template <class Context>
+  __device__ void operator()(Context& self) const {
+    unsigned sum = 0;
+    const std::size_t step = std::size_t{self.blocks()} * threads;
+    for (std::size_t i = std::size_t{self.block()} * threads + self.thread(); i < count; i += step) {
+      const uint4 v = from[i];
+      sum += v.x ^ v.y ^ v.z ^ v.w;
+    }
+    if (sum == 0x12345678u) *to = sum;
+  }
+};
+
+class stopwatch {
+ public:
+  stopwatch() { cudaEventCreate(&begin_), cudaEventCreate(&end_); }
+  ~stopwatch() { cudaEventDestroy(begin_), cudaEventDestroy(end_); }
+  /// Seconds of one call.
+  template <class F>
+  double of(F&& f) {
+    cudaEventRecord(begin_);
+    f();
+    cudaEventRecord(end_);
+    cudaEventSynchronize(end_);
+    float milliseconds = 0;
+    cudaEventElapsedTime(&milliseconds, begin_, end_);
+    return double(milliseconds) * 1e-3;
+  }
+
+ private:
+  cudaEvent_t begin_, end_;
+};
+
+double median(std::vector<double> v) {
+  std::nth_element(v.begin(), v.begin() + std::ptrdiff_t(v.size() / 2), v.end());
+  return v[v.size() / 2];
+}
+
+struct bench {
+  cublasHandle_t blas = nullptr;
+  std::byte* weights = nullptr;  // several copies, so that the second-level cache does not hold them
+  std::size_t weight_bytes = std::size_t{4} << 30;
+  nbit::f16 *x = nullptr, *dense = nullptr, *out = nullptr;
+  float* y = nullptr;
+  stopwatch watch;
+
+  bool ready() {
+    return cublasCreate(&blas) == CUBLAS_STATUS_SUCCESS && cudaMalloc(&weights, weight_bytes) == cudaSuccess &&
+           cudaMemset(weights, 0x22, weight_bytes) == cudaSuccess &&
+           cudaMalloc(&x, std::size_t{2048} * 28672 * 2) == cudaSuccess &&
+           cudaMalloc(&dense, std::size_t{8192} * 28672 * 2) == cudaSuccess &&
+           cudaMalloc(&out, std::size_t{2048} * 28672 * 2) == cudaSuccess &&
+           cudaMalloc(&y, std::size_t{2048} * 28672 * 4) == cudaSuccess &&
+           cudaMemset(x, 0, std::size_t{2048} * 28672 * 2) == cudaSuccess &&
+           cudaMemset(dense, 0, std::size_t{8192} * 28672 * 2) == cudaSuccess;
+  }
+
+  double bandwidth() {
+    const read_kernel kernel{reinterpret_cast<const uint4*>(weights), weight_bytes / 16,
+                             reinterpret_cast<unsigned*>(y)};
+    return double(weight_bytes) / watch.of([&] { (void)nbit::cuda::launch(kernel, 4096, 1, nullptr); });
+  }
+
+  double dense_product(size s, std::size_t tokens) {
+    const float one = 1, zero = 0;
+    return watch.of([&] {
+      cublasGemmEx(blas, CUBLAS_OP_T, CUBLAS_OP_N, int(s.rows), int(tokens), int(s.cols), &one, dense, CUDA_R_16F,
+                   int(s.cols), x, CUDA_R_16F, int(s.cols), &zero, out, CUDA_R_16F, int(s.rows), CUBLAS_COMPUTE_32F,
+                   CUBLAS_GEMM_DEFAULT);
+    });
+  }
+
+  template <class F, class L>
+  void row(const char* name, size s, std::size_t tokens) {
+    const std::size_t bytes = nbit::packed_bytes<F, L>({s.rows, s.cols}), step = (bytes + 255) / 256 * 256;
+    const std::size_t copies = weight_bytes / step;
+    std::vector<double> ours, blas_times, share;
+    bool good = true;
+    for (int i = 0; i < rounds; ++i) {
+      const double limit = bandwidth();
+      const nbit::packed_view<F, L> w(std::span<const std::byte>(weights + std::size_t(i) % copies * step, bytes),
+                                      {s.rows, s.cols});
+      const nbit::matrix_view<const nbit::f16> in(x, tokens, s.cols);
+      const nbit::matrix_view<float> result(y, tokens, s.rows);
+      const double t = watch.of([&] {
+        good =
+            good && (tokens <= 8 ? nbit::cuda::gemv(w, in, result, nullptr) : nbit::cuda::gemm(w, in, result, nullptr));
+      });
+      ours.push_back(t), blas_times.push_back(dense_product(s, tokens));
+      share.push_back(double(bytes) / t / limit);
+    }
+    std::printf("%-22s %5zu x %5zu  M %4zu   %5.2f of bandwidth   %6.2f x cuBLAS f16%s\n", name, s.rows, s.cols, tokens,
+                median(share), median(blas_times) / median(ours), good ? "" : "   FAILED");
+  }
+};
+
+}  // namespace
+
+int main() {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::puts("skipped: no GPU");
+    return 77;
+  }
+  cudaDeviceProp properties{};
+  cudaGetDeviceProperties(&properties, 0);
+  bench b;
+  if (!b.ready()) {
+    std::puts("skipped: cuBLAS or 6 GB of memory are not to be had");
+    return 77;
+  }
+  std::printf("%s; nbit against cuBLAS f16 and the memory, medians of %d interleaved rounds\n", properties.name,
+              rounds);
+  for (const size s : {size{4096, 4096}, size{14336, 4096}, size{28672, 8192}})
+    for (const std::size_t tokens : {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048}) {
+      b.row<nbit::w4g128, nbit::linear>("w4g128", s, tokens);
+      b.row<nbit::w4g128, nbit::gptq_words>("w4g128, GPTQ words", s, tokens);
+      b.row<nbit::w4g128, nbit::marlin>("w4g128, Marlin", s, tokens);
+      b.row<nbit::nf4, nbit::linear>("NF4", s, tokens);
+      b.row<nbit::q4_k, nbit::blocks>("Q4_K", s, tokens);
+      b.row<nbit::q8_0, nbit::blocks>("Q8_0", s, tokens);
+    }
+}

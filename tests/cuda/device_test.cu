@@ -1,0 +1,274 @@
+// On a GPU: every kernel over every way of reading against the CPU's operations, odd shapes, refusals, graph capture.
+// Run by tests/cuda/run_device.sh; prints what it compared and ends with 77 where there is no device.
+// SPDX-License-Identifier: MIT
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include <nbit/format/codebook.hpp>
+#include <nbit/format/ggml_iq1.hpp>
+#include <nbit/format/ggml_iq2.hpp>
+#include <nbit/format/ggml_iq3.hpp>
+#include <nbit/format/ggml_low_bit.hpp>
+#include <nbit/format/ggml_ternary.hpp>
+#include <nbit/format/presets.hpp>
+#include <nbit/layout/awq_interleave.hpp>
+#include <nbit/layout/gptq_words.hpp>
+#include <nbit/layout/marlin.hpp>
+#include <nbit/layout/tiled.hpp>
+#include <nbit/kernel/activations.hpp>
+#include <nbit/kernel/dequantize.hpp>
+#include <nbit/kernel/quantize.hpp>
+#include <nbit/cuda/operations.hpp>
+
+#include "support/random.hpp"
+
+namespace device_test {
+
+int compared = 0, failed = 0;
+
+bool expect(bool good, const char* what) {
+  ++compared;
+  if (!good) {
+    ++failed;
+    std::printf("FAILED: %s\n", what);
+  }
+  return good;
+}
+
+/// Device memory with a copy of host bytes.
+template <class T>
+class device_array {
+ public:
+  explicit device_array(std::size_t n) : count_(n) {
+    if (n != 0 && cudaMalloc(&data_, n * sizeof(T)) != cudaSuccess) data_ = nullptr;
+    if (data_ != nullptr) cudaMemset(data_, 0xee, n * sizeof(T));
+  }
+  explicit device_array(const std::vector<T>& from) : device_array(from.size()) {
+    if (data_ != nullptr) cudaMemcpy(data_, from.data(), count_ * sizeof(T), cudaMemcpyHostToDevice);
+  }
+  device_array(const device_array&) = delete;
+  device_array& operator=(const device_array&) = delete;
+  ~device_array() { cudaFree(data_); }
+  T* data() const { return data_; }
+  std::vector<T> host() const {
+    std::vector<T> v(count_);
+    if (data_ != nullptr) cudaMemcpy(v.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost);
+    return v;
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+template <class T>
+std::vector<T> activations(std::size_t n, std::uint64_t seed) {
+  nbit_test::random numbers(seed);
+  std::vector<T> x(n);
+  for (T& v : x) v = nbit::cuda::number<T>::from(numbers.normal());
+  return x;
+}
+
+/// Whether y (tokens x rows) is within its bound of sums in double; step: the size of one rounding of a weight.
+template <class T>
+bool close(const std::vector<float>& y, const std::vector<float>& w, const std::vector<T>& x, nbit::shape s,
+           std::size_t tokens, double step) {
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t r = 0; r < s.rows; ++r) {
+      double sum = 0, magnitude = 0;
+      for (std::size_t c = 0; c < s.cols; ++c) {
+        const double term = double(w[r * s.cols + c]) * double(static_cast<float>(x[t * s.cols + c]));
+        sum += term, magnitude += std::fabs(term);
+      }
+      const double bound = magnitude * (step + double(s.cols + 8) * 0x1p-23) + 1e-30;
+      if (!(std::fabs(double(y[t * s.rows + r]) - sum) <= bound)) return false;
+    }
+  return true;
+}
+
+template <class T, class View>
+void check_gemm(const View& w, const std::vector<float>& floats, nbit::shape s, double step, const char* name) {
+  const std::size_t tokens = 67;
+  const auto x = activations<T>(tokens * s.cols, 11);
+  const device_array<T> dx(x);
+  const device_array<float> dy(tokens * s.rows);
+  const auto ok = nbit::cuda::gemm(w, nbit::matrix_view<const T>(dx.data(), tokens, s.cols),
+                                   nbit::matrix_view<float>(dy.data(), tokens, s.rows), nullptr);
+  expect(bool(ok) && cudaDeviceSynchronize() == cudaSuccess, name);
+  expect(close(dy.host(), floats, x, s, tokens, step), name);
+}
+
+template <class F, class L = nbit::default_layout<F>>
+void check(const char* name) {
+  std::printf("%s: %s\n", name, nbit::cuda::describe(nbit::packed_view<F, L>{}));
+  for (const nbit::shape s : {nbit::shape{130, 1024}, nbit::shape{5, 320}, nbit::shape{1, 1}, nbit::shape{33, 72}}) {
+    nbit_test::random numbers(s.rows * 1000 + s.cols);
+    const auto source = numbers.normals(s.rows * s.cols, 0.05f);
+    auto q = nbit::quantize<F, L>(nbit::arch::scalar{}, nbit::matrix_view<const float>(source.data(), s.rows, s.cols),
+                                  {.ragged = nbit::ragged_rows::pad});
+    if (!expect(bool(q), name)) return;
+    std::vector<float> floats(source.size());
+    nbit::dequantize(nbit::arch::scalar{}, q->view(), nbit::matrix_view<float>(floats.data(), s.rows, s.cols));
+
+    // the packed bytes as they are: a view over one region has the same form on both sides
+    const std::size_t bytes = nbit::packed_bytes<F, L>(s);
+    std::vector<std::byte> packed(bytes);
+    std::memcpy(packed.data(), q->bytes.span().data(), bytes < q->bytes.span().size() ? bytes : q->bytes.span().size());
+    const device_array<std::byte> dw(packed);
+    const nbit::packed_view<F, L> w(std::span<const std::byte>(dw.data(), bytes), s);
+
+    const device_array<float> dout(floats.size());
+    const auto ok = nbit::cuda::dequantize(w, nbit::matrix_view<float>(dout.data(), s.rows, s.cols), nullptr);
+    expect(bool(ok) && cudaDeviceSynchronize() == cudaSuccess, name);
+    const auto out = dout.host();
+    expect(std::memcmp(out.data(), floats.data(), floats.size() * sizeof(float)) == 0, name);
+
+    for (const std::size_t tokens : {1u, 2u, 3u, 8u}) {
+      const auto x = activations<float>(tokens * s.cols, 5);
+      const device_array<float> dx(x), dy(tokens * s.rows);
+      const auto done = nbit::cuda::gemv(w, nbit::matrix_view<const float>(dx.data(), tokens, s.cols),
+                                         nbit::matrix_view<float>(dy.data(), tokens, s.rows), nullptr);
+      expect(bool(done) && cudaDeviceSynchronize() == cudaSuccess, name);
+      expect(close(dy.host(), floats, x, s, tokens, 0), name);
+    }
+    check_gemm<nbit::f16>(w, floats, s, 0x1p-11, name);
+    if (const auto has = nbit::cuda::capability(); has && *has >= 80)
+      check_gemm<nbit::bf16>(w, floats, s, 0x1p-8, name);
+  }
+}
+
+struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
+struct w3g64a : nbit::uniform<nbit::scheme{.bits = 3, .group = 64, .symmetry = nbit::symmetry::asymmetric}> {};
+
+void check_int8() {
+  const nbit::shape s{67, 200};
+  const std::size_t tokens = 65;
+  nbit_test::random numbers(1);
+  const auto source = numbers.normals(s.rows * s.cols, 0.05f);
+  auto q = nbit::quantize<w8row>(nbit::arch::scalar{}, nbit::matrix_view<const float>(source.data(), s.rows, s.cols));
+  const auto x = activations<float>(tokens * s.cols, 3);
+  auto cpu = nbit::int8_activation_matrix<nbit::per_row>::make({tokens, s.cols});
+  if (!expect(q && cpu, "int8 set-up")) return;
+  nbit::quantize_activations(nbit::arch::scalar{}, nbit::matrix_view<const float>(x.data(), tokens, s.cols),
+                             cpu->view());
+
+  const std::size_t bytes = nbit::int8_activations<nbit::per_row>::bytes_for({tokens, s.cols});
+  const device_array<std::byte> storage(bytes);
+  const nbit::int8_activations<nbit::per_row> dq(std::span<std::byte>(storage.data(), bytes), {tokens, s.cols});
+  const device_array<float> dx(x), dy(tokens * s.rows);
+  expect(bool(nbit::cuda::quantize_activations(nbit::matrix_view<const float>(dx.data(), tokens, s.cols), dq, nullptr)),
+         "int8 activations");
+  expect(cudaDeviceSynchronize() == cudaSuccess, "int8 activations");
+  expect(std::memcmp(storage.host().data(), cpu->bytes.span().data(), bytes) == 0,
+         "int8 activations have the CPU's bytes");
+
+  std::vector<float> floats(source.size()), decoded(x.size());
+  nbit::dequantize(nbit::arch::scalar{}, q->view(), nbit::matrix_view<float>(floats.data(), s.rows, s.cols));
+  const auto view = cpu->view();
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t c = 0; c < s.cols; ++c)
+      decoded[t * s.cols + c] = view.scale16(t, c / 16) * static_cast<float>(view.row_codes(t)[c]);
+  std::vector<std::byte> packed(nbit::packed_bytes<w8row>(s));
+  std::memcpy(packed.data(), q->bytes.span().data(), packed.size());
+  const device_array<std::byte> dw(packed);
+  const nbit::packed_view<w8row, nbit::linear> w(std::span<const std::byte>(dw.data(), packed.size()), s);
+  const auto ok = nbit::cuda::gemm(w, dq, nbit::matrix_view<float>(dy.data(), tokens, s.rows), nullptr);
+  if (const auto has = nbit::cuda::capability(); has && *has < 80) {
+    expect(!ok && ok.error().code == nbit::errc::unsupported, "W8A8 below 8.0 is refused");
+    return;
+  }
+  expect(bool(ok) && cudaDeviceSynchronize() == cudaSuccess, "W8A8");
+  expect(close(dy.host(), floats, decoded, s, tokens, 0x1p-22), "W8A8");
+}
+
+void check_refusals() {
+  float on_host[64] = {};
+  const device_array<std::byte> dw(nbit::packed_bytes<nbit::q8_0>({2, 32}) + 16);
+  const device_array<float> dx(32), dy(2);
+  const nbit::matrix_view<const float> x(dx.data(), 1, 32);
+  const nbit::matrix_view<float> y(dy.data(), 1, 2);
+  const auto view = [&](std::size_t skip) {
+    return nbit::packed_view<nbit::q8_0>(
+        std::span<const std::byte>(dw.data() + skip, nbit::packed_bytes<nbit::q8_0>({2, 32})), {2, 32});
+  };
+  const auto skewed = nbit::cuda::gemv(view(2), x, y, nullptr);
+  expect(!skewed && skewed.error().code == nbit::errc::shape, "misaligned weights are refused");
+  const auto host = nbit::cuda::gemv(view(0), x, nbit::matrix_view<float>(on_host, 1, 2), nullptr);
+  expect(bool(host) || host.error().code == nbit::errc::device,
+         "pageable host memory is refused where no device can read it");
+  const auto shape = nbit::cuda::gemv(view(0), nbit::matrix_view<const float>(dx.data(), 1, 31), y, nullptr);
+  expect(!shape && shape.error().code == nbit::errc::shape, "a wrong number of columns is refused");
+  expect(cudaDeviceSynchronize() == cudaSuccess, "refusals leave no error behind");
+}
+
+void check_graph() {
+  const nbit::shape s{64, 256};
+  const device_array<std::byte> dw(std::vector<std::byte>(nbit::packed_bytes<nbit::q8_0>(s)));
+  const device_array<float> dx(std::vector<float>(s.cols, 1.0f)), dy(s.rows);
+  const nbit::packed_view<nbit::q8_0> w(std::span<const std::byte>(dw.data(), nbit::packed_bytes<nbit::q8_0>(s)), s);
+  cudaStream_t stream = nullptr;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t ready = nullptr;
+  expect(cudaStreamCreate(&stream) == cudaSuccess, "a stream");
+  expect(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) == cudaSuccess, "capture begins");
+  expect(bool(nbit::cuda::gemv(w, nbit::matrix_view<const float>(dx.data(), 1, s.cols),
+                               nbit::matrix_view<float>(dy.data(), 1, s.rows), stream)),
+         "gemv while a graph is captured");
+  expect(cudaStreamEndCapture(stream, &graph) == cudaSuccess, "capture ends");
+  expect(cudaGraphInstantiate(&ready, graph, 0) == cudaSuccess && cudaGraphLaunch(ready, stream) == cudaSuccess &&
+             cudaStreamSynchronize(stream) == cudaSuccess,
+         "the graph runs");
+  for (const float v : dy.host()) expect(v == 0.0f, "the graph's result");
+  cudaGraphExecDestroy(ready), cudaGraphDestroy(graph), cudaStreamDestroy(stream);
+}
+
+}  // namespace device_test
+
+int main() {
+  using namespace device_test;
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::puts("skipped: cuda device: no GPU");
+    return 77;
+  }
+  cudaDeviceProp properties{};
+  cudaGetDeviceProperties(&properties, 0);
+  std::printf("%s, compute capability %d.%d\n", properties.name, properties.major, properties.minor);
+
+  check<nbit::w4g128>("w4g128, linear");
+  check<nbit::w4g128, nbit::gptq_words>("w4g128, GPTQ words");
+  check<nbit::w4g128, nbit::awq_interleave>("w4g128, AWQ's order");
+  check<nbit::w4g128, nbit::tiled<16>>("w4g128, tiled");
+  check<nbit::w4g128, nbit::marlin>("w4g128, Marlin");
+  check<w3g64a, nbit::gptq_words>("3 bits, asymmetric, GPTQ words");
+  check<nbit::nf4>("NF4");
+  check<nbit::fp4>("FP4");
+  check<nbit::q4_0>("Q4_0");
+  check<nbit::q4_1>("Q4_1");
+  check<nbit::q5_0>("Q5_0");
+  check<nbit::q5_1>("Q5_1");
+  check<nbit::q8_0>("Q8_0");
+  check<nbit::q2_k>("Q2_K");
+  check<nbit::q3_k>("Q3_K");
+  check<nbit::q4_k>("Q4_K");
+  check<nbit::q5_k>("Q5_K");
+  check<nbit::q6_k>("Q6_K");
+  check<nbit::iq4_nl>("IQ4_NL");
+  check<nbit::iq4_xs>("IQ4_XS");
+  check<nbit::mxfp4>("MXFP4");
+  check<nbit::nvfp4>("NVFP4");
+  check<nbit::tq1_0>("TQ1_0");
+  check<nbit::tq2_0>("TQ2_0");
+  check<nbit::iq3_s>("IQ3_S");
+  check<nbit::iq3_xxs>("IQ3_XXS");
+  check<nbit::iq2_s>("IQ2_S");
+  check<nbit::iq1_m>("IQ1_M");
+  check_int8();
+  check_refusals();
+  check_graph();
+  std::printf("count: cuda device: %d compared, %d failed\n", compared, failed);
+  return failed == 0 ? 0 : 1;
+}
