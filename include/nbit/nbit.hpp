@@ -47,6 +47,7 @@
 #include <nbit/format/presets.hpp>
 #include <nbit/format/scale.hpp>
 #include <nbit/format/scheme.hpp>
+#include <nbit/format/tinygemm.hpp>
 #include <nbit/format/uniform.hpp>
 
 #include <nbit/layout/awq_gemv_rows.hpp>
@@ -128,6 +129,7 @@
 #include <nbit/io/compressed_floats.hpp>
 #include <nbit/io/compressed_tensors.hpp>
 #include <nbit/io/exl2_checkpoint.hpp>
+#include <nbit/io/exl3_checkpoint.hpp>
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf.hpp>
 #include <nbit/io/gguf_byte_order.hpp>
@@ -153,7 +155,9 @@
 #include <nbit/io/safetensors_index.hpp>
 #include <nbit/io/safetensors_reader.hpp>
 #include <nbit/io/safetensors_writer.hpp>
+#include <nbit/io/spqr_checkpoint.hpp>
 #include <nbit/io/tensor_stream.hpp>
+#include <nbit/io/torchao_checkpoint.hpp>
 #include <nbit/io/utf8.hpp>
 
 #include <nbit/plan/mix.hpp>
