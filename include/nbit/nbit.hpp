@@ -75,10 +75,12 @@
 #include <nbit/tensor/packed_matrix.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/tensor/repack.hpp>
+#include <nbit/tensor/row_tiles.hpp>
 #include <nbit/tensor/sorted_groups.hpp>
 #include <nbit/tensor/transcode.hpp>
 #include <nbit/tensor/transcode_grid.hpp>
 
+#include <nbit/arch/code_lanes.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/lane_math.hpp>
 #include <nbit/arch/simd.hpp>
@@ -102,6 +104,8 @@
 #include <nbit/kernel/product.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/kernel/row_dot.hpp>
+#include <nbit/kernel/row_tiles.hpp>
+#include <nbit/kernel/tile_dot.hpp>
 #include <nbit/kernel/weights.hpp>
 
 #include <nbit/solver/awq.hpp>
