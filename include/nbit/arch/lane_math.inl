@@ -45,6 +45,10 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   NBIT_INLINE static unsigned bits(mask m) {
     return static_cast<unsigned>(_mm256_movemask_ps(m.lo)) | static_cast<unsigned>(_mm256_movemask_ps(m.hi)) << 8;
   }
+  /// m ? a + b : a
+  NBIT_INLINE static type add_where(mask m, type a, type b) {
+    return {_mm256_add_ps(a.lo, _mm256_and_ps(m.lo, b.lo)), _mm256_add_ps(a.hi, _mm256_and_ps(m.hi, b.hi))};
+  }
   NBIT_INLINE static type choose(mask m, type a, type b) {
     return {_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)};
   }
@@ -62,6 +66,27 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   /// Lanes that hold whole numbers from 0 to 255 as sixteen bytes.
   NBIT_INLINE static void store_whole(std::uint8_t* to, type v) {
     store_bytes(to, _mm256_cvtps_epi32(v.lo), _mm256_cvtps_epi32(v.hi));
+  }
+  /// Lanes from 0 up to below 2^31, cut to whole numbers and held at high, as sixteen bytes.
+  NBIT_INLINE static void store_truncated(std::uint8_t* to, type v, int high) {
+    const __m256i top = _mm256_set1_epi32(high);
+    store_bytes(to, _mm256_min_epi32(_mm256_cvttps_epi32(v.lo), top), _mm256_min_epi32(_mm256_cvttps_epi32(v.hi), top));
+  }
+  /// Lanes rounded half away from zero plus 128 as sixteen bytes.  Needs: |v| < 127.5.
+  NBIT_INLINE static void store_rounded_away(std::uint8_t* to, type v) { store_bytes(to, away8(v.lo), away8(v.hi)); }
+  /// f16::from of each lane.
+  NBIT_INLINE static void store_f16(f16* to, type v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(v.lo, _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 8), _mm256_cvtps_ph(v.hi, _MM_FROUND_TO_NEAREST_INT));
+  }
+  /// Lanes that are NaN or infinite.
+  NBIT_INLINE static mask not_finite(type v) { return {not_finite8(v.lo), not_finite8(v.hi)}; }
+  /// The largest lane; no lane is NaN.
+  NBIT_INLINE static float largest(type a) {
+    const __m256 eight = _mm256_max_ps(a.lo, a.hi);
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
   /// out[16 * i + lane] = rows[lane][i] for i < 8.
   NBIT_INLINE static void columns8(const float* const* rows, float* out) {
@@ -82,6 +107,17 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   }
 
  private:
+  // The float below 1/2: adding it and cutting rounds half away from zero, where 1/2 itself would lift the float below.
+  static constexpr float below_half = 0.49999997f;
+  NBIT_INLINE static __m256 not_finite8(__m256 v) {
+    const __m256i exponent = _mm256_set1_epi32(0x7f800000);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_castps_si256(v), exponent), exponent));
+  }
+  NBIT_INLINE static __m256i away8(__m256 v) {
+    const __m256 sign = _mm256_and_ps(v, _mm256_set1_ps(-0.0f));
+    const __m256 nudged = _mm256_add_ps(v, _mm256_or_ps(sign, _mm256_set1_ps(below_half)));
+    return _mm256_add_epi32(_mm256_cvttps_epi32(nudged), _mm256_set1_epi32(128));
+  }
   NBIT_INLINE static __m256i level8(__m256 v, int low, int high, int offset) {
     const __m256i shifted = _mm256_castps_si256(_mm256_add_ps(v, _mm256_set1_ps(12582912.0f)));
     const __m256i l =
@@ -125,6 +161,8 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   NBIT_INLINE static mask without(mask a, mask b) { return static_cast<mask>(a & ~b); }
   /// Lane i as bit i.
   NBIT_INLINE static unsigned bits(mask m) { return m; }
+  /// m ? a + b : a
+  NBIT_INLINE static type add_where(mask m, type a, type b) { return _mm512_mask_add_ps(a, m, a, b); }
   NBIT_INLINE static type choose(mask m, type a, type b) { return _mm512_mask_blend_ps(m, b, a); }
   NBIT_INLINE static type lookup(const float* table, type at) {
     return _mm512_permutex2var_ps(_mm512_loadu_ps(table), _mm512_castps_si512(at), _mm512_loadu_ps(table + 16));
@@ -140,6 +178,31 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   }
   /// Lanes that hold whole numbers from 0 to 255 as sixteen bytes.
   NBIT_INLINE static void store_whole(std::uint8_t* to, type v) { store_bytes(to, _mm512_maskz_cvtps_epi32(all, v)); }
+  /// Lanes from 0 up to below 2^31, cut to whole numbers and held at high, as sixteen bytes.
+  NBIT_INLINE static void store_truncated(std::uint8_t* to, type v, int high) {
+    store_bytes(to, _mm512_maskz_min_epi32(all, _mm512_maskz_cvttps_epi32(all, v), _mm512_set1_epi32(high)));
+  }
+  /// Lanes rounded half away from zero plus 128 as sixteen bytes.  Needs: |v| < 127.5.
+  NBIT_INLINE static void store_rounded_away(std::uint8_t* to, type v) {
+    const __m512 sign = _mm512_maskz_and_ps(all, v, _mm512_set1_ps(-0.0f));
+    const __m512 nudged = _mm512_add_ps(v, _mm512_maskz_or_ps(all, sign, _mm512_set1_ps(below_half)));
+    store_bytes(to, _mm512_add_epi32(_mm512_maskz_cvttps_epi32(all, nudged), _mm512_set1_epi32(128)));
+  }
+  /// f16::from of each lane.
+  NBIT_INLINE static void store_f16(f16* to, type v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtps_ph(all, v, _MM_FROUND_TO_NEAREST_INT));
+  }
+  /// Lanes that are NaN or infinite.
+  NBIT_INLINE static mask not_finite(type v) { return _mm512_fpclass_ps_mask(v, 0x99); }
+  /// The largest lane; no lane is NaN.
+  NBIT_INLINE static float largest(type a) {
+    constexpr __mmask8 low = 0xff;
+    const __m256 eight =
+        _mm256_max_ps(_mm512_maskz_extractf32x8_ps(low, a, 0), _mm512_maskz_extractf32x8_ps(low, a, 1));
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  }
   /// out[16 * i + lane] = rows[lane][i] for i < 8.
   NBIT_INLINE static void columns8(const float* const* rows, float* out) {
     constexpr __mmask8 eight = 0xff;
@@ -166,6 +229,8 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   }
 
  private:
+  // The float below 1/2: adding it and cutting rounds half away from zero, where 1/2 itself would lift the float below.
+  static constexpr float below_half = 0.49999997f;
   NBIT_INLINE static __m512i level16(__m512 v, int low, int high, int offset) {
     const __m512i shifted = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
     const __m512i l =

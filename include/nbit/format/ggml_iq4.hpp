@@ -107,25 +107,32 @@ NBIT_NOINLINE inline void encode_iq4_nl(const float* x, const float* importance,
   for (int i = 0; i < 32; ++i) codes[i] = static_cast<std::uint8_t>(nearest_iq4(inverse * x[i]));
 }
 
+/// Stores 8 scales; inverse: what weights of each run are multiplied with to be on the levels.
+inline void iq4_xs_store_scales(const float* scales, iq4_xs_params& p, float* inverse) {
+  NBIT_EXACT
+  const float d = -largest_signed<8>(scales) / 32.0f, per_scale = d != 0.0f ? 1.0f / d : 0.0f;
+  p = iq4_xs_params{};
+  p.d = f16::from(d);
+  for (int s = 0; s < 8; ++s) {
+    const int l = level_of(per_scale * scales[s], -32, 31);
+    const float step = d * static_cast<float>(l);
+    inverse[s] = step != 0.0f ? 1.0f / step : 0.0f;
+    p.low[s / 2] = static_cast<std::uint8_t>(p.low[s / 2] | ((l + 32) & 15) << (4 * (s % 2)));
+    p.high = static_cast<std::uint16_t>(p.high | ((l + 32) >> 4) << (2 * s));
+  }
+}
+
 NBIT_NOINLINE inline void encode_iq4_xs(const float* x, const float* importance, iq4_xs_params& p,
                                         std::uint8_t* codes) {
   NBIT_EXACT
-  float weight[32], scales[8];
+  float weight[32], scales[8], inverse[8];
   const float variance = sum_of_squares<256>(x) * (2.0f / 256.0f);
   for (int s = 0; s < 8; ++s) {
     iq4_weights(x + 32 * s, importance != nullptr ? importance + 32 * s : nullptr, variance, weight);
     scales[s] = iq4_search(x + 32 * s, weight);
   }
-  const float d = -largest_signed<8>(scales) / 32.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
-  p = iq4_xs_params{};
-  p.d = f16::from(d);
-  for (int s = 0; s < 8; ++s) {
-    const int l = level_of(inverse * scales[s], -32, 31);
-    const float step = d * static_cast<float>(l), per_step = step != 0.0f ? 1.0f / step : 0.0f;
-    for (int i = 32 * s; i < 32 * s + 32; ++i) codes[i] = static_cast<std::uint8_t>(nearest_iq4(per_step * x[i]));
-    p.low[s / 2] = static_cast<std::uint8_t>(p.low[s / 2] | ((l + 32) & 15) << (4 * (s % 2)));
-    p.high = static_cast<std::uint16_t>(p.high | ((l + 32) >> 4) << (2 * s));
-  }
+  iq4_xs_store_scales(scales, p, inverse);
+  for (int i = 0; i < 256; ++i) codes[i] = static_cast<std::uint8_t>(nearest_iq4(inverse[i / 32] * x[i]));
 }
 
 /// Half of 2^(e - 127), also below the normal range.
@@ -199,6 +206,11 @@ struct iq4_nl {
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_iq4_nl(x, q, p.d, c);
   }
+  /// A piece of the reference encoder, for faster ones.
+  NBIT_HOST_INLINE static void store_scales(const float* scale, params& p, float* inverse) {
+    p.d = f16::from(*scale);
+    *inverse = *scale != 0.0f ? 1.0f / *scale : 0.0f;
+  }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 2, codes);
@@ -238,6 +250,10 @@ struct iq4_xs {
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_iq4_xs(x, q, p, c);
   }
+  /// A piece of the reference encoder, for faster ones.
+  NBIT_HOST_INLINE static void store_scales(const float* scales, params& p, float* inverse) {
+    ggml_block::iq4_xs_store_scales(scales, p, inverse);
+  }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq4_xs_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_iq4_xs_codes(from, codes);
@@ -258,7 +274,6 @@ struct mxfp4 {
   static constexpr std::size_t block_bytes = 17;
   static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "MXFP4";
-  using exact_scale = bf16;  // a power of two from 2^-128 on
   struct params {
     e8m0 e;
   };

@@ -89,7 +89,10 @@ NBIT_INLINE void load_split_nibbles(const std::byte* from, std::uint8_t* codes) 
 }
 
 inline void store_split_nibbles(std::byte* to, const std::uint8_t* codes) {
-  for (int j = 0; j < 16; ++j) to[j] = static_cast<std::byte>((codes[j] & 15u) | (codes[j + 16] & 15u) << 4);
+  const auto low = byte_run<16>::load(codes), high = byte_run<16>::load(codes + 16);
+  byte_run<16> both;
+  for (int j = 0; j < 16; ++j) both.v[j] = static_cast<std::uint8_t>((low.v[j] & 15u) | (high.v[j] & 15u) << 4);
+  both.store(to);
 }
 
 NBIT_INLINE void load_fifth_bits(const std::byte* from, std::uint8_t* codes) {
@@ -103,9 +106,10 @@ NBIT_INLINE void load_fifth_bits(const std::byte* from, std::uint8_t* codes) {
 }
 
 inline void store_fifth_bits(std::byte* to, const std::uint8_t* codes) {
-  std::uint32_t high = 0;
-  for (int j = 0; j < 32; ++j) high |= (codes[j] >> 4 & 1u) << j;
-  store_u32(to, high);
+  for (int j = 0; j < 32; j += 8) {  // the product moves bit 4 of byte i to bit 56 + i
+    const std::uint64_t eight = load_u64(reinterpret_cast<const std::byte*>(codes + j)) >> 4 & 0x0101010101010101u;
+    to[j / 8] = static_cast<std::byte>(eight * 0x0102040810204080u >> 56);
+  }
   store_split_nibbles(to + 4, codes);
 }
 

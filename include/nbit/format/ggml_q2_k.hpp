@@ -102,10 +102,12 @@ NBIT_INLINE void load_crumbs(const std::byte* from, std::uint8_t* codes) {
 }
 inline void store_crumbs(std::byte* to, const std::uint8_t* codes) {
   for (int half = 0; half < 2; ++half) {
-    const std::uint8_t* c = codes + 128 * half;
+    const auto c = byte_run<128>::load(codes + 128 * half);
+    byte_run<32> four;
     for (int l = 0; l < 32; ++l)
-      to[32 * half + l] =
-          static_cast<std::byte>((c[l] & 3u) | (c[l + 32] & 3u) << 2 | (c[l + 64] & 3u) << 4 | (c[l + 96] & 3u) << 6);
+      four.v[l] = static_cast<std::uint8_t>((c.v[l] & 3u) | (c.v[l + 32] & 3u) << 2 | (c.v[l + 64] & 3u) << 4 |
+                                            (c.v[l + 96] & 3u) << 6);
+    four.store(to + 32 * half);
   }
 }
 
@@ -129,7 +131,6 @@ struct q2_k {
   static constexpr int bits = 2, group = 256, run = 16, ggml_type = 10;
   static constexpr std::size_t block_bytes = 84;
   static constexpr bool symmetric = false, exact_levels = true;
-  static constexpr bool sub_nibbles = true;  // sub_scale and sub_offset are 0 .. 15
   static constexpr const char* name = "Q2_K";
   using params = q2_k_params;
 

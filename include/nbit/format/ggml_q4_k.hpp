@@ -135,8 +135,10 @@ NBIT_INLINE void load_nibbles_by_64(const std::byte* from, std::uint8_t* codes) 
 }
 inline void store_nibbles_by_64(std::byte* to, const std::uint8_t* codes) {
   for (int k = 0; k < 4; ++k) {
-    for (int j = 0; j < 32; ++j)
-      to[32 * k + j] = static_cast<std::byte>((codes[64 * k + j] & 15u) | (codes[64 * k + 32 + j] & 15u) << 4);
+    const auto low = byte_run<32>::load(codes + 64 * k), high = byte_run<32>::load(codes + 64 * k + 32);
+    byte_run<32> both;
+    for (int j = 0; j < 32; ++j) both.v[j] = static_cast<std::uint8_t>((low.v[j] & 15u) | (high.v[j] & 15u) << 4);
+    both.store(to + 32 * k);
   }
 }
 /// Bit k of byte j is bit `Bit` of code 32 k + j.
@@ -152,11 +154,12 @@ NBIT_INLINE void load_bit_plane(const std::byte* from, std::uint8_t* codes) {
 }
 template <int Bit>
 void store_bit_plane(std::byte* to, const std::uint8_t* codes) {
-  for (int j = 0; j < 32; ++j) {
-    unsigned b = 0;
-    for (int k = 0; k < 8; ++k) b |= (static_cast<unsigned>(codes[32 * k + j]) >> Bit & 1u) << k;
-    to[j] = static_cast<std::byte>(b);
+  byte_run<32> plane{};
+  for (int k = 0; k < 8; ++k) {
+    const auto c = byte_run<32>::load(codes + 32 * k);
+    for (int j = 0; j < 32; ++j) plane.v[j] = static_cast<std::uint8_t>(plane.v[j] | (c.v[j] >> Bit & 1u) << k);
   }
+  plane.store(to);
 }
 
 }  // namespace ggml_block

@@ -95,13 +95,14 @@ NBIT_INLINE void load_q6_k_codes(const std::byte* from, std::uint8_t* codes) {
 inline void store_q6_k(std::byte* to, const q6_k_params& p, const std::uint8_t* codes) {
   for (int half = 0; half < 2; ++half) {
     std::byte *low = to + 64 * half, *high = to + 128 + 32 * half;
-    const std::uint8_t* c = codes + 128 * half;
-    for (int l = 0; l < 32; ++l) {
-      low[l] = static_cast<std::byte>((c[l] & 15u) | (c[l + 64] & 15u) << 4);
-      low[l + 32] = static_cast<std::byte>((c[l + 32] & 15u) | (c[l + 96] & 15u) << 4);
-      high[l] = static_cast<std::byte>((c[l] >> 4 & 3u) | (c[l + 32] >> 4 & 3u) << 2 | (c[l + 64] >> 4 & 3u) << 4 |
-                                       (c[l + 96] >> 4 & 3u) << 6);
-    }
+    const auto c = byte_run<128>::load(codes + 128 * half);
+    byte_run<64> nibbles;
+    byte_run<32> crumbs;
+    for (int l = 0; l < 64; ++l) nibbles.v[l] = static_cast<std::uint8_t>((c.v[l] & 15u) | (c.v[l + 64] & 15u) << 4);
+    for (int l = 0; l < 32; ++l)
+      crumbs.v[l] = static_cast<std::uint8_t>((c.v[l] >> 4 & 3u) | (c.v[l + 32] >> 4 & 3u) << 2 |
+                                              (c.v[l + 64] >> 4 & 3u) << 4 | (c.v[l + 96] >> 4 & 3u) << 6);
+    nibbles.store(low), crumbs.store(high);
   }
   for (int s = 0; s < 16; ++s) to[192 + s] = static_cast<std::byte>(p.scales[s]);
   store_f16(to + 208, p.d);

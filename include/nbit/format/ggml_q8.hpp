@@ -69,11 +69,15 @@ NBIT_NOINLINE inline float encode_q8_k(const float* x, std::uint8_t* codes) {
 /// int8 bytes <-> codes.
 template <int N>
 NBIT_HD void load_signed_bytes(const std::byte* from, std::uint8_t* codes) {
-  for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(std::to_integer<unsigned>(from[i]) ^ 128u);
+  auto run = byte_run<N>::load(from);
+  for (int i = 0; i < N; ++i) run.v[i] = static_cast<std::uint8_t>(run.v[i] ^ 128u);
+  run.store(codes);
 }
 template <int N>
 void store_signed_bytes(std::byte* to, const std::uint8_t* codes) {
-  for (int i = 0; i < N; ++i) to[i] = static_cast<std::byte>(codes[i] ^ 128u);
+  auto run = byte_run<N>::load(codes);
+  for (int i = 0; i < N; ++i) run.v[i] = static_cast<std::uint8_t>(run.v[i] ^ 128u);
+  run.store(to);
 }
 
 inline void store_sums_of_16(std::byte* to, const std::uint8_t* codes) {
@@ -110,8 +114,10 @@ struct q8_0 {
   }
   /// One whole group without bounds.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
-    p.d = f16::from(ggml_block::encode_absmax(x, c));
+    store_scale(ggml_block::encode_absmax(x, c), c, p);
   }
+  /// A piece of the reference encoder, for faster ones.
+  NBIT_HOST_INLINE static void store_scale(float d, const std::uint8_t*, params& p) { p.d = f16::from(d); }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_signed_bytes<32>(from + 2, codes);
@@ -151,7 +157,10 @@ struct q8_1 {
   }
   /// One whole group without bounds.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
-    const float d = ggml_block::encode_absmax(x, c);
+    store_scale(ggml_block::encode_absmax(x, c), c, p);
+  }
+  /// A piece of the reference encoder, for faster ones.
+  NBIT_HOST_INLINE static void store_scale(float d, const std::uint8_t* c, params& p) {
     p.d = f16::from(d);
     p.s = f16::from(static_cast<float>(ggml_block::sum_of_levels<32>(c)) * d);
   }

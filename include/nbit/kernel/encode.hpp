@@ -7,6 +7,7 @@
 #ifndef NBIT_KERNEL_ENCODE_HPP
 #define NBIT_KERNEL_ENCODE_HPP
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,6 +15,8 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/float16.hpp>
+#include <nbit/base/float8.hpp>
+#include <nbit/base/numeric.hpp>
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/arch/lane_math.hpp>
 
@@ -24,11 +27,16 @@ struct q4_0;
 struct q4_1;
 struct q5_0;
 struct q5_1;
+struct q8_0;
+struct q8_1;
+struct mxfp4;
 struct q2_k;
 struct q3_k;
 struct q4_k;
 struct q5_k;
 struct q6_k;
+struct iq4_nl;
+struct iq4_xs;
 
 namespace detail {
 template <class F, class... G>
@@ -56,24 +64,61 @@ inline namespace NBIT_TAG {
 template <class Arch, class F>
 struct group_encoder;
 
+/// The nearest of 16 uneven levels by table: v falls into one of 31 pieces of the line, which the levels cut at most
+/// once. Piece p is around width * p; table entries are at p & 31.
+struct level_pieces {
+  static constexpr float width = 10.5f;  // less than half the distance from a level to the next but one
+  alignas(64) float cut[32], below[32], above[32], code_below[32], code_above[32];
+
+  template <class F>
+  static constexpr level_pieces of() {
+    level_pieces t{};
+    for (int p = -16; p < 16; ++p) {
+      const float start = width * (static_cast<float>(p) - 0.5f);
+      int code = 0;
+      while (code < 15 && static_cast<float>(F::level(code) + F::level(code + 1)) * 0.5f <= start) ++code;
+      const int next = code < 15 ? code + 1 : 15, at = p & 31;
+      t.cut[at] = static_cast<float>(F::level(code) + F::level(next)) * 0.5f;
+      t.below[at] = static_cast<float>(F::level(code)), t.above[at] = static_cast<float>(F::level(next));
+      t.code_below[at] = static_cast<float>(code), t.code_above[at] = static_cast<float>(next);
+    }
+    return t;
+  }
+};
+
 /// The searches of format/ggml_search.hpp for sixteen runs side by side.
 template <class Arch>
 struct lane_search;
 
-/// Groups of 256 weights as lanes.
+/// Runs of sixteen groups as lanes.
 template <class Arch>
-struct k_lanes;
+struct group_lanes;
+
+/// A block of 32 weights as vectors.
+template <class Arch>
+struct block_of_32;
+
+/// The instruction set whose encoders Arch uses: int8 dots help no encoder.
+template <class Arch>
+using encoding_arch = std::conditional_t<std::is_same_v<Arch, arch::avx_vnni>, arch::avx2, Arch>;
 
 /// Whether an instruction set has an encoder of its own for a format.
 template <class Arch, class F>
-inline constexpr bool has_group_encoder = requires(const encode_batch& b) { group_encoder<Arch, F>::encode(b); };
+inline constexpr bool has_group_encoder =
+    requires(const encode_batch& b) { group_encoder<encoding_arch<Arch>, F>::encode(b); };
 
 }  // namespace NBIT_TAG
 }  // namespace nbit
 
 #define NBIT_STAMP <nbit/kernel/encode_search.inl>
 #include <nbit/arch/stamp.inl>
+#define NBIT_STAMP <nbit/kernel/encode_lanes.inl>
+#include <nbit/arch/stamp.inl>
 #define NBIT_STAMP <nbit/kernel/encode_k.inl>
+#include <nbit/arch/stamp.inl>
+#define NBIT_STAMP <nbit/kernel/encode_iq4.inl>
+#include <nbit/arch/stamp.inl>
+#define NBIT_STAMP <nbit/kernel/encode_legacy.inl>
 #include <nbit/arch/stamp.inl>
 
 #endif

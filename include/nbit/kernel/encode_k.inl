@@ -4,76 +4,14 @@
 // SPDX-License-Identifier: MIT
 namespace nbit {
 inline namespace NBIT_TAG {
-#if NBIT_TARGET == 1 || NBIT_TARGET == 2
-
-template <>
-struct k_lanes<NBIT_ARCH> {
-  using m = lane_math<NBIT_ARCH>;
-  using search = lane_search<NBIT_ARCH>;
-  static constexpr std::size_t groups = encode_batch::width;
-
-  /// Runs 16 * v + lane, counted through all groups, as lanes.
-  template <int Run>
-  static void gather(const float* const* group, int v, float* out) {
-    constexpr int runs = 256 / Run;
-    const float* start[16];
-    for (int lane = 0; lane < 16; ++lane) start[lane] = group[(16 * v + lane) / runs] + (16 * v + lane) % runs * Run;
-    search::columns<Run>(start, out);
-  }
-  /// factor * the mean square of each group, in the reference's order.
-  static void variances(const float* const* group, float factor, float* out) {
-    const auto sum = search::sums_of_squares<256>(group);
-    m::store(out, m::div(m::mul(m::broadcast(factor), sum), m::broadcast(256.0f)));
-  }
-  /// importance * sqrt(variance + x^2) for the runs of gather.
-  template <int Run>
-  static void weights(const float* const* importance, int v, const float* variance, const float* x, float* out) {
-    alignas(64) float of_run[16];
-    for (int lane = 0; lane < 16; ++lane) of_run[lane] = variance[(16 * v + lane) * Run / 256];
-    gather<Run>(importance, v, out);
-    search::importance_weights<Run>(x, of_run, out);
-  }
-  /// per_run[runs * group + s] as lanes: out[16 * s + group].
-  template <int Runs>
-  static void turn(const float* per_run, float* out) {
-    const float* rows[groups];
-    for (std::size_t g = 0; g < groups; ++g) rows[g] = per_run + std::size_t(Runs) * g;
-    search::columns<Runs>(rows, out);
-  }
-  /// found[16 * s + group] of one group.
-  template <int Runs>
-  static void of_group(const std::uint8_t* found, std::size_t group, std::uint8_t* out) {
-    for (std::size_t s = 0; s < std::size_t(Runs); ++s) out[s] = found[16 * s + group];
-  }
-  /// Codes of run r, counted through all groups, for stored parameters: level_of((x + lowered) / step) + offset; with
-  /// a step of 0 those that the search found.
-  template <int Run>
-  static void recode(const float* x, float step, float lowered, int low, int high, int offset,
-                     const std::uint8_t* found, std::size_t r, std::uint8_t* codes) {
-    if (step == 0.0f) {
-      for (std::size_t i = 0; i < std::size_t(Run); ++i) codes[i] = found[r / 16 * (16 * Run) + 16 * i + r % 16];
-      return;
-    }
-    for (int i = 0; i < Run; i += 16)
-      m::store_levels(codes + i, m::div(m::add(m::load(x + i), m::broadcast(lowered)), m::broadcast(step)), low, high,
-                      offset);
-  }
-  /// The definition.
-  template <class F>
-  static void encode_one(const encode_batch& b, std::size_t g) {
-    typename F::params p;
-    std::uint8_t codes[256];
-    F::encode_block(b.x[g], b.importance[g], b.mean_square[g], p, codes);
-    F::store(b.to[g], p, codes);
-  }
-};
+#if (NBIT_TARGET == 1 && !NBIT_TARGET_DOT) || NBIT_TARGET == 2
 
 template <class F>
   requires(detail::is_one_of<F, q2_k, q4_k, q5_k>)
 struct group_encoder<NBIT_ARCH, F> {
   using m = lane_math<NBIT_ARCH>;
   using search = lane_search<NBIT_ARCH>;
-  using lanes_of = k_lanes<NBIT_ARCH>;
+  using lanes_of = group_lanes<NBIT_ARCH>;
   static constexpr int run = F::run, runs = 256 / run, high = (1 << F::bits) - 1, scale_high = F::bits == 2 ? 15 : 63;
   static constexpr bool two_bits = F::bits == 2;
 
@@ -83,13 +21,13 @@ struct group_encoder<NBIT_ARCH, F> {
     alignas(64) std::uint8_t found[16 * 256], scales[16 * runs], minima[16 * runs];
     const bool weighed = b.importance[0] != nullptr;
     unsigned odd = 0;  // groups to leave to the definition
-    if (weighed) lanes_of::variances(b.x, two_bits ? 1.0f : 2.0f, variance);
+    if (weighed) lanes_of::template variances<256>(b.x, two_bits ? 1.0f : 2.0f, 256.0f, variance);
     for (int v = 0; v < runs; ++v) {
-      lanes_of::template gather<run>(b.x, v, x);
+      lanes_of::template gather<256, run>(b.x, v, x);
       std::uint8_t* const codes = found + 16 * run * v;
       typename search::lowered_grids g;
       if (weighed) {
-        lanes_of::template weights<run>(b.importance, v, variance, x, weight);
+        lanes_of::template weights<256, run>(b.importance, v, variance, x, weight);
         m::store(sums + 16 * v, search::template sum_of<run>(weight));
         g = search::template lowered<run, high, 37, false>(x, weight, codes, -0.9f, 0.05f);
       } else if constexpr (two_bits) {
@@ -147,7 +85,7 @@ template <class F>
 struct group_encoder<NBIT_ARCH, F> {
   using m = lane_math<NBIT_ARCH>;
   using search = lane_search<NBIT_ARCH>;
-  using lanes_of = k_lanes<NBIT_ARCH>;
+  using lanes_of = group_lanes<NBIT_ARCH>;
   static constexpr int run = 16, runs = 16, half = 1 << (F::bits - 1);
   static constexpr bool three_bits = F::bits == 3;
 
@@ -156,22 +94,23 @@ struct group_encoder<NBIT_ARCH, F> {
     alignas(64) std::uint8_t found[16 * 256], scales[16 * runs];
     alignas(64) float d[16] = {};
     const bool weighed = b.importance[0] != nullptr;
-    if (weighed && three_bits) lanes_of::variances(b.x, 2.0f, variance);
+    if (weighed && three_bits) lanes_of::template variances<256>(b.x, 2.0f, 256.0f, variance);
     for (int v = 0; v < runs; ++v) {
-      lanes_of::template gather<run>(b.x, v, x);
       std::uint8_t* const codes = found + 16 * run * v;
+      lanes_of::template gather<256, run>(b.x, v, x);
+      if (three_bits && !weighed) {
+        m::store(scale + 16 * v, search::template descent<run, half>(x, codes));
+        continue;
+      }
       if (weighed && three_bits) {
-        lanes_of::template weights<run>(b.importance, v, variance, x, weight);
+        lanes_of::template weights<256, run>(b.importance, v, variance, x, weight);
         m::store(sums + 16 * v, search::template sum_of<run>(weight));
       } else if (weighed) {
-        lanes_of::template gather<run>(b.importance, v, weight);
+        lanes_of::template gather<256, run>(b.importance, v, weight);
       } else {
         for (int i = 0; i < 16 * run; i += 16) m::store(weight + i, m::mul(m::load(x + i), m::load(x + i)));
       }
-      if (three_bits && !weighed)
-        m::store(scale + 16 * v, search::template descent<run, half>(x, codes));
-      else
-        m::store(scale + 16 * v, search::template signed_levels<run, half>(x, weight, codes));
+      m::store(scale + 16 * v, search::template signed_levels<run, half>(x, weight, codes));
     }
     if constexpr (three_bits) {
       if (weighed) {

@@ -5,7 +5,7 @@
 // SPDX-License-Identifier: MIT
 namespace nbit {
 inline namespace NBIT_TAG {
-#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+#if (NBIT_TARGET == 1 && !NBIT_TARGET_DOT) || NBIT_TARGET == 2
 
 template <>
 struct lane_search<NBIT_ARCH> {
@@ -137,6 +137,27 @@ struct lane_search<NBIT_ARCH> {
     return g;
   }
 
+  // What K inverse scales round to: sums of weight * x * level and weight * level^2.
+  // Low, High: whether levels can leave the grid on that side, which they do only for scales near Half and above.
+  template <int N, int Half, int K, bool Low, bool High>
+  NBIT_INLINE static void signed_sums(const float* x, const float* weight, const float* weighted, const type* inverse,
+                                      type* wxl, type* wll) {
+    const type high = number(static_cast<float>(Half - 1)), low = number(static_cast<float>(-Half));
+    type a[K], b[K];
+    for (int k = 0; k < K; ++k) a[k] = b[k] = m::zero();
+    for (int i = 0; i < N; ++i) {
+      const type v = at(x, i), w = at(weight, i), wx = at(weighted, i);
+#pragma GCC unroll 3
+      for (int k = 0; k < K; ++k) {
+        type l = m::round(m::mul(inverse[k], v));
+        if (Low) l = m::max(l, low);
+        if (High) l = m::min(l, high);
+        a[k] = m::add(a[k], m::mul(wx, l)), b[k] = m::add(b[k], m::mul(m::mul(w, l), l));
+      }
+    }
+    for (int k = 0; k < K; ++k) wxl[k] = a[k], wll[k] = b[k];
+  }
+
   /// signed_search; codes are level + Half, or 0 for a negligible run.
   template <int N, int Half>
   static type signed_levels(const float* x, const float* weight, std::uint8_t* codes) {
@@ -145,24 +166,28 @@ struct lane_search<NBIT_ARCH> {
     for (int i = 0; i < N; ++i) m::store(weighted + 16 * i, m::mul(at(weight, i), at(x, i)));
     const type largest = largest_signed<N>(x);
     const mask negligible = m::less(m::abs(largest), number(ggml_block::negligible));
-    type scale = zero, best = zero, chosen = zero;
-    for (int s = 0; s < 19; ++s) {
-      const int k = s == 0 ? 0 : (s < 10 ? s - 10 : s - 9);  // 0, then -9 .. -1, 1 .. 9
-      const type inverse = m::div(number(-(static_cast<float>(Half) + 0.1f * static_cast<float>(k))), largest);
-      type wxl = zero, wll = zero;
-      for (int i = 0; i < N; ++i) {
-        const type l = level(m::mul(inverse, at(x, i)), low, high);
-        wxl = m::add(wxl, m::mul(at(weighted, i), l));
-        wll = m::add(wll, m::mul(m::mul(at(weight, i), l), l));
+    const type plain = m::div(low, largest);
+    type wxl[3], wll[3], inverse[3];
+    signed_sums<N, Half, 1, false, true>(x, weight, weighted, &plain, wxl, wll);
+    type scale = m::choose(m::equal(wll[0], zero), zero, m::div(wxl[0], wll[0]));
+    type best = m::mul(scale, wxl[0]), chosen = plain;
+    for (int s = -9; s < 9; s += 3) {  // 18 more around it, -9 .. -1 and 1 .. 9, three at a time
+      for (int k = 0; k < 3; ++k) {
+        const float offset = 0.1f * static_cast<float>(s < 0 ? s + k : s + k + 1);
+        inverse[k] = m::div(number(-(static_cast<float>(Half) + offset)), largest);
       }
-      const type fit = m::div(wxl, wll);
-      if (s == 0) {
-        scale = m::choose(m::equal(wll, zero), zero, fit), best = m::mul(scale, wxl), chosen = inverse;
-        continue;
+      if (s == -9)  // |inverse * x| < Half - 1/2
+        signed_sums<N, Half, 3, false, false>(x, weight, weighted, inverse, wxl, wll);
+      else if (s <= 0)  // < Half + 1/2
+        signed_sums<N, Half, 3, false, true>(x, weight, weighted, inverse, wxl, wll);
+      else
+        signed_sums<N, Half, 3, true, true>(x, weight, weighted, inverse, wxl, wll);
+      for (int k = 0; k < 3; ++k) {
+        const type fit = m::div(wxl[k], wll[k]);
+        const mask better = m::both(m::less(zero, wll[k]), m::less(m::mul(best, wll[k]), m::mul(wxl[k], wxl[k])));
+        scale = m::choose(better, fit, scale), best = m::choose(better, m::mul(fit, wxl[k]), best);
+        chosen = m::choose(better, inverse[k], chosen);
       }
-      const mask better = m::both(m::less(zero, wll), m::less(m::mul(best, wll), m::mul(wxl, wxl)));
-      scale = m::choose(better, fit, scale), best = m::choose(better, m::mul(fit, wxl), best);
-      chosen = m::choose(better, inverse, chosen);
     }
     const type half = number(static_cast<float>(Half));
     for (int i = 0; i < N; ++i) {
@@ -175,21 +200,21 @@ struct lane_search<NBIT_ARCH> {
   /// signed_descent; codes are level + Half, or 0 for a negligible run.
   template <int N, int Half>
   static type descent(const float* x, std::uint8_t* codes) {
-    alignas(64) float levels[N * 16];
+    alignas(64) float levels[N * 16], weight[N * 16], weighted[N * 16];  // x^2, x^2 * x
     const type high = number(static_cast<float>(Half - 1)), low = number(static_cast<float>(-Half)), zero = m::zero();
     const type largest = largest_signed<N>(x);
     const mask negligible = m::less(m::abs(largest), number(ggml_block::negligible));
     const type inverse = m::choose(negligible, zero, m::div(low, largest));
     type wxl = zero, wll = zero;
     for (int i = 0; i < N; ++i) {
-      const type v = at(x, i), w = m::mul(v, v), l = level(m::mul(inverse, v), low, high);
-      m::store(levels + 16 * i, l);
-      wxl = m::add(wxl, m::mul(m::mul(w, v), l)), wll = m::add(wll, m::mul(m::mul(w, l), l));
+      const type v = at(x, i), w = m::mul(v, v), wx = m::mul(w, v), l = level(m::mul(inverse, v), low, high);
+      m::store(levels + 16 * i, l), m::store(weight + 16 * i, w), m::store(weighted + 16 * i, wx);
+      wxl = m::add(wxl, m::mul(wx, l)), wll = m::add(wll, m::mul(m::mul(w, l), l));
     }
-    for (int round = 0; round < 5; ++round) {
-      unsigned moved = 0;
+    for (unsigned round = 0, moved = 1; round < 5 && moved != 0; ++round) {
+      moved = 0;
       for (int i = 0; i < N; ++i) {
-        const type v = at(x, i), w = m::mul(v, v), wx = m::mul(w, v), l = at(levels, i);
+        const type v = at(x, i), w = at(weight, i), wx = at(weighted, i), l = at(levels, i);
         const type rest_wxl = m::sub(wxl, m::mul(wx, l)), rest_wll = m::sub(wll, m::mul(m::mul(w, l), l));
         const type o = m::level_of(m::div(m::mul(v, rest_wll), rest_wxl), -Half, Half - 1);
         mask better = m::without(m::less(zero, rest_wxl), m::equal(o, l));
@@ -201,7 +226,6 @@ struct lane_search<NBIT_ARCH> {
         wxl = m::choose(better, new_wxl, wxl), wll = m::choose(better, new_wll, wll);
         moved |= m::bits(better);
       }
-      if (moved == 0) break;
     }
     const type half = number(static_cast<float>(Half));
     for (int i = 0; i < N; ++i)

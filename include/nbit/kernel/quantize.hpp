@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -48,6 +49,10 @@ inline namespace NBIT_TAG {
 template <class Arch, class Format, class Layout>
 struct quantize_kernel;
 
+/// row(w): whether no weight is NaN or infinite.
+template <class Arch>
+struct finite_check;
+
 }  // namespace NBIT_TAG
 }  // namespace nbit
 
@@ -58,10 +63,10 @@ namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
 
-/// Refuses what no format can hold, naming the place.
+/// Refuses what no format can hold, but for weights that are not finite.
 template <weight_format F>
-inline result<void> check_quantize(matrix_view<const float> w, const quantize_options& options) {
-  if (!options.importance.empty() && options.importance.size() != w.cols)
+inline result<void> check_quantize(std::size_t cols, const quantize_options& options) {
+  if (!options.importance.empty() && options.importance.size() != cols)
     return make_error(errc::shape, "importance must have one weight for each column",
                       "as many as the matrix has columns")
         .with(static_cast<std::int64_t>(options.importance.size()));
@@ -69,8 +74,15 @@ inline result<void> check_quantize(matrix_view<const float> w, const quantize_op
     if (!is_finite(options.importance[c]) || options.importance[c] < 0.0f)
       return make_error(errc::not_finite, "importance is negative, NaN or infinite", "finite numbers, zero or more")
           .at(0, static_cast<std::int64_t>(c));
-  if (!fits_format<F>(w.cols) && options.ragged == ragged_rows::refuse) return shape_error<F>(w.cols);
-  return all_finite(w);
+  if (!fits_format<F>(cols) && options.ragged == ragged_rows::refuse) return shape_error<F>(cols);
+  return {};
+}
+
+/// The error for a row with a weight that is NaN or infinite.
+inline error not_finite_error(matrix_view<const float> w, std::size_t row) {
+  error e = all_finite(w.row_range(row, 1)).error();
+  e.row = static_cast<std::int64_t>(row);
+  return e;
 }
 
 /// Weights in a row when its last block is filled up.
@@ -103,7 +115,7 @@ struct group_queue {
     if (batch.count == 0) return;
     for (std::size_t i = batch.count; i < encode_batch::width; ++i)
       batch.x[i] = batch.x[0], batch.importance[i] = batch.importance[0], batch.mean_square[i] = batch.mean_square[0];
-    group_encoder<Arch, F>::encode(batch);
+    group_encoder<encoding_arch<Arch>, F>::encode(batch);
     batch.count = 0;
   }
 };
@@ -119,7 +131,8 @@ NBIT_INLINE constexpr std::size_t quantize_scratch_bytes(std::size_t cols) {
 
 /// Quantizes rows [first, first + count) into `out`, whose words must be zero; the form without allocation.
 /// Needs: out has the shape of w, scratch of quantize_scratch_bytes<F>(w.cols), aligned to 4.  Errors: shape,
-/// not_finite. One group per tensor: fill out.params[0] first (F::fit over all weights).
+/// not_finite (rows before that one may be written). One group per tensor: fill out.params[0] first (F::fit over all
+/// weights).
 template <class Arch, weight_format F, class L>
 inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<F, L, std::byte> out, std::size_t first,
                                   std::size_t count, std::span<std::byte> scratch,
@@ -128,11 +141,7 @@ inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<
   NBIT_EXPECTS(out.rows == w.rows && out.cols == w.cols, "quantize_rows: out must have the shape of w", misuse);
   NBIT_EXPECTS(first <= w.rows && count <= w.rows - first, "quantize_rows: rows must lie inside w", misuse);
   NBIT_EXPECTS((scratch.size() >= quantize_scratch_bytes<F>(w.cols)), "quantize_rows: scratch is too small", misuse);
-  if (auto checked = detail::check_quantize<F>(w.row_range(first, count), options); !checked) {
-    error e = checked.error();
-    if (e.row >= 0) e.row += static_cast<std::int64_t>(first);
-    return e;
-  }
+  if (auto checked = detail::check_quantize<F>(w.cols, options); !checked) return checked.error();
   const std::size_t padded = detail::padded_cols<F>(w.cols);
   float* const row = reinterpret_cast<float*>(scratch.data());
   float* const weight = row + padded;
@@ -148,13 +157,16 @@ inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<
   if constexpr (std::is_same_v<L, blocks> && has_group_encoder<Arch, F>) {
     detail::group_queue<Arch, F> queue;
     for (std::size_t r = first; r < first + count; ++r) {
+      if (!finite_check<Arch>::row(w.row(r))) return detail::not_finite_error(w, r);
       queue.add_row(padded_row(r), importance, w.row(r), out.block(r, 0));
       if (padded != w.cols) queue.flush();  // the next row takes this one's place
     }
     queue.flush();
   } else {
-    for (std::size_t r = first; r < first + count; ++r)
+    for (std::size_t r = first; r < first + count; ++r) {
+      if (!finite_check<Arch>::row(w.row(r))) return detail::not_finite_error(w, r);
       quantize_kernel<Arch, F, L>::row(padded_row(r), importance, out, r, codes);
+    }
   }
   return {};
 }
@@ -168,11 +180,12 @@ template <weight_format F, class L = default_layout<F>, class Arch, executor E =
   requires(requires { Arch::level; })
 inline result<packed_matrix<F, L>> quantize(Arch tag, matrix_view<const float> w, const quantize_options& options = {},
                                             E&& ex = {}) {
-  if (auto checked = detail::check_quantize<F>(w, options); !checked) return checked.error();
+  if (auto checked = detail::check_quantize<F>(w.cols, options); !checked) return checked.error();
   auto packed = packed_matrix<F, L>::make(w.shape());
   if (!packed) return packed.error();
   const packed_span<F, L> out = packed->span();
   if constexpr (F::group == per_tensor) {
+    if (auto finite = detail::all_finite(w); !finite) return finite.error();
     if (!w.empty()) {
       auto fitted = detail::fit_tensor<F>(w, options.importance);
       if (!fitted) return fitted.error();
@@ -181,14 +194,22 @@ inline result<packed_matrix<F, L>> quantize(Arch tag, matrix_view<const float> w
   }
   // Rows of one piece share words in layouts that put several rows into a word, so pieces are whole tiles of rows.
   constexpr std::size_t piece = 64;
-  const std::size_t pieces = (w.rows + piece - 1) / piece, bytes = (quantize_scratch_bytes<F>(w.cols) + 63) / 64 * 64;
+  const std::size_t pieces = (w.rows + piece - 1) / piece, bytes = quantize_scratch_bytes<F>(w.cols) / 64 * 64 + 64;
   auto scratch = buffer<std::byte>::make(pieces * bytes);
   if (!scratch) return scratch.error();
   ex(pieces, [&](std::size_t i) {
     const std::size_t first = i * piece, count = w.rows - first < piece ? w.rows - first : piece;
-    // checked above: nothing is left that could fail
-    (void)quantize_rows(tag, w, out, first, count, std::span<std::byte>(scratch->data() + i * bytes, bytes), options);
+    const std::span<std::byte> own(scratch->data() + i * bytes, bytes);
+    const auto done = quantize_rows(tag, w, out, first, count, own, options);
+    // All else was checked above: a weight that is not finite. Its row is left where the piece's scratch was.
+    const std::uint32_t failed = done ? 0 : static_cast<std::uint32_t>(done.error().row - std::int64_t(first)) + 1;
+    std::memcpy(own.data(), &failed, sizeof failed);
   });
+  for (std::size_t i = 0; i < pieces; ++i) {
+    std::uint32_t failed = 0;
+    std::memcpy(&failed, scratch->data() + i * bytes, sizeof failed);
+    if (failed != 0) return detail::not_finite_error(w, i * piece + failed - 1);
+  }
   return packed;
 }
 template <weight_format F, class L = default_layout<F>, executor E = serial>

@@ -3,6 +3,22 @@
 namespace nbit {
 inline namespace NBIT_TAG {
 
+template <>
+struct finite_check<NBIT_ARCH> {
+  static bool row(std::span<const float> w) {
+    std::size_t c = 0;
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    using m = lane_math<NBIT_ARCH>;
+    auto bad = m::less(m::zero(), m::zero());
+    for (; c + lane_count <= w.size(); c += lane_count) bad = m::either(bad, m::not_finite(m::load(w.data() + c)));
+    if (m::bits(bad) != 0) return false;
+#endif
+    bool fine = true;
+    for (; c < w.size(); ++c) fine &= is_finite(w[c]);
+    return fine;
+  }
+};
+
 template <class F, class L>
 struct quantize_kernel<NBIT_ARCH, F, L> {
   static void row(std::span<const float> w, std::span<const float> importance, const packed_span<F, L>& out,
