@@ -12,7 +12,7 @@
 namespace tool {
 
 /// Exit codes of every command; a run that a signal ends exits with 128 + its number.
-enum exit_code : int { success = 0, wrong_usage = 1, bad_input = 2, io_failed = 3, no_memory = 4 };
+enum exit_code : int { success = 0, wrong_usage = 1, bad_input = 2, io_failed = 3, no_memory = 4, lossy = 5 };
 
 /// Thrown by anything in the tool; main prints the text and exits with the code.
 struct failure {

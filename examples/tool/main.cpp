@@ -19,18 +19,20 @@ constexpr const char* usage =
     "nbit COMMAND ...\n"
     "  inspect FILE...          keys, tensors and totals of GGUF and safetensors files\n"
     "  quantize IN -o OUT ...   a model in fewer bits, as GGUF or as a GPTQ checkpoint\n"
+    "  convert IN -o OUT ...    between files and checkpoint formats, exactly unless told otherwise\n"
     "  eval FILE --ids IDS ...  perplexity, and KL divergence from another model\n"
     "  generate FILE ...        the most likely continuation of a prompt\n"
     "  demo --model DIR ...     every solver on one model: a table, demo.json and report.html\n"
     "nbit COMMAND --help tells more. Exit codes: 0 done, 1 wrong usage, 2 bad input, 3 a file cannot be read or "
     "written,\n"
-    "4 no memory, 128 + n ended by signal n.\n";
+    "4 no memory, 5 converted with changed numbers, 128 + n ended by signal n.\n";
 
 int run(const std::vector<std::string>& words) {
   const std::string command = words.empty() ? "" : words[0];
   const std::span<const std::string> rest = std::span(words).subspan(words.empty() ? 0 : 1);
   if (command == "inspect") return tool::inspect(rest);
   if (command == "quantize") return tool::quantize(rest);
+  if (command == "convert") return tool::convert(rest);
   if (command == "eval") return tool::eval(rest);
   if (command == "generate") return tool::generate(rest);
   if (command == "demo") return tool::demo(rest);
@@ -42,7 +44,7 @@ int run(const std::vector<std::string>& words) {
     std::printf("nbit %d.%d.%d\n", NBIT_VERSION_MAJOR, NBIT_VERSION_MINOR, NBIT_VERSION_PATCH);
     return tool::success;
   }
-  if (!command.empty()) tool::refuse_option("command", command, "inspect quantize eval generate demo");
+  if (!command.empty()) tool::refuse_option("command", command, "inspect quantize convert eval generate demo");
   std::fputs(usage, stderr);
   return tool::wrong_usage;
 }

@@ -21,7 +21,7 @@ struct half_written {
   std::atomic<bool> used{false};
   char path[4096] = {};
 };
-constexpr int slots = 16;
+constexpr int slots = 300;
 half_written list[slots];
 
 extern "C" void remove_and_exit(int signal) {
@@ -113,7 +113,9 @@ output_folder::~output_folder() {
 }
 std::string output_folder::inside(const std::string& name) {
   const std::string path = temporary_ + "/" + name;
-  if (used_ < static_cast<int>(std::size(slots_))) slots_[used_++] = remember(path);
+  if (used_ == static_cast<int>(std::size(slots_)))
+    throw failure{wrong_usage, "--output: more than " + std::to_string(used_ - 1) + " files; allowed: larger parts"};
+  slots_[used_++] = remember(path);
   return path;
 }
 void output_folder::commit() {

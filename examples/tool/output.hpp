@@ -51,7 +51,7 @@ class output_folder {
   void forget();
 
   std::string target_, temporary_;
-  int slots_[8] = {};
+  int slots_[280] = {};
   int used_ = 0;
 };
 

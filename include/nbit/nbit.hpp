@@ -47,6 +47,7 @@
 #include <nbit/format/presets.hpp>
 #include <nbit/format/scale.hpp>
 #include <nbit/format/scheme.hpp>
+#include <nbit/format/tinygemm.hpp>
 #include <nbit/format/uniform.hpp>
 
 #include <nbit/layout/awq_gemv_rows.hpp>
@@ -74,10 +75,12 @@
 #include <nbit/tensor/packed_matrix.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/tensor/repack.hpp>
+#include <nbit/tensor/row_tiles.hpp>
 #include <nbit/tensor/sorted_groups.hpp>
 #include <nbit/tensor/transcode.hpp>
 #include <nbit/tensor/transcode_grid.hpp>
 
+#include <nbit/arch/code_lanes.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/lane_math.hpp>
 #include <nbit/arch/simd.hpp>
@@ -101,6 +104,8 @@
 #include <nbit/kernel/product.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/kernel/row_dot.hpp>
+#include <nbit/kernel/row_tiles.hpp>
+#include <nbit/kernel/tile_dot.hpp>
 #include <nbit/kernel/weights.hpp>
 
 #include <nbit/solver/awq.hpp>
@@ -128,6 +133,7 @@
 #include <nbit/io/compressed_floats.hpp>
 #include <nbit/io/compressed_tensors.hpp>
 #include <nbit/io/exl2_checkpoint.hpp>
+#include <nbit/io/exl3_checkpoint.hpp>
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf.hpp>
 #include <nbit/io/gguf_byte_order.hpp>
@@ -153,7 +159,9 @@
 #include <nbit/io/safetensors_index.hpp>
 #include <nbit/io/safetensors_reader.hpp>
 #include <nbit/io/safetensors_writer.hpp>
+#include <nbit/io/spqr_checkpoint.hpp>
 #include <nbit/io/tensor_stream.hpp>
+#include <nbit/io/torchao_checkpoint.hpp>
 #include <nbit/io/utf8.hpp>
 
 #include <nbit/plan/mix.hpp>

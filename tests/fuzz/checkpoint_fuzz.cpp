@@ -22,8 +22,11 @@
 #include <nbit/io/compressed_floats.hpp>
 #include <nbit/io/compressed_tensors.hpp>
 #include <nbit/io/exl2_checkpoint.hpp>
+#include <nbit/io/exl3_checkpoint.hpp>
 #include <nbit/io/gptq_planar_checkpoint.hpp>
 #include <nbit/io/hqq_checkpoint.hpp>
+#include <nbit/io/spqr_checkpoint.hpp>
+#include <nbit/io/torchao_checkpoint.hpp>
 
 namespace {
 
@@ -138,6 +141,30 @@ void read_linear(const nbit::safetensors::file& f, std::string_view layer) {
     for (std::size_t i = 0; i < q->codes.size(); ++i) require(back->codes[i] == q->codes[i]);
   } else {
     require(*q.error().what != '\0');
+  }
+  using torchao = nbit::tinygemm_int4<64>;
+  const nbit::torchao_linear t{get("_weight_qdata"), get("_weight_scale_and_zero")};
+  const nbit::shape tiles{static_cast<std::size_t>(t.qdata.shape[0]) * 8 % 4096,
+                          static_cast<std::size_t>(t.qdata.shape[1]) * 128 % 4096};
+  check(
+      nbit::unpack_torchao<torchao>(t, tiles), [](const auto& q) { return nbit::pack_torchao(q); },
+      [tiles](const auto& again) { return nbit::unpack_torchao<torchao>(again.view(), tiles); });
+  const nbit::spqr_linear s{get("dense_weights"), get("row_offsets"), get("col_vals"), get("in_perm")};
+  for (const nbit::shape shape : {nbit::shape{32, 64}, {48, 40}}) {
+    const auto q = nbit::unpack_spqr(s, shape);
+    if (!q) {
+      require(*q.error().what != '\0');
+      continue;
+    }
+    const auto packed = nbit::pack_spqr(*q);
+    require(packed.has_value());
+    const auto back = nbit::unpack_spqr(packed->view(), shape);
+    require(back && back->outliers.size() >= q->first[shape.rows]);
+  }
+  const nbit::exl3_linear x{get("trellis"), get("suh"), get("svh"), get("su"), get("sv"), get("mcg"), get("mul1")};
+  if (const auto q = nbit::unpack_exl3(x)) {
+    std::vector<float> w(q->inputs * q->outputs);
+    nbit::decode_exl3(*q, {w.data(), q->outputs, q->inputs});
   }
   if (const auto h = nbit::find_hqq(f, layer)) {
     half_quadratic<hqq<1>>(*h), half_quadratic<hqq<2>>(*h), half_quadratic<hqq<3>>(*h), half_quadratic<hqq<4>>(*h);

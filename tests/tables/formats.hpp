@@ -17,6 +17,7 @@
 #include <nbit/format/ggml_q6_k.hpp>
 #include <nbit/format/ggml_q8.hpp>
 #include <nbit/format/ggml_ternary.hpp>
+#include <nbit/format/tinygemm.hpp>
 #include <nbit/format/uniform.hpp>
 
 namespace tables {
@@ -59,6 +60,7 @@ void for_each_grid(Call f) {
   f(named<asym<4, 128>>{"int4 g128, zeros"});
   f(named<sym<4, nbit::per_row>>{"int4, one scale a row"});
   f(named<frac<4, 64>>{"int4 g64, fractional zeros"});
+  f(named<nbit::tinygemm_int4<64>>{"int4 g64 of torchao"});
   f(named<sym<8, 128>>{"int8 g128"});
   f(named<asym<8, 128>>{"int8 g128, zeros"});
   f(named<sym<8, nbit::per_row, scale_type::f32>>{"int8, one f32 scale a row"});

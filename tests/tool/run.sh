@@ -35,8 +35,9 @@ json() { cases=$((cases + 1)); python3 -c "$1" <"$work/out" || fail "JSON: $1"; 
 expect 1
 expect 0 --help
 expect 0 --version
-for command in inspect quantize eval generate demo; do expect 0 "$command" --help; done
-expect 1 convert; says "convert"; says "allowed"
+for command in inspect quantize convert eval generate demo; do expect 0 "$command" --help; done
+expect 1 transmogrify; says "transmogrify"; says "allowed"
+expect 1 convert; says "one input"
 expect 1 quantize --frobnicate "$data" -o "$work/x.gguf"; says "--frobnicate"
 expect 1 quantize "$data"; says "--output"
 expect 1 quantize "$data" -o "$work/x.gguf" --type Q9_K; says "Q9_K"; says "Q4_K"
@@ -92,6 +93,71 @@ assert (q['bits'], q['group_size'], q['checkpoint_format']) == (4, 128, 'gptq')"
 expect 1 quantize "$data" -o "$work/ckpt" --format gptq; says "exists"
 expect 2 quantize "$work/ckpt" -o "$work/x.gguf"; says "GPTQ checkpoint already"
 expect 1 quantize "$data" -o "$work/x" --format gptq --bits 7; says "not compiled in"; nothing_at "$work/x"
+
+# convert: exact or nothing; splits, shards, byte orders and spellings there and back
+same() { cases=$((cases + 1)); cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
+cat >"$work/tensors.py" <<'END'
+import json, sys
+def tensors(path):
+    raw = open(path, "rb").read()
+    n = int.from_bytes(raw[:8], "little")
+    head = json.loads(raw[8 : 8 + n])
+    return {k: (v["dtype"], v["shape"], raw[8 + n + v["data_offsets"][0] : 8 + n + v["data_offsets"][1]])
+            for k, v in head.items() if k != "__metadata__"}
+a, b = tensors(sys.argv[1]), tensors(sys.argv[2])
+assert a.keys() == b.keys(), a.keys() ^ b.keys()
+for k in a:
+    assert a[k] == b[k] or "norm" in k, k  # norms of a model become F32 in GGUF and stay so
+END
+same_tensors() { cases=$((cases + 1)); python3 "$work/tensors.py" "$1" "$2" || fail "tensors of $1 and $2"; }
+expect 0 convert "$data" -o "$work/model.gguf"
+expect 0 convert "$work/model.gguf" -o "$work/hf" --to safetensors
+same_tensors "$data/model_bf16.safetensors" "$work/hf/model.safetensors"
+expect 0 eval "$work/hf/model.safetensors" --ids "$data/dev_ids.safetensors" --windows 2 --reference "$work/model.gguf" --json
+json 'import json, sys; j = json.load(sys.stdin); assert abs(j["kl"]) < 1e-6 and j["top1"] == 1, j'
+expect 0 convert "$work/model.gguf" -o "$work/parts" --part-bytes 3M
+expect 0 convert "$work/parts/model-00003-of-00005.gguf" -o "$work/whole.gguf"; same "$work/model.gguf" "$work/whole.gguf"
+mv "$work/parts/model-00002-of-00005.gguf" "$work/parts/away"
+expect 3 convert "$work/parts/model-00001-of-00005.gguf" -o "$work/x.gguf"; says "model-00002-of-00005.gguf"
+nothing_at "$work/x.gguf"
+expect 0 convert "$work/model.gguf" -o "$work/big.gguf" --order big
+expect 2 quantize "$work/big.gguf" -o "$work/x.gguf"; says "big-endian"
+expect 0 convert "$work/big.gguf" -o "$work/little.gguf"; same "$work/model.gguf" "$work/little.gguf"
+expect 0 convert "$data" -o "$work/shards" --to safetensors --part-bytes 3M
+expect 0 convert "$work/shards" -o "$work/joined" --to safetensors
+same_tensors "$data/model_bf16.safetensors" "$work/joined/model.safetensors"
+rm "$work/shards/model-00002-of-00005.safetensors"
+expect 3 convert "$work/shards" -o "$work/x" --to safetensors; says "model-00002-of-00005.safetensors"; nothing_at "$work/x"
+expect 2 convert "$work/model.gguf" -o "$work/x.gguf" --type Q4_K_M; says "allow-lossy"; nothing_at "$work/x.gguf"
+expect 5 convert "$work/model.gguf" -o "$work/mix.gguf" --type Q4_K_M --allow-lossy
+expect 5 convert "$work/model.gguf" -o "$work/x.gguf" --type Q4_K_M --allow-lossy --dry-run --json; nothing_at "$work/x.gguf"
+json "import json, os, sys; j = json.load(sys.stdin); assert j['bytes'] == os.path.getsize('$work/mix.gguf') and not j['written'], j['bytes']"
+expect 0 inspect "$work/mix.gguf" --json
+json 'import json, sys
+(f,) = json.load(sys.stdin)
+t = {x["name"]: x["type"] for x in f["tensors"]}
+assert f["keys"]["general.file_type"] == 15 and t["blk.2.attn_v.weight"] == "Q6_K" and t["blk.0.ffn_up.weight"] == "Q4_K", t
+assert t["output.weight"] == "Q6_K" and t["blk.0.attn_norm.weight"] == "F32", t'
+expect 5 convert "$work/model.gguf" -o "$work/q8.gguf" --type Q8_0 --allow-lossy
+expect 0 convert "$work/q8.gguf" -o "$work/gptq8" --to gptq
+expect 0 eval "$work/gptq8" --ids "$data/dev_ids.safetensors" --windows 2 --reference "$work/q8.gguf" --json
+json 'import json, sys; j = json.load(sys.stdin); assert abs(j["kl"]) < 1e-3, j'
+golden=$root/tests/golden/checkpoints
+expect 0 convert "$golden/awq_gemm_g128" -o "$work/as_gptq" --to gptq
+expect 0 convert "$work/as_gptq" -o "$work/as_ct" --to compressed-tensors
+expect 0 convert "$work/as_ct" -o "$work/as_awq" --to awq
+same_tensors "$golden/awq_gemm_g128/model.safetensors" "$work/as_awq/model.safetensors"
+expect 0 convert "$golden/awq_gemm_g128" -o "$work/awq.gguf" --json
+json 'import json, sys; j = json.load(sys.stdin); assert j["exact"] and j["tensors"][0]["to"] == "Q5_0", j'
+expect 0 convert "$golden/ct_mxfp4" -o "$work/mxfp4.gguf" --json
+json 'import json, sys; j = json.load(sys.stdin); assert j["exact"] and j["tensors"][0]["to"] == "MXFP4", j'
+expect 0 convert "$golden/bnb_nf4_bs64_nested_float16" -o "$work/nf4.safetensors"
+expect 2 convert "$golden/bnb_nf4_bs64_nested_float16" -o "$work/x" --to gptq; says "no integers"; nothing_at "$work/x"
+expect 2 convert "$golden/ct_pack_b3_g64_asym" -o "$work/x" --to gptq; says "a multiple of 32"; nothing_at "$work/x"
+expect 2 convert "$data" -o "$work/x" --to awq; says "nbit quantize"
+expect 1 convert "$data" -o "$work/x.gguf" --type Q9_K; says "Q4_K_M"
+expect 1 convert "$data" -o "$work/x.gguf" --override 'a('; says "PATTERN=TYPE"
+expect 2 convert "$data" -o "$work/x.gguf" --type IQ2_XS --allow-lossy; says "importance"; nothing_at "$work/x.gguf"
 
 # Bad input: an error that says what and where, and no output
 expect 3 quantize "$work/absent" -o "$work/x.gguf"; says "absent"

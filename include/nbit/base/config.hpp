@@ -42,6 +42,15 @@
 #endif
 
 // ---- what the compiler can be asked for; arch/stamp.inl stamps kernels for it
+// Before a loop with a constant number of rounds over an array of vectors: unrolled, the array becomes registers.
+#if defined(__clang__)
+#define NBIT_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define NBIT_UNROLL _Pragma("GCC unroll 32")
+#else
+#define NBIT_UNROLL
+#endif
+
 #if !defined(NBIT_SCALAR_ONLY) && !defined(__CUDACC__) && defined(__x86_64__) &&                                       \
     (defined(__GNUC__) || defined(__clang__))
 #define NBIT_HAS_X86 1

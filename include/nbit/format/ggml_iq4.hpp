@@ -274,6 +274,7 @@ struct mxfp4 {
   static constexpr std::size_t block_bytes = 17;
   static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "MXFP4";
+  using exact_scale = bf16;  // a power of two from 2^-128 on
   struct params {
     e8m0 e;
   };

@@ -15,6 +15,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/device_table.hpp>
+#include <nbit/base/float16.hpp>
 #include <nbit/base/float8.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
@@ -84,6 +85,7 @@ struct nvfp4 {
   static constexpr std::size_t block_bytes = 36;
   static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "NVFP4";
+  using exact_scale = f16;  // half of an UE4M3 number
   using params = nvfp4_params;
 
   NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {

@@ -131,6 +131,7 @@ struct q2_k {
   static constexpr int bits = 2, group = 256, run = 16, ggml_type = 10;
   static constexpr std::size_t block_bytes = 84;
   static constexpr bool symmetric = false, exact_levels = true;
+  static constexpr bool sub_nibbles = true;  // sub_scale and sub_offset are 0 .. 15
   static constexpr const char* name = "Q2_K";
   using params = q2_k_params;
 

@@ -98,7 +98,9 @@ inline result<void> check_tensor(const stored_tensor& t, const char* name,
     return tensor_error(errc::shape, "a tensor has another number of dimensions than its format",
                         rank == 0   ? "0"
                         : rank == 1 ? "1"
-                                    : "2",
+                        : rank == 2 ? "2"
+                        : rank == 3 ? "3"
+                                    : "4",
                         name, "dimensions")
         .with(static_cast<std::int64_t>(t.rank));
   for (std::size_t i = 0; i < rank; ++i)  // nothing to read, but rows without end to walk over

@@ -28,6 +28,10 @@ inline namespace NBIT_TAG {
 template <class Arch, class Weights>
 struct gemm_kernel;
 
+/// The f32 product of tokens with panels of decoded weights, whatever they were decoded from.
+template <class Arch>
+struct panel_product;
+
 }  // namespace NBIT_TAG
 }  // namespace nbit
 
@@ -40,6 +44,15 @@ namespace detail {
 // One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape
 // alone.
 inline constexpr std::size_t gemm_outputs = 32, gemm_tokens = 512;
+template <class Kernel>
+concept says_outputs = requires { Kernel::outputs; };
+template <class Kernel>
+inline constexpr std::size_t outputs_of = [] {
+  if constexpr (says_outputs<Kernel>)
+    return Kernel::outputs;
+  else
+    return gemm_outputs;
+}();
 }  // namespace detail
 
 /// Writes Y = X W^T.  Needs: x.cols == w.cols, y.rows == x.rows, y.cols == w.rows.  Cost: no allocation.
@@ -70,10 +83,11 @@ inline void gemm(Arch, const W& matrix, int8_activations<Group> x, matrix_view<f
   const weights_t<W> w = matrix;
   NBIT_EXPECTS(x.cols == w.cols, "gemm: x must have as many columns as the weights");
   NBIT_EXPECTS(y.rows == x.rows && y.cols == w.rows, "gemm: y must be tokens x outputs (x.rows x w.rows)");
-  ex((w.rows + detail::gemm_outputs - 1) / detail::gemm_outputs, [&](std::size_t i) {
-    const std::size_t n = i * detail::gemm_outputs;
-    const std::size_t outputs = w.rows - n < detail::gemm_outputs ? w.rows - n : detail::gemm_outputs;
-    gemm_kernel<Arch, weights_t<W>>::block(w, n, outputs, x, y);
+  using kernel = gemm_kernel<Arch, weights_t<W>>;
+  constexpr std::size_t most = detail::outputs_of<kernel>;
+  ex((w.rows + most - 1) / most, [&](std::size_t i) {
+    const std::size_t n = i * most, outputs = w.rows - n < most ? w.rows - n : most;
+    kernel::block(w, n, outputs, x, y);
   });
 }
 template <weight_matrix W, int Group, executor E = serial>

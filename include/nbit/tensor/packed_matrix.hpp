@@ -56,7 +56,7 @@ struct packed_matrix {
  private:
   template <class View>
   NBIT_INLINE View with_index(View v) const {
-    if constexpr (!std::is_same_v<L, blocks>) v.group_index = group_index.empty() ? nullptr : group_index.data();
+    if constexpr (requires { v.group_index; }) v.group_index = group_index.empty() ? nullptr : group_index.data();
     return v;
   }
 };

@@ -44,7 +44,9 @@ NBIT_INLINE constexpr std::size_t packed_code_bytes(shape s) {
 }
 template <weight_format F, class L = default_layout<F>>
 NBIT_INLINE constexpr std::size_t packed_bytes(shape s) {
-  if constexpr (std::is_same_v<L, blocks>)
+  if constexpr (requires { L::template bytes<F>(s); })  // a storage that brings its own arrangement of everything
+    return L::template bytes<F>(s);
+  else if constexpr (std::is_same_v<L, blocks>)
     return packed_code_bytes<F, L>(s);
   else
     return packed_code_bytes<F, L>(s) + params_count<F>(s.rows, s.cols) * sizeof(typename F::params);

@@ -118,6 +118,7 @@ inline result<coded_matrix<F>> unpack_codes(const packed_view<F, L, Byte>& from,
 
 /// The same codes and parameters in another layout.  Errors: as pack_codes.
 template <class To, weight_format F, class L, class Byte>
+  requires(std::is_same_v<To, blocks> || code_layout<To, F::bits>)
 inline result<packed_matrix<F, To>> repack(const packed_view<F, L, Byte>& from,
                                            allocator memory = default_allocator()) {
   auto codes = unpack_codes(from, memory);

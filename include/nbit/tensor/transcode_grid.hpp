@@ -195,6 +195,9 @@ inline void grid_candidates(std::span<const grid_piece> pieces, Try attempt) {
     } else {
       for (const float start : {g.base, g.low}) p.zero = store::from(over(-start)), attempt(p);
     }
+  } else if constexpr (requires(params p) { p.middle; }) {  // torchao's int4
+    const bf16 scale = bf16::from(nbit::abs(g.step));
+    for (const float start : {g.base, g.low}) attempt(params{scale, bf16::from(start + 8.0f * float(scale))});
   } else if constexpr (requires(params p) { p.m; }) {  // Q4_1, Q5_1
     for (const float start : {g.base, g.low}) attempt(params{f16::from(nbit::abs(g.step)), f16::from(start)});
   } else if constexpr (requires(params p) { p.d; }) {  // one f16 (or f32) scale

@@ -1,0 +1,88 @@
+// nbit/kernel/row_tiles.hpp — repack into row tiles, and gemv and gemm on them.
+//
+// The order of additions with int8 activations is written down in kernel/tile_dot.hpp. With f32 activations: one chain
+// of fma(x, scale * level (+ offset, rounded in between), chain) over rising columns, as gemm does everywhere. With
+// both, gemm gives each token gemv's bits.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_KERNEL_ROW_TILES_HPP
+#define NBIT_KERNEL_ROW_TILES_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include <nbit/base/config.hpp>
+#include <nbit/base/matrix_view.hpp>
+#include <nbit/base/result.hpp>
+#include <nbit/tensor/packed_matrix.hpp>
+#include <nbit/tensor/packed_view.hpp>
+#include <nbit/tensor/row_tiles.hpp>
+#include <nbit/arch/code_lanes.hpp>
+#include <nbit/arch/simd.hpp>
+#include <nbit/parallel/executor.hpp>
+#include <nbit/kernel/activations.hpp>
+#include <nbit/kernel/decode.hpp>
+#include <nbit/kernel/gemm.hpp>
+#include <nbit/kernel/gemv.hpp>
+#include <nbit/kernel/tile_dot.hpp>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+/// A few tokens with tiles as they are.
+template <class Arch, tile_form Form, int Group>
+struct tile_few;
+
+/// Tiles of one form unpacked to bytes and f32 numbers.
+template <class Arch, tile_form Form>
+struct tile_panel;
+
+/// Tiles of one form as floats.
+template <class Arch, tile_form Form>
+struct tile_floats;
+
+/// Many tokens with unpacked tiles.
+template <class Arch, tile_form Panel, int Group>
+struct tile_many;
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#define NBIT_STAMP <nbit/kernel/row_tiles.inl>
+#include <nbit/arch/stamp.inl>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+#if !defined(NBIT_NO_HEAP)
+
+/// The same weights as tiles for gemv and gemm; done once, at load.
+/// Errors: out_of_memory; unsupported when columns were reordered into groups, which a tile cannot express.
+template <class To, weight_format F, class L, class Byte, executor E = serial>
+  requires(std::is_same_v<To, row_tiles>)
+inline result<packed_matrix<F, row_tiles>> repack(const packed_view<F, L, Byte>& from, E&& ex = {},
+                                                  allocator memory = default_allocator()) {
+  if constexpr (requires { from.group_index; }) {
+    if (from.group_index != nullptr)
+      return make_error(errc::unsupported, "row tiles hold neighbouring columns; this tensor has reordered groups",
+                        "static groups, or its own layout");
+  }
+  auto to = packed_matrix<F, row_tiles>::make(from.shape(), memory);
+  if (!to) return to.error();
+  const packed_span<F, row_tiles> out = to->span();
+  const packed_view<F, L> in = from;
+  constexpr std::size_t piece = 4;
+  ex((out.tiles() + piece - 1) / piece, [&](std::size_t i) {
+    for (std::size_t t = i * piece; t < out.tiles() && t < (i + 1) * piece; ++t) detail::store_tile<F, L>(in, out, t);
+  });
+  return to;
+}
+
+#endif
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif

@@ -1,0 +1,53 @@
+// nbit/kernel/tile_dot.hpp — dots of a tile of sixteen rows with int8 activations, and the order of their additions.
+// additions.
+//
+// Lanes are rows, so an output never waits for a sum across lanes. With int8 activations the order of additions is, for
+// an output of a weight row and a token, over rising columns (run: columns that share a weight scale, at most 256 and a
+// power of two; act: the same for activation scales; segment: the shorter, wide: the longer of the two):
+//
+//   sum    exact integer dot of levels and codes of a segment, as float (also exact)
+//   inner  = fma(sum, fine scale, inner) over the segments of a wide piece, from 0; the fine scale is that of segments
+//            weights with offsets and run <= act: then inner = fma(offset, sum of the segment's codes, inner)
+//   outer  = fma(inner, coarse scale, outer) over the wide pieces, from 0
+//            weights with offsets and run > act: then outer = fma(offset, activation sum, outer), where the activation
+//            sum is the chain fma(act scale, sum of codes, ...) over the segments of the piece
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_KERNEL_TILE_DOT_HPP
+#define NBIT_KERNEL_TILE_DOT_HPP
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include <nbit/base/config.hpp>
+#include <nbit/base/numeric.hpp>
+#include <nbit/tensor/row_tiles.hpp>
+#include <nbit/arch/code_lanes.hpp>
+#include <nbit/arch/simd.hpp>
+#include <nbit/kernel/activations.hpp>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+/// Reads scales, offsets and codes of a tile of one form.
+template <class Arch, tile_form Form>
+struct tile_reader;
+
+/// Dots of tiles of one form with int8 activations of one group length.
+template <class Arch, tile_form Form, int Group>
+struct tile_dot;
+
+/// Parts of a tile's rows to and from y.
+template <class Arch>
+struct tile_store;
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#define NBIT_STAMP <nbit/kernel/tile_dot.inl>
+#include <nbit/arch/stamp.inl>
+
+#endif

@@ -1,0 +1,310 @@
+// nbit/kernel/tile_dot.inl — reading tiles, and their dots with int8 activations; included once per target.
+//
+// Sums of a register tile (AVX-512: 32 rows x 6 tokens, AVX2: 16 x 4) stay in registers: every loop over them is
+// unrolled.
+// SPDX-License-Identifier: MIT
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <tile_form W>
+struct tile_reader<NBIT_ARCH, W> {
+  using vec = lanes<NBIT_ARCH>;
+  using code = code_lanes<NBIT_ARCH>;
+  using real = vec::type;
+
+  NBIT_INLINE static real scale(const std::byte* head, std::size_t slot) {
+    if constexpr (W.scale == tile_number::f16_times_i8)
+      return vec::mul(f16s(head), code::from_i8(head + 32 + 16 * slot));
+    else if constexpr (W.scale == tile_number::f16_times_low4)
+      return vec::mul(f16s(head), code::template from_nibble<0>(head + 32 + 16 * slot));
+    else
+      return plain<W.scale>(head, slot);
+  }
+  /// Needs: scale is what scale() gives for the slot.
+  NBIT_INLINE static real offset(const std::byte* head, std::size_t slot, real scale) {
+    const std::byte* const second = head + W.bytes_of(W.scale);
+    if constexpr (W.offset == tile_number::f16_times_u8) {
+      return vec::mul(f16s(second), code::from_u8(second + 32 + 16 * slot));
+    } else if constexpr (W.offset == tile_number::f16_times_high4) {
+      return vec::mul(f16s(second), code::template from_nibble<4>(head + 32 + 16 * slot));
+    } else if constexpr (W.offset == tile_number::zero_u8) {
+      const real zero = code::from_u8(second + 16 * slot);
+      return vec::mul(scale,
+                      vec::add(vec::broadcast(static_cast<float>(W.bias)), vec::mul(zero, vec::broadcast(-1.0f))));
+    } else {
+      return plain<W.offset>(second, slot);
+    }
+  }
+  /// Step S of a block as bytes, 0 .. W.top.
+  template <int S>
+  NBIT_INLINE static code::bytes step(const std::byte* block) {
+    if constexpr (W.bits == 8) {
+      return code::load(block + 64 * S);
+    } else {
+      constexpr int four = W.bits & 4, two = W.bits & 2, one = W.bits & 1;
+      auto v = plane < S, four != 0 ? 4 : two != 0 ? 2 : 1, 0 > (block);
+      if constexpr (four != 0 && two != 0) v = code::join(v, plane<S, 2, 4>(block));
+      if constexpr (one != 0 && four + two != 0) v = code::join(v, plane<S, 1, four + two>(block));
+      if constexpr (W.uneven) v = code::lookup(levels.data(), v);
+      return v;
+    }
+  }
+
+ private:
+  static constexpr std::array<std::uint8_t, 16> levels = W.table;  // clang 14 crashes on the address of W's own
+  // the vectors of a plane stand behind as many as the bits before it
+  template <int S, int Width, int Low>
+  NBIT_INLINE static code::bytes plane(const std::byte* block) {
+    constexpr int per = 8 / Width;
+    return code::template field<S % per * Width, Width, Low>(code::load(block + 64 * (Low + S / per)));
+  }
+  NBIT_INLINE static real f16s(const std::byte* p) { return vec::load_f16(reinterpret_cast<const f16*>(p)); }
+  template <tile_number N>
+  NBIT_INLINE static real plain(const std::byte* p, std::size_t slot) {
+    if constexpr (N == tile_number::f32)
+      return vec::load(reinterpret_cast<const float*>(p + 64 * slot));
+    else if constexpr (N == tile_number::f16)
+      return f16s(p + 32 * slot);
+    else if constexpr (N == tile_number::bf16)
+      return code::from_bf16(p + 32 * slot);
+    else
+      return vec::zero();
+  }
+};
+
+/// The lanes of a tile as part of a row of y.
+template <>
+struct tile_store<NBIT_ARCH> {
+  using vec = lanes<NBIT_ARCH>;
+  /// f(0) ... f(N - 1) with constants, unrolled on every compiler and at every level of optimisation.
+  template <std::size_t N, class F>
+  NBIT_INLINE static void each(F f) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
+      (f(std::integral_constant<std::size_t, I>{}), ...);
+    }(std::make_index_sequence<N>{});
+  }
+  NBIT_INLINE static vec::type load(const float* y, std::size_t n) {
+    if (n >= lane_count) return vec::load(y);
+    float whole[lane_count];
+    part(y, n, whole);
+    return vec::load(whole);
+  }
+  NBIT_INLINE static void store(float* y, std::size_t n, vec::type v) {
+    if (n >= lane_count) return vec::store(y, v);
+    float whole[lane_count];
+    vec::store(whole, v);
+    part(whole, n, y);
+  }
+
+ private:
+  NBIT_NOINLINE static void part(const float* from, std::size_t n, float* to) {
+    for (std::size_t i = 0; i < n; ++i) to[i] = from[i];
+  }
+};
+
+template <tile_form W, int Group>
+struct tile_dot<NBIT_ARCH, W, Group> {
+  using vec = lanes<NBIT_ARCH>;
+  using code = code_lanes<NBIT_ARCH>;
+  using reader = tile_reader<NBIT_ARCH, W>;
+  using real = vec::type;
+  static constexpr std::size_t chunk = W.chunk, run = std::size_t(W.run),
+                               act = std::gcd(std::size_t(Group == per_row ? 0 : Group), chunk),
+                               segment = run < act ? run : act, wide = run < act ? act : run;
+  static constexpr bool offsets = W.offset != tile_number::none, fine_weights = run <= act;
+  static constexpr int bias = W.bias - code::template centre<W.top>;
+
+  /// What a kernel needs to know of T tokens over Span columns, whatever the rows.
+  template <std::size_t T, std::size_t Span>
+  struct tokens {
+    static constexpr std::size_t stride = Span + 64;
+    alignas(64) std::int8_t codes[T][stride];
+    int start[T][Span / segment];  // takes the bias out of the integer sums
+    float scale[T][Span / act], sum[T][offsets ? Span / run : 1];
+
+    NBIT_INLINE void set(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n) {
+      for (std::size_t t = 0; t < T; ++t) {
+        const std::int8_t* const from = x.row_codes(m + t) + c;
+        for (std::size_t i = 0; i < n; i += 64) code::store(&codes[t][i], code::load(from + i));
+        set_token(x, m + t, c, n, t);
+      }
+    }
+    void set_token(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n, std::size_t t) {
+      const std::int16_t* const sums = x.row_sums(m) + c / 16;
+      const std::size_t known = (x.stride() - c) / 16, segments = (n + segment - 1) / segment;
+      int total[Span / segment];
+      for (std::size_t s = 0; s < segments; ++s) {
+        constexpr std::size_t parts = segment / 16;
+        int v = 0;
+        if ((s + 1) * parts <= known) {
+          for (std::size_t b = 0; b < parts; ++b) v += sums[s * parts + b];
+        } else {
+          for (std::size_t b = s * parts; b < known; ++b) v += sums[b];
+        }
+        total[s] = v;
+        start[t][s] = -bias * v;
+      }
+      for (std::size_t a = 0; a * act < n; ++a) scale[t][a] = x.scale16(m, (c + a * act) / 16);
+      if constexpr (offsets) {
+        if constexpr (fine_weights) {
+          for (std::size_t s = 0; s < segments; ++s) sum[t][s] = static_cast<float>(total[s]);
+        } else {
+          for (std::size_t g = 0; g * run < n; ++g) {
+            float v = 0.0f;
+            for (std::size_t s = g * run / act; s < (g + 1) * run / act && s < segments; ++s)
+              v = nbit::fma(scale[t][s], static_cast<float>(total[s]), v);
+            sum[t][g] = v;
+          }
+        }
+      }
+    }
+  };
+
+  /// outer[t * V + v] += the dots of token t with tile v over n columns; heads: where the span begins in each tile.
+  template <std::size_t T, std::size_t V, std::size_t Span>
+  NBIT_INLINE static void span(const std::byte* const (&heads)[V], std::size_t n, const tokens<T, Span>& k,
+                               real (&outer)[T * V]) {
+    const std::byte* head[V];
+    for (std::size_t v = 0; v < V; ++v) head[v] = heads[v];
+    for (std::size_t c = 0; c < n; c += chunk) {
+      const std::size_t blocks = ((n - c < chunk ? n - c : chunk) + W.block - 1) / W.block;
+      for (std::size_t w = 0; w < chunk / wide && w * wide < blocks * W.block; ++w)
+        piece<T, V>(head, blocks, w, k, c, outer);
+      for (std::size_t v = 0; v < V; ++v) head[v] += W.chunk_bytes();
+    }
+  }
+
+ private:
+  template <std::size_t N, class F>
+  NBIT_INLINE static void each(F f) {
+    tile_store<NBIT_ARCH>::template each<N>(f);
+  }
+  // one link of a chain; the first may multiply only: fma from zero differs in the sign of a zero, which ends in outer
+  template <bool First>
+  NBIT_INLINE static void chain(real a, real b, real& c) {
+    if constexpr (First)
+      c = vec::mul(a, b);
+    else
+      c = vec::fma(a, b, c);
+  }
+
+  template <std::size_t T, std::size_t V, std::size_t Span>
+  NBIT_INLINE static void piece(const std::byte* const (&head)[V], std::size_t blocks, std::size_t w,
+                                const tokens<T, Span>& k, std::size_t c, real (&outer)[T * V]) {
+    constexpr std::size_t segments = wide / segment;
+    constexpr bool single = segments == 1;
+    real inner[T * V];
+    if constexpr (single) {
+      segment_dot<true>(head, blocks, w, k, c, inner);
+    } else {
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < T * V; ++i) {
+        inner[i] = vec::zero();
+      }
+      for (std::size_t s = w * segments; s < (w + 1) * segments && s * segment < blocks * W.block; ++s)
+        segment_dot<false>(head, blocks, s, k, c, inner);
+    }
+    if constexpr (fine_weights) {
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < T * V; ++i) {
+        outer[i] = vec::fma(inner[i], vec::broadcast(k.scale[i / V][c / act + w]), outer[i]);
+      }
+    } else {
+      NBIT_UNROLL
+      for (std::size_t v = 0; v < V; ++v) {
+        const real scale = reader::scale(head[v], w);
+        NBIT_UNROLL
+        for (std::size_t t = 0; t < T; ++t) {
+          real& out = outer[t * V + v];
+          out = vec::fma(inner[t * V + v], scale, out);
+        }
+        if constexpr (offsets) {
+          const real offset = reader::offset(head[v], w, scale);
+          NBIT_UNROLL
+          for (std::size_t t = 0; t < T; ++t) {
+            real& out = outer[t * V + v];
+            out = vec::fma(offset, vec::broadcast(k.sum[t][c / run + w]), out);
+          }
+        }
+      }
+    }
+  }
+
+  // Segment s of a chunk into inner.
+  template <bool Single, std::size_t T, std::size_t V, std::size_t Span>
+  NBIT_INLINE static void segment_dot(const std::byte* const (&head)[V], std::size_t blocks, std::size_t s,
+                                      const tokens<T, Span>& k, std::size_t c, real (&inner)[T * V]) {
+    constexpr std::size_t stride = tokens<T, Span>::stride;
+    typename code::sums sum[T * V];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < T * V; ++i) {
+      sum[i] = code::start(k.start[i / V][c / segment + s]);
+    }
+    if constexpr (segment >= W.block) {
+      for (std::size_t b = s * segment / W.block; b < (s + 1) * segment / W.block && b < blocks; ++b)
+        steps<0, 8, T, V, stride>(head, b, &k.codes[0][c + b * W.block], sum);
+    } else if (s % 2 == 0) {
+      steps<0, 4, T, V, stride>(head, s / 2, &k.codes[0][c + s * segment], sum);
+    } else {
+      steps<4, 4, T, V, stride>(head, s / 2, &k.codes[0][c + s * segment], sum);
+    }
+    if constexpr (fine_weights) {
+      NBIT_UNROLL
+      for (std::size_t v = 0; v < V; ++v) {
+        const real scale = reader::scale(head[v], s);
+        NBIT_UNROLL
+        for (std::size_t t = 0; t < T; ++t) {
+          chain<Single>(code::to_float(sum[t * V + v]), scale, inner[t * V + v]);
+        }
+        if constexpr (offsets) {
+          const real offset = reader::offset(head[v], s, scale);
+          NBIT_UNROLL
+          for (std::size_t t = 0; t < T; ++t) {
+            real& in = inner[t * V + v];
+            in = vec::fma(offset, vec::broadcast(k.sum[t][c / run + s]), in);
+          }
+        }
+      }
+    } else {
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < T * V; ++i) {
+        chain<Single>(code::to_float(sum[i]), vec::broadcast(k.scale[i / V][c / act + s]), inner[i]);
+      }
+    }
+  }
+
+  // Steps First ... First + Count - 1 of block b; x: the activations of the first of them.
+  template <int First, int Count, std::size_t T, std::size_t V, std::size_t Stride>
+  NBIT_INLINE static void steps(const std::byte* const (&head)[V], std::size_t b, const std::int8_t* x,
+                                typename code::sums (&sum)[T * V]) {
+    typename code::partial part[T * V];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < T * V; ++i) {
+      part[i] = code::none();
+    }
+    each<std::size_t(Count)>([&](auto s) __attribute__((always_inline)) {
+      constexpr int at = static_cast<int>(std::size_t(s)), flush_each = code::template steps<W.top>;
+      typename code::bytes bytes[V];
+      NBIT_UNROLL
+      for (std::size_t v = 0; v < V; ++v) {
+        bytes[v] = code::template centred<W.top>(
+            reader::template step<First + at>(head[v] + W.head_bytes() + b * W.block_bytes()));
+      }
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < T * V; ++i) {
+        code::template step<W.top>(sum[i], part[i], bytes[i % V], x + i / V * Stride + 4 * at);
+      }
+      if constexpr ((at + 1) % flush_each == 0) NBIT_UNROLL
+      for (std::size_t i = 0; i < T * V; ++i) {
+        code::template flush<W.top>(sum[i], part[i]);
+      }
+    });
+    if constexpr (Count % code::template steps<W.top> != 0) NBIT_UNROLL
+    for (std::size_t i = 0; i < T * V; ++i) {
+      code::template flush<W.top>(sum[i], part[i]);
+    }
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit

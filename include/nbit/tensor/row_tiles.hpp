@@ -1,0 +1,355 @@
+// nbit/tensor/row_tiles.hpp — the form kernels like best: sixteen rows side by side, their scales beside their codes.
+//
+// A tile holds sixteen rows and reads from front to back. It is cut into chunks of 256 columns:
+//
+//   chunk   | scales (and offsets), 16 rows for each run of columns, padded to 64 bytes | blocks of 32 columns ... |
+//   block   bits * 64 bytes: eight steps of four columns, in planes of 4, 2 and 1 bits (8-bit codes: one plane)
+//   plane   of w bits: w vectors of 64 bytes; byte 4 r + j of vector v holds, at bit w k, the bits of row r in column
+//           4 s + j of the block, s = v * 8 / w + k
+//
+// So a shift and an AND of 64 bytes give four columns of sixteen rows. A row that ends early ends in whole blocks.
+// Scales keep the size they have in files (f16, bf16; k-quants: f16 times a byte for each run), or become f32.
+// SPDX-License-Identifier: MIT
+#ifndef NBIT_TENSOR_ROW_TILES_HPP
+#define NBIT_TENSOR_ROW_TILES_HPP
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <span>
+#include <type_traits>
+
+#include <nbit/base/config.hpp>
+#include <nbit/base/contract.hpp>
+#include <nbit/base/float16.hpp>
+#include <nbit/base/float8.hpp>
+#include <nbit/base/matrix_view.hpp>
+#include <nbit/format/concepts.hpp>
+#include <nbit/layout/pack.hpp>
+#include <nbit/tensor/packed_view.hpp>
+
+namespace nbit {
+
+/// How a number of sixteen rows is stored in a tile.
+enum class tile_number : std::uint8_t {
+  none,             // not at all
+  f32,              // 64 bytes for each run
+  f16,              // 32 bytes for each run
+  bf16,             // 32 bytes for each run
+  f16_times_i8,     // 32 bytes for each chunk, 16 for each run: the two levels of a k-quant's scale
+  f16_times_u8,     // the same, unsigned: of its offset
+  f16_times_low4,   // as f16_times_i8, in the low nibbles of those bytes: Q2_K
+  f16_times_high4,  // as f16_times_u8, in the high nibbles of the scale's bytes; 32 bytes for each chunk
+  zero_u8,          // 16 bytes for each run: offset = scale * (half - zero)
+};
+
+/// What a kernel has to know of a tile; formats with the same form share their kernels.
+struct tile_form {
+  int bits = 0, run = 0;  // columns that share a scale: 16, 32, 64, 128 or 256
+  tile_number scale = tile_number::f32, offset = tile_number::none;
+  int bias = 0, top = 0;  // level = byte - bias, byte in 0 .. top; byte = code, or table[code]
+  bool uneven = false;
+  std::array<std::uint8_t, 16> table{};
+
+  friend constexpr bool operator==(const tile_form&, const tile_form&) = default;
+
+  static constexpr std::size_t rows = 16, chunk = 256, block = 32;
+
+  [[nodiscard]] NBIT_INLINE constexpr std::size_t runs() const { return chunk / std::size_t(run); }
+  [[nodiscard]] NBIT_INLINE constexpr std::size_t bytes_of(tile_number n) const {
+    switch (n) {
+      case tile_number::none: return 0;
+      case tile_number::f32: return runs() * 64;
+      case tile_number::f16:
+      case tile_number::bf16: return runs() * 32;
+      case tile_number::f16_times_i8:
+      case tile_number::f16_times_u8:
+      case tile_number::f16_times_low4: return 32 + runs() * 16;
+      case tile_number::f16_times_high4: return 32;
+      case tile_number::zero_u8: return runs() * 16;
+    }
+    return 0;
+  }
+  /// Bytes of a chunk before its codes, of a block of codes, of a whole chunk, of a tile with that many columns.
+  [[nodiscard]] NBIT_INLINE constexpr std::size_t head_bytes() const {
+    return (bytes_of(scale) + bytes_of(offset) + 63) / 64 * 64;
+  }
+  [[nodiscard]] NBIT_INLINE constexpr std::size_t block_bytes() const { return std::size_t(bits) * 64; }
+  [[nodiscard]] NBIT_INLINE constexpr std::size_t chunk_bytes() const {
+    return head_bytes() + chunk / block * block_bytes();
+  }
+  [[nodiscard]] NBIT_INLINE constexpr std::size_t tile_bytes(std::size_t cols) const {
+    return (cols + chunk - 1) / chunk * head_bytes() + (cols + block - 1) / block * block_bytes();
+  }
+};
+
+namespace detail {
+
+template <class F>
+inline constexpr bool has_tile_runs = [] {
+  if constexpr (integer_format<F>)
+    return F::run > 0 ? F::run % 16 == 0 : F::group <= 0 || F::group % 16 == 0;
+  else
+    return false;
+}();
+
+/// The codes of a format as unsigned bytes.
+template <class F>
+constexpr bool set_levels(tile_form& form) {
+  int low = F::level(0), top = low;
+  bool even = true;
+  for (int c = 1; c < 1 << F::bits; ++c) {
+    const int v = F::level(c);
+    even = even && v == F::level(0) + c;
+    low = v < low ? v : low, top = v > top ? v : top;
+  }
+  form.bias = -low, form.top = top - low, form.uneven = !even;
+  if (even) return true;
+  if (F::bits > 4 || form.top > 255) return false;
+  for (int c = 0; c < 16; ++c)
+    form.table[std::size_t(c)] = static_cast<std::uint8_t>(F::level(c % (1 << F::bits)) - low);
+  return true;
+}
+
+template <class T>
+constexpr tile_number stored_as() {
+  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, f8_e4m3>)
+    return tile_number::f16;
+  else if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, e8m0>)
+    return tile_number::bf16;
+  else
+    return tile_number::f32;
+}
+
+template <class F>
+concept says_exact_scale = requires { typename F::exact_scale; };
+template <class F>
+concept says_nibbles = requires { requires F::sub_nibbles; };
+template <class F>
+concept says_scale_type = requires { typename F::scale_t; };
+template <class F>
+concept scaled_by_f16 =
+    requires(const typename F::params& p) { requires std::is_same_v<std::remove_cvref_t<decltype(p.d)>, f16>; };
+template <class F>
+concept offset_by_f16 =
+    requires(const typename F::params& p) { requires std::is_same_v<std::remove_cvref_t<decltype(p.m)>, f16>; };
+template <class F>
+concept offset_by_zero =
+    requires(const typename F::params& p) { requires std::integral<std::remove_cvref_t<decltype(p.zero)>>; };
+
+/// The narrowest storage that holds every scale() of F exactly: what the params give away, or F::exact_scale.
+template <class F>
+constexpr tile_number scale_number() {
+  if constexpr (says_exact_scale<F>)
+    return stored_as<typename F::exact_scale>();
+  else if constexpr (two_level_format<F>)
+    return says_nibbles<F> ? tile_number::f16_times_low4 : tile_number::f16_times_i8;
+  else if constexpr (says_scale_type<F>)
+    return stored_as<typename F::scale_t>();
+  else
+    return scaled_by_f16<F> && F::run == F::group ? tile_number::f16 : tile_number::f32;
+}
+template <class F>
+constexpr tile_number offset_number() {
+  if constexpr (!has_offset<F>)
+    return tile_number::none;
+  else if constexpr (two_level_format<F>)
+    return says_nibbles<F> ? tile_number::f16_times_high4 : tile_number::f16_times_u8;
+  else if constexpr (offset_by_zero<F>)
+    return F::bits < 8 && scale_number<F>() != tile_number::f32 ? tile_number::zero_u8 : tile_number::f32;
+  else
+    return offset_by_f16<F> ? tile_number::f16 : tile_number::f32;
+}
+
+}  // namespace detail
+
+/// A format that row_tiles can hold: integer levels (uneven ones up to 4 bits), scales constant over 16 columns or
+/// more.
+template <class F>
+concept tileable = weight_format<F> && detail::has_tile_runs<F> && [] {
+  tile_form form;
+  return detail::set_levels<F>(form);
+}();
+
+/// The form of F's tiles.
+template <tileable F>
+inline constexpr tile_form form_of = [] {
+  tile_form form;
+  detail::set_levels<F>(form);
+  form.bits = F::bits;
+  form.run = std::gcd(F::run > 0 ? F::run : F::group > 0 ? F::group : 0, int(tile_form::chunk));
+  form.scale = detail::scale_number<F>(), form.offset = detail::offset_number<F>();
+  return form;
+}();
+
+/// The storage for kernels: repack<row_tiles>(view, executor) makes it once, at load.
+struct row_tiles {
+  template <class F>
+  NBIT_INLINE static constexpr std::size_t bytes(shape s) {
+    static_assert(
+        tileable<F>,
+        "row_tiles holds formats with integer levels (uneven ones up to 4 bits) and scales over 16 columns or "
+        "more; keep this one in its own layout");
+    return (s.rows + tile_form::rows - 1) / tile_form::rows * form_of<F>.tile_bytes(s.cols);
+  }
+};
+
+/// A tensor in tiles of sixteen rows; the last tile is filled up with zero rows.
+template <class F, class Byte>
+struct packed_view<F, row_tiles, Byte> {
+  static_assert(tileable<F>,
+                "row_tiles holds formats with integer levels (uneven ones up to 4 bits) and scales over 16 columns or "
+                "more; keep this one in its own layout");
+  using format = F;
+  using layout = row_tiles;
+  static constexpr tile_form form = form_of<F>;
+
+  Byte* bytes = nullptr;
+  std::size_t rows = 0, cols = 0;
+
+  NBIT_INLINE constexpr packed_view() = default;
+  NBIT_INLINE constexpr packed_view(std::span<Byte> region, nbit::shape s) {
+    NBIT_EXPECTS((region.size() >= packed_bytes<F, row_tiles>(s)),
+                 "packed_view: the region must hold packed_bytes<F, row_tiles>(shape) bytes");
+    bytes = region.data(), rows = s.rows, cols = s.cols;
+  }
+  NBIT_INLINE constexpr operator packed_view<F, row_tiles, const std::byte>() const
+    requires(!std::is_const_v<Byte>)
+  {
+    return {std::span<const std::byte>(bytes, packed_bytes<F, row_tiles>(shape())), shape()};
+  }
+
+  [[nodiscard]] NBIT_INLINE constexpr nbit::shape shape() const { return {rows, cols}; }
+  [[nodiscard]] NBIT_INLINE constexpr std::size_t tiles() const { return (rows + form.rows - 1) / form.rows; }
+  [[nodiscard]] NBIT_INLINE constexpr Byte* tile(std::size_t t) const { return bytes + t * form.tile_bytes(cols); }
+};
+
+inline namespace NBIT_TAG {
+namespace detail {
+
+/// Codes c ... c + n - 1 of row r, from any other storage; c is a multiple of 256.
+template <class F, class L>
+inline void tile_source_codes(const packed_view<F, L>& from, std::size_t r, std::size_t c, std::size_t n,
+                              std::uint8_t* out) {
+  if constexpr (std::is_same_v<L, blocks>) {
+    constexpr std::size_t length = std::size_t(F::group);
+    std::uint8_t codes[length];
+    for (std::size_t at = c; at < c + n;) {
+      const std::size_t inside = at % length, most = length - inside, left = c + n - at, m = most < left ? most : left;
+      F::load_codes(from.block(r, at / length), codes);
+      std::memcpy(out + (at - c), codes + inside, m);
+      at += m;
+    }
+  } else {
+    unpack_row<L, F::bits>(from.words, from.padded(), r, c, n, out);
+  }
+}
+
+/// A block of 32 columns: codes[row][column] to bits * 64 bytes.
+template <int Bits>
+inline void store_tile_block(const std::uint8_t (&codes)[tile_form::rows][tile_form::chunk], std::size_t c,
+                             std::uint8_t* out) {
+  int low = 0;
+  for (int width = 8; width > 0; width /= 2) {
+    if ((Bits & width) == 0) continue;
+    const int per = 8 / width;
+    for (int v = 0; v < width; ++v, out += 64)
+      for (std::size_t i = 0; i < 64; ++i) {
+        unsigned byte = 0;
+        for (int k = 0; k < per; ++k) {
+          const unsigned code = codes[i / 4][c + std::size_t(v * per + k) * 4 + i % 4];
+          byte |= (code >> low & ((1u << width) - 1u)) << (k * width);
+        }
+        out[i] = static_cast<std::uint8_t>(byte);
+      }
+    low += width;
+  }
+}
+
+/// Writes one row's number of one run, as the form stores it.
+template <class F>
+inline void store_tile_numbers(std::byte* head, const typename F::params& p, int s, std::size_t slot, std::size_t row) {
+  constexpr tile_form form = form_of<F>;
+  constexpr std::size_t rows = tile_form::rows;
+  const auto put = [](std::byte* to, auto value) { std::memcpy(to, &value, sizeof value); };
+  const float scale = F::scale(p, s);
+  if constexpr (form.scale == tile_number::f32)
+    put(head + (slot * rows + row) * 4, scale);
+  else if constexpr (form.scale == tile_number::f16)
+    put(head + (slot * rows + row) * 2, f16::from(scale).bits);
+  else if constexpr (form.scale == tile_number::bf16)
+    put(head + (slot * rows + row) * 2, bf16::from(scale).bits);
+  else {
+    put(head + row * 2, f16::from(F::super_scale(p)).bits);
+    int byte = F::sub_scale(p, s);
+    if constexpr (form.scale == tile_number::f16_times_low4) byte |= F::sub_offset(p, s) << 4;
+    put(head + 32 + slot * rows + row, static_cast<std::uint8_t>(byte));
+  }
+  std::byte* const second = head + form.bytes_of(form.scale);
+  if constexpr (form.offset == tile_number::f32)
+    put(second + (slot * rows + row) * 4, F::offset(p, s));
+  else if constexpr (form.offset == tile_number::f16)
+    put(second + (slot * rows + row) * 2, f16::from(F::offset(p, s)).bits);
+  else if constexpr (form.offset == tile_number::zero_u8)
+    put(second + slot * rows + row, static_cast<std::uint8_t>(p.zero));
+  else if constexpr (form.offset == tile_number::f16_times_u8) {
+    put(second + row * 2, f16::from(F::super_offset(p)).bits);
+    put(second + 32 + slot * rows + row, static_cast<std::uint8_t>(F::sub_offset(p, s)));
+  } else if constexpr (form.offset == tile_number::f16_times_high4) {
+    put(second + row * 2, f16::from(F::super_offset(p)).bits);
+  }
+}
+
+/// Writes tile t of `to`.
+template <class F, class L>
+inline void store_tile(const packed_view<F, L>& from, packed_span<F, row_tiles> to, std::size_t t) {
+  constexpr tile_form form = form_of<F>;
+  const std::size_t cols = from.cols, first = t * form.rows,
+                    rows = from.rows - first < form.rows ? from.rows - first : form.rows;
+  std::byte* at = to.tile(t);
+  for (std::size_t c = 0; c < cols; c += form.chunk) {
+    const std::size_t n = cols - c < form.chunk ? cols - c : form.chunk;
+    std::uint8_t codes[tile_form::rows][tile_form::chunk] = {};
+    std::memset(at, 0, form.head_bytes());
+    for (std::size_t r = 0; r < rows; ++r) {
+      tile_source_codes(from, first + r, c, n, codes[r]);
+      for (std::size_t slot = 0; slot * std::size_t(form.run) < n; ++slot) {
+        const std::size_t column = c + slot * std::size_t(form.run), length = group_length<F>(cols),
+                          g = column / length;
+        int s = 0;
+        if constexpr (F::run > 0) s = static_cast<int>(column % length / std::size_t(F::run));
+        if constexpr (std::is_same_v<L, blocks>)
+          store_tile_numbers<F>(at, F::load_params(from.block(first + r, g)), s, slot, r);
+        else
+          store_tile_numbers<F>(at, from.group_params(first + r, g), s, slot, r);
+      }
+    }
+    at += form.head_bytes();
+    for (std::size_t i = 0; i < n; i += form.block, at += form.block_bytes())
+      store_tile_block<F::bits>(codes, i, reinterpret_cast<std::uint8_t*>(at));
+  }
+}
+
+/// The code of row r of a tile at column c of a block.
+template <int Bits>
+NBIT_INLINE std::uint8_t tile_code(const std::byte* block, std::size_t r, std::size_t c) {
+  unsigned code = 0;
+  int low = 0;
+  for (int width = 8; width > 0; width /= 2) {
+    if ((Bits & width) == 0) continue;
+    const std::size_t per = std::size_t(8 / width), s = c / 4;
+    const unsigned byte = std::to_integer<unsigned>(block[s / per * 64 + r * 4 + c % 4]);
+    code |= (byte >> (s % per * std::size_t(width)) & ((1u << width) - 1u)) << low;
+    block += 64 * width, low += width;
+  }
+  return static_cast<std::uint8_t>(code);
+}
+
+}  // namespace detail
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
