@@ -101,6 +101,7 @@
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/gemv_many.hpp>
+#include <nbit/kernel/gram.hpp>
 #include <nbit/kernel/product.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/kernel/row_dot.hpp>
@@ -116,6 +117,7 @@
 #include <nbit/solver/fold.hpp>
 #include <nbit/solver/gptq.hpp>
 #include <nbit/solver/gptq_panel.hpp>
+#include <nbit/solver/gram.hpp>
 #include <nbit/solver/quadratic.hpp>
 #include <nbit/solver/rtn.hpp>
 #include <nbit/solver/search.hpp>

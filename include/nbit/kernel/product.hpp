@@ -8,6 +8,7 @@
 #define NBIT_KERNEL_PRODUCT_HPP
 
 #include <cstddef>
+#include <cstring>
 #include <utility>
 
 #include <nbit/base/config.hpp>

@@ -71,67 +71,114 @@ struct metric {
 inline namespace NBIT_TAG {
 namespace detail {
 
-inline constexpr std::size_t factor_block = 64;
+inline constexpr std::size_t factor_block = 96;
 
-/// Factors the last block (rows and columns first .. last) in double; false when a pivot is not safely positive.
+/// Scratch of one factorization.
+struct factor_memory {
+  buffer<float> scaled;   // [cols][factor_block]: U's rows of this block, for all columns behind it
+  buffer<float> rows;     // [factor_block][stride]: the block's rows before they are solved
+  buffer<float> inverse;  // [factor_block][factor_block]
+  buffer<double> block;   // the block itself, then its inverse
+};
+
+inline result<factor_memory> make_factor_memory(std::size_t cols, std::size_t stride) {
+  auto scaled = buffer<float>::make(cols * factor_block);
+  auto rows = buffer<float>::make(factor_block * stride);
+  auto inverse = buffer<float>::make(factor_block * factor_block);
+  auto block = buffer<double>::make(2 * factor_block * factor_block);
+  if (!scaled) return scaled.error();
+  if (!rows) return rows.error();
+  if (!inverse) return inverse.error();
+  if (!block) return block.error();
+  factor_memory m;
+  m.scaled = *std::move(scaled), m.rows = *std::move(rows), m.inverse = *std::move(inverse);
+  m.block = *std::move(block);
+  return m;
+}
+
+/// Factors the block at rows and columns first .. last of the lower triangle in double, A = U D U^T, writes (U D)^T in
+/// its place and the inverse of U, transposed; false when a pivot is not safely positive.
 inline bool factor_diagonal(float* s, std::size_t stride, float* d, std::size_t first, std::size_t last,
-                            const float* diagonal, double* block) {
+                            const float* diagonal, factor_memory& memory) {
   NBIT_EXACT
   const std::size_t n = last - first;
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = i; j < n; ++j)
-      block[i * factor_block + j] = static_cast<double>(s[(first + i) * stride + first + j]);
+  double *const block = memory.block.data(), *const inverse = block + factor_block * factor_block;
+  for (std::size_t j = 0; j < n; ++j)  // row j of `block`: column j of U above the diagonal, so loops are along rows
+    for (std::size_t i = 0; i <= j; ++i)
+      block[j * factor_block + i] = static_cast<double>(s[(first + j) * stride + first + i]);
   for (std::size_t k = n; k-- > 0;) {
-    const double pivot = block[k * factor_block + k];
+    double* const column = block + k * factor_block;
+    const double pivot = column[k];
     if (!(pivot > 4e-7 * static_cast<double>(diagonal[first + k])) || !(pivot < 1e30)) return false;
     d[first + k] = static_cast<float>(pivot);
-    for (std::size_t i = 0; i < k; ++i) {
-      const double share = block[i * factor_block + k] / pivot;
-      for (std::size_t j = i; j < k; ++j) block[i * factor_block + j] -= share * block[j * factor_block + k];
+    for (std::size_t j = 0; j < k; ++j) {
+      const double share = column[j] / pivot;
+      double* const other = block + j * factor_block;
+      for (std::size_t i = 0; i <= j; ++i) other[i] -= share * column[i];
     }
-    for (std::size_t i = 0; i < k; ++i) block[i * factor_block + k] /= pivot;
+    for (std::size_t i = 0; i < k; ++i) s[(first + k) * stride + first + i] = static_cast<float>(column[i]);
+    for (std::size_t i = 0; i < k; ++i) column[i] /= pivot;
   }
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = i + 1; j < n; ++j)
-      s[(first + i) * stride + first + j] = static_cast<float>(block[i * factor_block + j]);
+  // Row m of `inverse` is column m of V = U^-1: V = I - (U - I) V, from the last row of V to the first.
+  for (std::size_t m = 0; m < n; ++m) {
+    double* const v = inverse + m * factor_block;
+    for (std::size_t k = 0; k < n; ++k) v[k] = k == m ? 1.0 : 0.0;
+    for (std::size_t k = m; k > 0; --k) {
+      const double* const column = block + k * factor_block;
+      const double share = v[k];
+      for (std::size_t i = 0; i < k; ++i) v[i] -= share * column[i];
+    }
+    for (std::size_t k = 0; k < n; ++k) memory.inverse[m * factor_block + k] = static_cast<float>(v[k]);
+  }
   return true;
 }
 
-/// Factors the upper triangle of s in place; false when the matrix is not positive definite in this precision.
-/// transposed: 2 * factor_block * stride floats of scratch; block: factor_block^2 doubles.
-/// Cost: cols^3 / 3 multiply-adds.
+/// Factors s, of which the lower triangle is read, and writes S above the diagonal; what is below it is unspecified
+/// then. False when the matrix is not positive definite in this precision.  Cost: cols^3 / 6 multiply-adds.
+/// Blocks of rows go from the last to the first, each brought up to date with all that is behind it.
 template <class Executor>
 inline bool factor_upper(float* s, std::size_t cols, std::size_t stride, float* d, const float* diagonal,
-                         float* transposed, double* block, Executor&& ex) {
-  float* const scaled = transposed + factor_block * stride;
+                         factor_memory& memory, Executor&& ex) {
+  constexpr std::size_t columns = 288;  // of one task
+  float *const scaled = memory.scaled.data(), *const before = memory.rows.data();
+  const float* const inverse = memory.inverse.data();
   for (std::size_t b = (cols + factor_block - 1) / factor_block; b-- > 0;) {
     const std::size_t first = b * factor_block, last = first + factor_block < cols ? first + factor_block : cols;
-    if (!factor_diagonal(s, stride, d, first, last, diagonal, block)) return false;
-    // The columns of this block above it: B = U_b D U_c^T, solved for X = U_b D with rows and columns swapped.
-    ex(b, [=](std::size_t strip) {
+    const std::size_t n = last - first, behind = cols - last;
+    for (std::size_t k = 0; k < behind; ++k) {
       NBIT_EXACT
-      const std::size_t from = strip * factor_block;
-      for (std::size_t k = last - first; k-- > 0;) {
-        float* const x = transposed + k * stride + from;
-        for (std::size_t i = 0; i < factor_block; ++i) x[i] = s[(from + i) * stride + first + k];
-        for (std::size_t m = k + 1; m < last - first; ++m) {
-          const float u = s[(first + k) * stride + first + m];
-          const float* const other = transposed + m * stride + from;
-          for (std::size_t i = 0; i < factor_block; ++i) x[i] -= u * other[i];
-        }
-        float* const y = scaled + k * stride + from;
-        const float inverse = 1.0f / d[first + k];
-        for (std::size_t i = 0; i < factor_block; ++i) y[i] = x[i] * inverse;
-        for (std::size_t i = 0; i < factor_block; ++i) s[(from + i) * stride + first + k] = y[i];
-      }
+      const float share = 1.0f / d[last + k];
+      const float* const from = s + (last + k) * stride + first;
+      for (std::size_t j = 0; j < n; ++j) scaled[k * factor_block + j] = share * from[j];
+    }
+    // A^T -= U (X^T) with X = U D of the blocks behind.
+    ex((last + columns - 1) / columns, [=](std::size_t task) {
+      const std::size_t from = task * columns, width = last - from < columns ? last - from : columns;
+      add_product({s + first * stride + from, stride, scaled, factor_block, s + last * stride + from, stride, n, width,
+                   behind, -1.0f});
     });
-    // What is left of the upper triangle: A -= U_b D U_b^T.
-    ex(b, [=](std::size_t strip) {
-      const std::size_t from = strip * factor_block;
-      add_product({s + from * stride + from, stride, scaled + from, stride, transposed + from, stride, factor_block,
-                   first - from, last - first, -1.0f});
+    if (!factor_diagonal(s, stride, d, first, last, diagonal, memory)) return false;
+    // The rows left of the block: X = A U^-T, with rows and columns swapped.
+    ex((first + columns - 1) / columns, [=](std::size_t task) {
+      const std::size_t from = task * columns, width = first - from < columns ? first - from : columns;
+      for (std::size_t k = 0; k < n; ++k) {
+        float *const to = before + k * stride + from, *const row = s + (first + k) * stride + from;
+        for (std::size_t i = 0; i < width; ++i) to[i] = row[i], row[i] = 0.0f;
+      }
+      add_product({s + first * stride + from, stride, inverse, factor_block, before + from, stride, n, width, n, 1.0f});
     });
   }
+  constexpr std::size_t tile = 16;
+  ex((cols + tile - 1) / tile, [=](std::size_t strip) {
+    NBIT_EXACT
+    const std::size_t first = strip * tile, last = first + tile < cols ? first + tile : cols;
+    float share[tile];
+    for (std::size_t k = first; k < last; ++k) share[k - first] = 1.0f / d[k];
+    for (std::size_t c = 0; c < last; c += tile)
+      for (std::size_t i = c; i < c + tile && i < last; ++i)
+        for (std::size_t k = first > i ? first : i + 1; k < last; ++k)
+          s[i * stride + k] = s[k * stride + i] * share[k - first];
+  });
   return true;
 }
 
@@ -160,10 +207,10 @@ inline void clean_metric(metric& m) {
   }
 }
 
-/// Factors m.h down the ladder, column c at place[c]. diagonal: cols floats of scratch.
+/// Factors m.h down the ladder, column c at place[c]. diagonal: 2 cols floats of scratch.
 template <class Executor>
 inline void climb_down(metric& m, double damping, std::span<const std::uint32_t> place, float* diagonal,
-                       float* transposed, double* block, Executor&& ex) {
+                       factor_memory& memory, Executor&& ex) {
   NBIT_EXACT
   const std::size_t n = m.cols;
   const auto at = [place](std::size_t c) { return place.empty() ? c : static_cast<std::size_t>(place[c]); };
@@ -178,15 +225,16 @@ inline void climb_down(metric& m, double damping, std::span<const std::uint32_t>
       m.h[j * m.stride + j] = static_cast<float>(static_cast<double>(raised) + added);
     }
     m.report.damping = added;
-    for (std::size_t r = 0; r < n; ++r) {
+    ex(n, [&m, at](std::size_t r) {
+      const float* const from = m.h.data() + r * m.stride;
       float* const to = m.s.data() + at(r) * m.stride;
-      for (std::size_t c = 0; c < n; ++c) to[at(c)] = m.h[r * m.stride + c];
-      for (std::size_t c = n; c < m.stride; ++c) to[c] = 0.0f;
-    }
+      for (std::size_t c = 0; c < m.cols; ++c) to[at(c)] = from[c];
+      for (std::size_t c = m.cols; c < m.stride; ++c) to[c] = 0.0f;
+    });
     // Pivots are compared with the diagonal as it went in.
-    float* const entered = transposed + 2 * factor_block * m.stride;
+    float* const entered = diagonal + n;
     for (std::size_t j = 0; j < n; ++j) entered[at(j)] = m.h[j * m.stride + j];
-    return factor_upper(m.s.data(), n, m.stride, m.d.data(), entered, transposed, block, ex);
+    return factor_upper(m.s.data(), n, m.stride, m.d.data(), entered, memory, ex);
   };
   m.report.rung = ladder_rung::as_asked;
   if (attempt(damping, 0.0f)) return;
@@ -213,28 +261,27 @@ inline void climb_down(metric& m, double damping, std::span<const std::uint32_t>
 template <class Executor>
 inline result<metric> make_metric(const hessian& gram, std::span<const std::uint32_t> place, const metric_options& o,
                                   Executor&& ex) {
-  const std::size_t n = gram.cols(), stride = (n + 15) / 16 * 16;
+  // Not a multiple of 256: columns a power of two apart would share a cache set.
+  const std::size_t n = gram.cols(), stride = (n + 15) / 16 * 16 + (n >= 512 && (n + 15) / 16 % 16 == 0 ? 16 : 0);
   if (stride > 0xffffffffu / 4) return make_error(errc::overflow, "too many columns for a metric", "up to 2^30");
   auto h = buffer<float>::zeros(n * stride);
   auto s = buffer<float>::make(n * stride);
   auto d = buffer<float>::zeros(n);
-  auto diagonal = buffer<float>::make(n);
-  auto transposed = buffer<float>::make((2 * factor_block + 1) * stride + factor_block);
-  auto block = buffer<double>::make(factor_block * factor_block);
+  auto diagonal = buffer<float>::make(2 * n);
+  auto memory = make_factor_memory(n, stride);
   if (!h) return h.error();
   if (!s) return s.error();
   if (!d) return d.error();
   if (!diagonal) return diagonal.error();
-  if (!transposed) return transposed.error();
-  if (!block) return block.error();
+  if (!memory) return memory.error();
   metric m;
   m.cols = n, m.stride = stride;
   m.h = *std::move(h), m.s = *std::move(s), m.d = *std::move(d);
   m.report.shrinkage = o.shrink ? gram.shrinkage() : 0.0;
   const double mean = gram.mean_diagonal();
-  gram.write({m.h.data(), n, n, stride}, m.report.shrinkage, mean > 0 ? 1.0 / mean : 1.0);
+  gram.write({m.h.data(), n, n, stride}, m.report.shrinkage, mean > 0 ? 1.0 / mean : 1.0, ex);
   clean_metric(m);
-  climb_down(m, o.damping > 0 ? o.damping : 0.0, place, diagonal->data(), transposed->data(), block->data(), ex);
+  climb_down(m, o.damping > 0 ? o.damping : 0.0, place, diagonal->data(), *memory, ex);
   return m;
 }
 

@@ -1,7 +1,7 @@
-// nbit/solver/gptq_panel.hpp — the column loop of GPTQ for 32 rows: fit, round with error feedback, descend.
+// nbit/solver/gptq_panel.hpp — the column loop of GPTQ for 64 rows: fit, round with error feedback, descend.
 //
-// Rows know nothing of each other, so a panel of rows is a task. Inside it everything is transposed (the 32 numbers of
-// a column side by side). Feedback from far columns comes 32 columns at a time as a matrix product, from near ones
+// Rows know nothing of each other, so a panel of rows is a task. Inside it everything is transposed (the 64 numbers of
+// a column side by side). Feedback from far columns comes 96 columns at a time as a matrix product, from near ones
 // column by column. Blocking changes the speed and the last bits of sums, never which algorithm it is. Ref: Frantar et
 // al. 2023; the factor's form: Chee et al. 2023.
 // SPDX-License-Identifier: MIT
@@ -107,7 +107,7 @@ struct gptq_panel {
   float* w;      // [column][row]
   float* e;      // w - value, [column][row]
   float* extra;  // as large as w: compensated weights of a group, then errors of plain rounding
-  float sums[panel_columns * panel_rows];
+  float sums[far_columns * panel_rows];
 };
 
 /// The parameters of a stored column.
@@ -224,23 +224,29 @@ inline void round_panel(gptq_panel<F>& p) {
   const metric& m = *job.m;
   constexpr std::size_t step = std::size_t(step_of<F>);
   const std::size_t cols = job.w.cols;
-  for (std::size_t first = 0; first < cols; first += panel_columns) {
-    const std::size_t n = cols - first < panel_columns ? cols - first : panel_columns;
-    for (std::size_t k = 0; k < n * panel_rows; ++k) p.sums[k] = p.w[first * panel_rows + k];
-    add_product({p.sums, panel_rows, m.s.data() + first, m.stride, p.e, panel_rows, n, panel_rows, first, 1.0f});
-    for (std::size_t j = 0; j < n; j += step) {
-      const std::size_t position = first + j;
-      if (job.groups != group_fit::upfront && (position == 0 || job.group_at[position] != job.group_at[position - 1]))
-        refit_group<F>(p, position);
-      for (std::size_t k = j; k < j + step; ++k) {
-        float* const t = p.sums + k * panel_rows;
-        for (std::size_t i = 0; i < j; ++i) {
-          const float u = m.s[(first + i) * m.stride + first + k];
-          const float* const e = p.e + (first + i) * panel_rows;
-          for (std::size_t r = 0; r < panel_rows; ++r) t[r] += u * e[r];
+  for (std::size_t far = 0; far < cols; far += far_columns) {
+    const std::size_t width = cols - far < far_columns ? cols - far : far_columns;
+    for (std::size_t k = 0; k < width * panel_rows; ++k) p.sums[k] = p.w[far * panel_rows + k];
+    add_product({p.sums, panel_rows, m.s.data() + far, m.stride, p.e, panel_rows, width, panel_rows, far, 1.0f});
+    for (std::size_t first = far; first < far + width; first += panel_columns) {
+      const std::size_t n = far + width - first < panel_columns ? far + width - first : panel_columns;
+      float* const sums = p.sums + (first - far) * panel_rows;
+      add_product({sums, panel_rows, m.s.data() + far * m.stride + first, m.stride, p.e + far * panel_rows, panel_rows,
+                   n, panel_rows, first - far, 1.0f});
+      for (std::size_t j = 0; j < n; j += step) {
+        const std::size_t position = first + j;
+        if (job.groups != group_fit::upfront && (position == 0 || job.group_at[position] != job.group_at[position - 1]))
+          refit_group<F>(p, position);
+        for (std::size_t k = j; k < j + step; ++k) {
+          float* const t = sums + k * panel_rows;
+          for (std::size_t i = 0; i < j; ++i) {
+            const float u = m.s[(first + i) * m.stride + first + k];
+            const float* const e = p.e + (first + i) * panel_rows;
+            for (std::size_t r = 0; r < panel_rows; ++r) t[r] += u * e[r];
+          }
         }
+        round_unit<F>(p, position, sums + j * panel_rows);
       }
-      round_unit<F>(p, position, p.sums + j * panel_rows);
     }
   }
 }
@@ -254,21 +260,24 @@ inline bool descend_panel(gptq_panel<F>& p) {
   const metric& m = *job.m;
   constexpr std::size_t step = std::size_t(step_of<F>);
   const std::size_t cols = job.w.cols;
-  float moved_by[panel_columns * panel_rows];
+  float moved_by[far_columns * panel_rows];
   bool moved = false;
-  for (std::size_t first = 0; first < cols; first += panel_columns) {
-    const std::size_t n = cols - first < panel_columns ? cols - first : panel_columns;
+  for (std::size_t far = 0; far < cols; far += far_columns) {
+    const std::size_t width = cols - far < far_columns ? cols - far : far_columns;
     for (float& v : p.sums) v = 0.0f;
     for (float& v : moved_by) v = 0.0f;
-    // Half the gradient, e H, as it is when the block begins; moves inside the block are added as they happen.
-    add_product({p.sums, panel_rows, m.h.data() + first, m.stride, p.e, panel_rows, n, panel_rows, cols, 1.0f});
-    for (std::size_t j = 0; j < n; j += step) {
+    // Half the gradient, e H, as it is when the columns begin; moves among them are added as they happen.
+    add_product({p.sums, panel_rows, m.h.data() + far, m.stride, p.e, panel_rows, width, panel_rows, cols, 1.0f});
+    for (std::size_t j = 0; j < width; j += step) {
+      if (j % panel_columns == 0 && j != 0)
+        add_product({p.sums + j * panel_rows, panel_rows, m.h.data() + far * m.stride + far + j, m.stride, moved_by,
+                     panel_rows, width - j < panel_columns ? width - j : panel_columns, panel_rows, j, 1.0f});
       for (std::size_t k = j; k < j + step; ++k)
-        for (std::size_t i = 0; i < j; ++i) {
-          const float u = m.h[(first + i) * m.stride + first + k];
+        for (std::size_t i = j / panel_columns * panel_columns; i < j; ++i) {
+          const float u = m.h[(far + i) * m.stride + far + k];
           for (std::size_t r = 0; r < panel_rows; ++r) p.sums[k * panel_rows + r] += u * moved_by[i * panel_rows + r];
         }
-      const std::size_t column = first + j;
+      const std::size_t column = far + j;
       const int at = place_in_group<F>(column);
       const float* const h = m.h.data() + column * m.stride + column;
       for (std::size_t r = 0; r < p.rows; ++r) {
@@ -381,7 +390,7 @@ inline void store_order(gptq_panel<F>& p) {
   transpose_panel(job.w, p.first_row, {}, p.w);
 }
 
-/// Solves rows [32 task, 32 task + 32).  Errors: out_of_memory, overflow.
+/// Solves rows [64 task, 64 task + 64).  Errors: out_of_memory, overflow.
 template <weight_format F>
 inline result<void> solve_panel(const gptq_job<F>& job, std::size_t task) {
   static_assert(panel_columns % std::size_t(step_of<F>) == 0, "nbit::gptq: a lattice format's step must divide 32");

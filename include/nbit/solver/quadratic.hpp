@@ -1,6 +1,6 @@
 // nbit/solver/quadratic.hpp — tr(E H E^T), row by row: the loss that solvers lower and metrics report.
 //
-// Rows come in panels of 32, transposed: the numbers of one column lie side by side, so every loop over rows is a
+// Rows come in panels of 64, transposed: the numbers of one column lie side by side, so every loop over rows is a
 // vector loop of fixed length, whatever the shape of the matrix.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_SOLVER_QUADRATIC_HPP
@@ -17,15 +17,17 @@
 #include <nbit/base/exact_begin.inl>
 
 namespace nbit::detail {
-/// Rows that are solved side by side, and columns between two catch-ups with the columns before.
-inline constexpr std::size_t panel_rows = 32, panel_columns = 32;
+/// Rows that are solved side by side; columns between two catch-ups with the columns just before; and columns that are
+/// brought up to date with all others at once.
+inline constexpr std::size_t panel_rows = 64, panel_columns = 32, far_columns = 96;
+static_assert(far_columns % panel_columns == 0);
 }  // namespace nbit::detail
 
 namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
 
-/// Copies up to 32 rows of w from `first` on to panel[place][row], missing rows as zeros.
+/// Copies up to 64 rows of w from `first` on to panel[place][row], missing rows as zeros.
 inline void transpose_panel(matrix_view<const float> w, std::size_t first, std::span<const std::uint32_t> place,
                             float* panel) {
   const std::size_t rows = w.rows - first < panel_rows ? w.rows - first : panel_rows;
@@ -37,27 +39,33 @@ inline void transpose_panel(matrix_view<const float> w, std::size_t first, std::
   }
 }
 
-/// Writes e H e^T for each of the 32 rows of a transposed panel e; h is symmetric, only its upper triangle is read.
-/// Cost: 16 cols^2 multiply-adds.
+/// Writes e H e^T for each of the 64 rows of a transposed panel e; h is symmetric, only its upper triangle is read.
+/// Cost: 32 cols^2 multiply-adds.
 inline void quadratic_form(const float* h, std::size_t stride, std::size_t cols, const float* e, double* out) {
   NBIT_EXACT
   for (std::size_t r = 0; r < panel_rows; ++r) out[r] = 0.0;
-  float sums[panel_columns * panel_rows];
-  for (std::size_t first = 0; first < cols; first += panel_columns) {
-    const std::size_t n = cols - first < panel_columns ? cols - first : panel_columns;
-    for (float& v : sums) v = 0.0f;
-    add_product({sums, panel_rows, h + first, stride, e, panel_rows, n, panel_rows, first, 1.0f});
-    for (std::size_t j = 0; j < n; ++j) {
-      float* const sum = sums + j * panel_rows;
-      for (std::size_t i = 0; i < j; ++i) {
-        const float v = h[(first + i) * stride + first + j];
-        const float* const other = e + (first + i) * panel_rows;
-        for (std::size_t r = 0; r < panel_rows; ++r) sum[r] += v * other[r];
+  float all_sums[far_columns * panel_rows];
+  for (std::size_t far = 0; far < cols; far += far_columns) {
+    const std::size_t width = cols - far < far_columns ? cols - far : far_columns;
+    for (float& v : all_sums) v = 0.0f;
+    add_product({all_sums, panel_rows, h + far, stride, e, panel_rows, width, panel_rows, far, 1.0f});
+    for (std::size_t first = far; first < far + width; first += panel_columns) {
+      const std::size_t n = far + width - first < panel_columns ? far + width - first : panel_columns;
+      float* const sums = all_sums + (first - far) * panel_rows;
+      add_product({sums, panel_rows, h + far * stride + first, stride, e + far * panel_rows, panel_rows, n, panel_rows,
+                   first - far, 1.0f});
+      for (std::size_t j = 0; j < n; ++j) {
+        float* const sum = sums + j * panel_rows;
+        for (std::size_t i = 0; i < j; ++i) {
+          const float v = h[(first + i) * stride + first + j];
+          const float* const other = e + (first + i) * panel_rows;
+          for (std::size_t r = 0; r < panel_rows; ++r) sum[r] += v * other[r];
+        }
+        const float v = h[(first + j) * stride + first + j];
+        const float* const own = e + (first + j) * panel_rows;
+        for (std::size_t r = 0; r < panel_rows; ++r)
+          out[r] += static_cast<double>(own[r]) * static_cast<double>(2.0f * sum[r] + v * own[r]);
       }
-      const float v = h[(first + j) * stride + first + j];
-      const float* const own = e + (first + j) * panel_rows;
-      for (std::size_t r = 0; r < panel_rows; ++r)
-        out[r] += static_cast<double>(own[r]) * static_cast<double>(2.0f * sum[r] + v * own[r]);
     }
   }
 }
