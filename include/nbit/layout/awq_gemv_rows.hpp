@@ -30,8 +30,6 @@ struct awq_gemv_rows {
   };
 };
 
-static_assert(is_bijection<awq_gemv_rows, 4>());
-
 }  // namespace nbit
 
 #endif

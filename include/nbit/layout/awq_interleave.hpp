@@ -30,8 +30,6 @@ struct awq_interleave {
   };
 };
 
-static_assert(is_bijection<awq_interleave, 4>() && is_bijection<awq_interleave, 8>());
-
 }  // namespace nbit
 
 #endif

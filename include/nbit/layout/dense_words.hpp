@@ -66,14 +66,6 @@ struct dense_columns {
   };
 };
 
-static_assert(is_bijection<dense_words, 1>() && is_bijection<dense_words, 2>() && is_bijection<dense_words, 3>() &&
-              is_bijection<dense_words, 4>() && is_bijection<dense_words, 5>() && is_bijection<dense_words, 6>() &&
-              is_bijection<dense_words, 7>() && is_bijection<dense_words, 8>());
-static_assert(is_bijection<dense_columns, 1>() && is_bijection<dense_columns, 2>() &&
-              is_bijection<dense_columns, 3>() && is_bijection<dense_columns, 4>() &&
-              is_bijection<dense_columns, 5>() && is_bijection<dense_columns, 6>() &&
-              is_bijection<dense_columns, 7>() && is_bijection<dense_columns, 8>());
-
 }  // namespace nbit
 
 #endif

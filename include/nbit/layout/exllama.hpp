@@ -56,9 +56,6 @@ struct exllama {
   };
 };
 
-static_assert(is_bijection<exllama, 2>() && is_bijection<exllama, 3>() && is_bijection<exllama, 4>() &&
-              is_bijection<exllama, 5>() && is_bijection<exllama, 6>() && is_bijection<exllama, 8>());
-
 }  // namespace nbit
 
 #endif

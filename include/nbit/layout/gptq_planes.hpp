@@ -60,12 +60,6 @@ struct gptq_plane_rows {
   };
 };
 
-static_assert(is_bijection<gptq_planes, 2>() && is_bijection<gptq_planes, 3>() && is_bijection<gptq_planes, 4>() &&
-              is_bijection<gptq_planes, 5>() && is_bijection<gptq_planes, 6>() && is_bijection<gptq_planes, 7>() &&
-              is_bijection<gptq_planes, 8>());
-static_assert(is_bijection<gptq_plane_rows, 3>() && is_bijection<gptq_plane_rows, 7>() &&
-              is_bijection<gptq_plane_rows, 8>());
-
 }  // namespace nbit
 
 #endif

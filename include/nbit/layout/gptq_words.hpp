@@ -38,10 +38,6 @@ struct gptq_words {
   };
 };
 
-static_assert(is_bijection<gptq_words, 2>() && is_bijection<gptq_words, 3>() && is_bijection<gptq_words, 4>() &&
-              is_bijection<gptq_words, 5>() && is_bijection<gptq_words, 6>() && is_bijection<gptq_words, 7>() &&
-              is_bijection<gptq_words, 8>());
-
 }  // namespace nbit
 
 #endif

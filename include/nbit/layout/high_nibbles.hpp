@@ -33,8 +33,6 @@ struct high_nibbles {
   };
 };
 
-static_assert(is_bijection<high_nibbles, 4>());
-
 }  // namespace nbit
 
 #endif

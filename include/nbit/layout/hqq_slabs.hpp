@@ -29,9 +29,6 @@ struct hqq_slabs {
   };
 };
 
-static_assert(is_bijection<hqq_slabs, 1>() && is_bijection<hqq_slabs, 2>() && is_bijection<hqq_slabs, 4>() &&
-              is_bijection<hqq_slabs, 8>());
-
 }  // namespace nbit
 
 #endif

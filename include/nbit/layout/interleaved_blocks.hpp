@@ -140,9 +140,6 @@ struct interleaved_blocks {
   }
 };
 
-static_assert(interleaved_blocks<2, 18, 4, 4>::is_bijection() && interleaved_blocks<2, 18, 8, 8>::is_bijection() &&
-              interleaved_blocks<2, 18, 16, 1>::is_bijection() && interleaved_blocks<8, 34, 4, 8>::is_bijection() &&
-              interleaved_blocks<20, 18, 8, 8>::is_bijection() && interleaved_blocks<39, 17, 8, 8>::is_bijection());
 static_assert([] {  // the two directions of the 6-bit scales agree
   for (int j = 0; j < 8; ++j)
     for (int which = 0; which < 2; ++which)

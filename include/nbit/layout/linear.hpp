@@ -33,10 +33,6 @@ struct linear {
   };
 };
 
-static_assert(is_bijection<linear, 1>() && is_bijection<linear, 2>() && is_bijection<linear, 3>() &&
-              is_bijection<linear, 4>() && is_bijection<linear, 5>() && is_bijection<linear, 6>() &&
-              is_bijection<linear, 7>() && is_bijection<linear, 8>());
-
 }  // namespace nbit
 
 #endif

@@ -70,8 +70,6 @@ NBIT_INLINE constexpr std::size_t marlin_scale_output(std::size_t p, bool groupe
   return p / 32 * 32 + p % 32 / 8 * 2 + p % 8 / 2 * 8 + p % 2;
 }
 
-static_assert(is_bijection<marlin, 4>() && is_bijection<marlin, 8>() && is_bijection<marlin_zeros, 4>() &&
-              is_bijection<marlin_zeros, 8>());
 static_assert([] {  // scales are permuted, too
   for (const bool grouped : {false, true}) {
     bool hit[128] = {};

@@ -42,9 +42,6 @@ struct split {
 /// ggml's order for 32 four-bit codes.
 using split_nibble = split<32>;
 
-static_assert(is_bijection<split_nibble, 4>() && is_bijection<split<32>, 2>() && is_bijection<split<64>, 1>() &&
-              is_bijection<split<32>, 8>());
-
 }  // namespace nbit
 
 #endif

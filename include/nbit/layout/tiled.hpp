@@ -40,9 +40,6 @@ struct tiled {
   };
 };
 
-static_assert(is_bijection<tiled<4>, 4>() && is_bijection<tiled<16>, 3>() && is_bijection<tiled<8, 4>, 8>() &&
-              is_bijection<tiled<16, 4>, 2>() && is_bijection<tiled<2>, 5>());
-
 }  // namespace nbit
 
 #endif

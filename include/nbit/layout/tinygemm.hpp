@@ -35,8 +35,6 @@ struct tinygemm {
   };
 };
 
-static_assert(is_bijection<tinygemm<2>, 4>() && is_bijection<tinygemm<4>, 4>() && is_bijection<tinygemm<8>, 4>());
-
 }  // namespace nbit
 
 #endif
