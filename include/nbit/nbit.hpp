@@ -80,9 +80,11 @@
 #include <nbit/tensor/transcode.hpp>
 #include <nbit/tensor/transcode_grid.hpp>
 
+#include <nbit/arch/block_lanes.hpp>
 #include <nbit/arch/code_lanes.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/lane_math.hpp>
+#include <nbit/arch/quads.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/arch/tags.hpp>
 
@@ -91,6 +93,7 @@
 #include <nbit/kernel/about.hpp>
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/attention.hpp>
+#include <nbit/kernel/block_gemv.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/dequantize_tile.hpp>

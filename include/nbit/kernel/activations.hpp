@@ -6,8 +6,10 @@
 #ifndef NBIT_KERNEL_ACTIVATIONS_HPP
 #define NBIT_KERNEL_ACTIVATIONS_HPP
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <utility>
 

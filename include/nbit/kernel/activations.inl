@@ -1,4 +1,7 @@
 // nbit/kernel/activations.inl — quantizes a row of activations; included by kernel/activations.hpp once per target.
+//
+// Sixteen groups at a time: their largest magnitudes, then all scales at once, then the codes. Magnitudes are compared
+// as integers, which puts infinity and NaN above all others; groups with either take the slow path.
 // SPDX-License-Identifier: MIT
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -7,31 +10,64 @@ template <>
 struct activation_kernel<NBIT_ARCH> {
   template <int Group>
   static void quantize_row(std::span<const float> x, const int8_activations<Group>& out, std::size_t r) noexcept {
-    const std::size_t cols = x.size(), stride = out.stride();
+    const std::size_t cols = x.size(), stride = out.stride(), groups = out.groups_for(cols);
+    const std::size_t length = Group == per_row ? stride : std::size_t(Group);
     std::int8_t* const codes = out.row_codes(r);
-    const std::size_t groups = out.groups_for(cols), length = Group == per_row ? stride : std::size_t(Group);
-    for (std::size_t g = 0; g < groups; ++g) {
-      const std::size_t first = g * length;
-      const std::size_t n = first >= cols ? 0 : cols - first < length ? cols - first : length;
-      out.row_scales(r)[g] = quantize_group(x.data() + first, n, codes + first);
-      const std::size_t end = first + length < stride ? first + length : stride;
-      for (std::size_t c = first + n; c < end; ++c) codes[c] = 0;
+    if (cols == 0) {
+      for (std::size_t g = 0; g < groups; ++g) out.row_scales(r)[g] = 0.0f;
+      return;
     }
-    for (std::size_t b = 0; b < stride / 16; ++b) {
-      int sum = 0;
-      for (std::size_t i = 0; i < 16; ++i) sum += codes[16 * b + i];
-      out.row_sums(r)[b] = static_cast<std::int16_t>(sum);
+    const std::size_t whole = cols / length;  // groups without padding
+    for (std::size_t g = 0; g < whole; g += at_once) {
+      const std::size_t n = whole - g < at_once ? whole - g : at_once;
+      quantize_groups(x.data() + g * length, length, n, codes + g * length, out.row_scales(r) + g);
     }
+    if (whole < groups) {
+      const std::size_t first = whole * length, n = cols - first,
+                        end = first + length < stride ? first + length : stride;
+      quantize_groups(x.data() + first, n, 1, codes + first, out.row_scales(r) + whole);
+      std::memset(codes + cols, 0, end - cols);
+      for (std::size_t g = whole + 1; g < groups; ++g) out.row_scales(r)[g] = 0.0f;
+      std::memset(codes + end, 0, stride - end);
+    }
+    sums(codes, stride / 16, out.row_sums(r));
   }
 
  private:
-  static float quantize_group(const float* x, std::size_t n, std::int8_t* codes) noexcept {
+  static constexpr std::size_t at_once = 16;
+
+  // n groups of the same length; codes and scales of each.
+  static void quantize_groups(const float* x, std::size_t length, std::size_t n, std::int8_t* codes,
+                              float* scales) noexcept {
+    NBIT_EXACT
+    std::uint32_t top[at_once] = {};  // bits of magnitudes
+    for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
+    float inverse[at_once], scale[at_once];
+    std::uint32_t worst = 0;
+    for (std::size_t g = 0; g < at_once; ++g) {
+      const float magnitude = std::bit_cast<float>(top[g]);
+      const float by = 127.0f / magnitude;
+      const bool some = std::bit_cast<std::uint32_t>(by) < 0x7f800000u;  // else all zero, or too small for a reciprocal
+      inverse[g] = some ? by : 0.0f;
+      scale[g] = some ? magnitude / 127.0f : 0.0f;
+      worst = top[g] > worst ? top[g] : worst;
+    }
+    if (worst < 0x7f800000u) {
+      for (std::size_t g = 0; g < n; ++g) round(x + g * length, length, inverse[g], codes + g * length);
+      for (std::size_t g = 0; g < n; ++g) scales[g] = scale[g];
+    } else {
+      for (std::size_t g = 0; g < n; ++g) scales[g] = quantize_any(x + g * length, length, codes + g * length);
+    }
+  }
+
+  // The definition, for any floats: NaN becomes 0, infinity saturates its group.
+  static float quantize_any(const float* x, std::size_t n, std::int8_t* codes) noexcept {
     NBIT_EXACT
     float top = 0.0f;
     for (std::size_t i = 0; i < n; ++i) top = nbit::abs(x[i]) > top ? nbit::abs(x[i]) : top;
     top = top > 0x1.fffffep127f ? 0x1.fffffep127f : top;
     const float inverse = 127.0f / top;
-    if (!is_finite(inverse)) {  // all zero, or too small for a float reciprocal
+    if (!is_finite(inverse)) {
       for (std::size_t i = 0; i < n; ++i) codes[i] = 0;
       return 0.0f;
     }
@@ -41,6 +77,108 @@ struct activation_kernel<NBIT_ARCH> {
     }
     return top / 127.0f;
   }
+
+  static std::uint32_t largest_of(const float* x, std::size_t n, std::uint32_t top) noexcept {
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::uint32_t bits = std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffffu;
+      top = bits > top ? bits : top;
+    }
+    return top;
+  }
+  static void round_each(const float* x, std::size_t n, float inverse, std::int8_t* codes) noexcept {
+    NBIT_EXACT
+    for (std::size_t i = 0; i < n; ++i) codes[i] = static_cast<std::int8_t>(round_even(x[i] * inverse));
+  }
+
+#if NBIT_TARGET == 2
+  NBIT_INLINE static std::uint32_t largest(const float* x, std::size_t n) noexcept {
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i top = _mm512_setzero_si512();
+    std::size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+      top = _mm512_maskz_max_epu32(all, top, _mm512_and_si512(_mm512_loadu_si512(x + i), magnitude));
+    const __m256i eight =
+        _mm256_max_epu32(_mm512_maskz_extracti64x4_epi64(0xff, top, 0), _mm512_maskz_extracti64x4_epi64(0xff, top, 1));
+    return largest_of(x + i, n - i, largest_of_eight(eight));
+  }
+  NBIT_INLINE static void round(const float* x, std::size_t n, float inverse, std::int8_t* codes) noexcept {
+    const __m512 by = _mm512_set1_ps(inverse);
+    std::size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      const __m512i v = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i), by));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + i), _mm512_maskz_cvtepi32_epi8(all, v));
+    }
+    round_each(x + i, n - i, inverse, codes + i);
+  }
+  NBIT_INLINE static void sums(const std::int8_t* codes, std::size_t n, std::int16_t* out) noexcept {
+    const __m512i ones = _mm512_set1_epi8(1);
+    for (std::size_t b = 0; b < n; b += 4) {  // rows are padded to 64 codes
+      const __m512i four = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, _mm512_loadu_si512(codes + 16 * b));
+      const __m512i two = _mm512_add_epi32(four, _mm512_maskz_shuffle_epi32(all, four, _MM_PERM_BADC));
+      const __m512i one = _mm512_add_epi32(two, _mm512_maskz_shuffle_epi32(all, two, _MM_PERM_CDAB));
+      const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+      const __m128i sum = _mm512_maskz_extracti32x4_epi32(0xf, _mm512_maskz_permutexvar_epi32(all, first, one), 0);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(out + b), _mm_packs_epi32(sum, sum));
+    }
+  }
+  static constexpr __mmask16 all = 0xffff;
+#elif NBIT_TARGET == 1
+  NBIT_INLINE static std::uint32_t largest(const float* x, std::size_t n) noexcept {
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    __m256i a = _mm256_setzero_si256(), b = a;
+    std::size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      const __m256i* const p = reinterpret_cast<const __m256i*>(x + i);
+      a = _mm256_max_epu32(a, _mm256_and_si256(_mm256_loadu_si256(p), magnitude));
+      b = _mm256_max_epu32(b, _mm256_and_si256(_mm256_loadu_si256(p + 1), magnitude));
+    }
+    return largest_of(x + i, n - i, largest_of_eight(_mm256_max_epu32(a, b)));
+  }
+  NBIT_INLINE static void round(const float* x, std::size_t n, float inverse, std::int8_t* codes) noexcept {
+    const __m256 by = _mm256_set1_ps(inverse);
+    std::size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), by)),
+                    b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i + 8), by));
+      const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + i),
+                       _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+    }
+    round_each(x + i, n - i, inverse, codes + i);
+  }
+  NBIT_INLINE static void sums(const std::int8_t* codes, std::size_t n, std::int16_t* out) noexcept {
+    const __m256i ones = _mm256_set1_epi8(1), ones16 = _mm256_set1_epi16(1);
+    for (std::size_t b = 0; b < n; b += 4) {  // rows are padded to 64 codes
+      const __m256i* const p = reinterpret_cast<const __m256i*>(codes + 16 * b);
+      const __m256i low = _mm256_madd_epi16(_mm256_maddubs_epi16(ones, _mm256_loadu_si256(p)), ones16),
+                    high = _mm256_madd_epi16(_mm256_maddubs_epi16(ones, _mm256_loadu_si256(p + 1)), ones16);
+      const __m256i two = _mm256_hadd_epi32(low, high), one = _mm256_hadd_epi32(two, two);
+      // the lower half has the sums of blocks 0 and 2, the upper half those of 1 and 3
+      const __m128i sum = _mm_unpacklo_epi32(_mm256_castsi256_si128(one), _mm256_extracti128_si256(one, 1));
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(out + b), _mm_packs_epi32(sum, sum));
+    }
+  }
+#else
+  static std::uint32_t largest(const float* x, std::size_t n) noexcept { return largest_of(x, n, 0); }
+  static void round(const float* x, std::size_t n, float inverse, std::int8_t* codes) noexcept {
+    round_each(x, n, inverse, codes);
+  }
+  static void sums(const std::int8_t* codes, std::size_t n, std::int16_t* out) noexcept {
+    for (std::size_t b = 0; b < n; ++b) {
+      int sum = 0;
+      for (std::size_t i = 0; i < 16; ++i) sum += codes[16 * b + i];
+      out[b] = static_cast<std::int16_t>(sum);
+    }
+  }
+#endif
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+  NBIT_INLINE static std::uint32_t largest_of_eight(__m256i eight) noexcept {
+    const __m128i four = _mm_max_epu32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    const __m128i two = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4e));
+    const __m128i one = _mm_max_epu32(two, _mm_shuffle_epi32(two, 0xb1));
+    return static_cast<std::uint32_t>(_mm_cvtsi128_si32(one));
+  }
+#endif
 };
 
 }  // namespace NBIT_TAG

@@ -26,6 +26,7 @@
 #include <nbit/arch/simd.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/activations.hpp>
+#include <nbit/kernel/block_gemv.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/weights.hpp>
 

@@ -25,7 +25,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   template <int Group>
   static void rows(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
                    float* y) noexcept {
-    for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
+    if constexpr (on_blocks<Group>)
+      block_gemv<block_arch, typename Weights::format>::rows(w, first, count, x, y);
+    else
+      for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
   }
 
   /// The dot of weight row r and activation row m; gemm shares it, so both give the same bits.
@@ -48,6 +51,22 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   }
 
  private:
+  // Whose block_gemv runs: avx_vnni has none of its own, avx2's reads memory as fast.
+#if NBIT_TARGET == 1
+  using block_arch = arch::avx2;
+#else
+  using block_arch = NBIT_ARCH;
+#endif
+  // Whether block_gemv has this format, with blocks of the same length.
+  template <int Group>
+  static constexpr bool on_blocks = [] {
+    if constexpr (requires { typename Weights::layout; }) {
+      using format = typename Weights::format;
+      if constexpr (std::is_same_v<typename Weights::layout, blocks> && has_block_dots<block_arch, format>)
+        return block_dots<block_arch, format>::columns == detail::int8_blocks<format, Group>::length;
+    }
+    return false;
+  }();
   static constexpr bool integers = [] {
     if constexpr (requires { typename Weights::format; })
       return detail::has_integer_runs<typename Weights::format>;

@@ -1,0 +1,273 @@
+// nbit/arch/block_lanes.inl — block_lanes<Arch> for x86; included by arch/block_lanes.hpp once per target.
+// SPDX-License-Identifier: MIT
+#if (NBIT_TARGET == 1 && !NBIT_TARGET_DOT) || NBIT_TARGET == 2  // avx_vnni runs avx2's
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct block_lanes<NBIT_ARCH> {
+  NBIT_INLINE static __m128i load_16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+  NBIT_INLINE static __m256i load_32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  NBIT_INLINE static __m256i two_places(const std::byte* p, std::size_t stride) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(load_16(p)), load_16(p + stride), 1);
+  }
+  NBIT_INLINE static __m128i eight_bytes(std::uint64_t v) { return _mm_cvtsi64_si128(static_cast<long long>(v)); }
+  NBIT_INLINE static __m128i totals(__m128i a, __m128i b, __m128i c, __m128i d) {
+    const __m128i x = _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)),
+                  y = _mm_add_epi32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
+    return _mm_add_epi32(_mm_unpacklo_epi64(x, y), _mm_unpackhi_epi64(x, y));
+  }
+  NBIT_INLINE static void store(float* p, __m128i v) { _mm_storeu_ps(p, _mm_cvtepi32_ps(v)); }
+
+#if NBIT_TARGET == 2
+  using ints = __m512i;
+  static constexpr int raise = 128;  // dpbusd wants unsigned weights
+  // Masks of all lanes: g++ 12 warns inside the headers of the forms without a mask.
+  static constexpr __mmask16 sixteen = 0xffff;
+  static constexpr __mmask8 eight = 0xff;
+
+  NBIT_INLINE static ints zero() { return _mm512_setzero_si512(); }
+  NBIT_INLINE static ints bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
+  NBIT_INLINE static ints load(const void* p) { return _mm512_loadu_si512(p); }
+  NBIT_INLINE static ints load_twice(const void* p) { return _mm512_maskz_broadcast_i64x4(eight, load_32(p)); }
+  NBIT_INLINE static ints load_halves(const void* a, const void* b) {
+    return _mm512_maskz_inserti64x4(eight, _mm512_castsi256_si512(load_32(a)), load_32(b), 1);
+  }
+  NBIT_INLINE static ints load_quarters(const std::byte* p, std::size_t stride) {
+    return _mm512_maskz_inserti64x4(eight, _mm512_castsi256_si512(two_places(p, stride)),
+                                    two_places(p + 2 * stride, stride), 1);
+  }
+  NBIT_INLINE static ints lower(__m256i v) { return _mm512_maskz_inserti64x4(eight, zero(), v, 0); }
+  NBIT_INLINE static ints raised(ints signed_bytes) { return _mm512_xor_si512(signed_bytes, bytes(-128)); }
+  NBIT_INLINE static ints table(const std::int8_t (&levels)[16]) {
+    return _mm512_add_epi8(_mm512_maskz_broadcast_i32x4(sixteen, load_16(levels)), bytes(raise));
+  }
+  NBIT_INLINE static ints look_up(ints table, ints codes) { return _mm512_shuffle_epi8(table, codes); }
+  NBIT_INLINE static ints both(ints a, ints b) { return _mm512_and_si512(a, b); }
+  NBIT_INLINE static ints pick(ints mask, ints a, ints b) { return _mm512_ternarylogic_epi32(mask, a, b, 0xca); }
+  NBIT_INLINE static ints add(ints a, ints b) { return _mm512_add_epi32(a, b); }
+  NBIT_INLINE static ints sub(ints a, ints b) { return _mm512_sub_epi32(a, b); }
+  NBIT_INLINE static ints mul(ints a, ints b) { return _mm512_mullo_epi32(a, b); }
+  NBIT_INLINE static ints widen_signed(__m128i v) { return _mm512_maskz_cvtepi8_epi32(sixteen, v); }
+  NBIT_INLINE static ints widen(__m128i v) { return _mm512_maskz_cvtepu8_epi32(sixteen, v); }
+  template <int N>
+  NBIT_INLINE static ints right(ints a) {
+    return _mm512_srli_epi16(a, N);
+  }
+  template <int A, int B>
+  NBIT_INLINE static ints turn_halves(ints a) {
+    const ints by = _mm512_mask_set1_epi32(_mm512_set1_epi32((A + 32) % 32), 0xff00, (B + 32) % 32);
+    return _mm512_maskz_rorv_epi32(sixteen, a, by);
+  }
+  // High nibbles stay where they are: sixteen times too large, exactly.
+  NBIT_INLINE static ints two_nibbles(const void* p) {
+    const ints mask = _mm512_mask_set1_epi32(bytes(15), 0xff00, static_cast<int>(0xf0f0f0f0u));
+    return both(load_twice(p), mask);
+  }
+  NBIT_INLINE static ints settle(ints sums) { return _mm512_mask_srai_epi32(sums, 0xff00, sums, 4); }
+  NBIT_INLINE static ints add_where(std::uint64_t bits, ints a, int v) {
+    return _mm512_mask_add_epi8(a, bits, a, bytes(v));
+  }
+  NBIT_INLINE static ints dot(ints u, const std::int8_t* x, ints to) { return _mm512_dpbusd_epi32(to, u, load(x)); }
+  NBIT_INLINE static ints dot_raised(ints w, const std::int8_t* x, ints to) { return dot(w, x, to); }
+  NBIT_INLINE static ints dot_pairs(ints u, const std::int8_t* x, ints factors, ints to) {
+    return _mm512_dpwssd_epi32(to, _mm512_maddubs_epi16(u, load(x)), factors);
+  }
+  NBIT_INLINE static ints join(ints a, ints b) {
+    return add(_mm512_maskz_unpacklo_epi32(sixteen, a, b), _mm512_maskz_unpackhi_epi32(sixteen, a, b));
+  }
+  NBIT_INLINE static ints join(ints a, ints b, ints c, ints d) {
+    const ints x = join(a, b), y = join(c, d);
+    return add(_mm512_maskz_unpacklo_epi64(eight, x, y), _mm512_maskz_unpackhi_epi64(eight, x, y));
+  }
+  NBIT_INLINE static ints fold(ints a, ints b) {
+    return add(_mm512_maskz_shuffle_i32x4(sixteen, a, b, 0x88), _mm512_maskz_shuffle_i32x4(sixteen, a, b, 0xdd));
+  }
+  NBIT_INLINE static __m128i totals(ints a, ints b, ints c, ints d) {
+    const ints all = join(a, b, c, d);
+    const __m256i two = _mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(eight, all, 0),
+                                         _mm512_maskz_extracti64x4_epi64(eight, all, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
+  }
+  /// Lane 4 q + j of the result is lane j of quarter q's neighbours: a transpose of four by four.
+  NBIT_INLINE static ints transpose(ints a) {
+    const ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_maskz_permutexvar_epi32(sixteen, order, a);
+  }
+  template <int A, int B, int C, int D>
+  NBIT_INLINE static ints spread(__m256i factors) {
+    constexpr long long each = 0x0001000100010001;
+    const ints which = _mm512_set_epi64(D * each, D * each, C * each, C * each, B * each, B * each, A * each, A * each);
+    return _mm512_permutexvar_epi16(which, _mm512_castsi256_si512(factors));
+  }
+  NBIT_INLINE static void store(float* p, ints v) { _mm512_storeu_ps(p, _mm512_maskz_cvtepi32_ps(sixteen, v)); }
+
+  // Two loads of 64 bytes, the last bytes of the four blocks in the second one; any word of them by one permutation.
+  template <std::size_t Bytes, std::size_t At>
+  NBIT_INLINE static ints four_blocks(const std::byte* p) {
+    return _mm512_permutex2var_epi16(load(p), load(words<Bytes, At, true>.v), load(p + 4 * Bytes - 64));
+  }
+  template <std::size_t Bytes>
+  NBIT_INLINE static void four_scales(const std::byte* p, f16* scale, f16* offset) {
+    const __m128i v = _mm512_maskz_extracti32x4_epi32(
+        0xf, _mm512_permutex2var_epi16(load(p), load(words<Bytes, 0, false>.v), load(p + 4 * Bytes - 64)), 0);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(scale), v);
+    if (offset != nullptr) _mm_storel_epi64(reinterpret_cast<__m128i*>(offset), _mm_unpackhi_epi64(v, v));
+  }
+  struct word_indices {
+    alignas(64) std::uint16_t v[32];
+  };
+  template <std::size_t Bytes, std::size_t At, bool Runs>
+  static constexpr word_indices words = [] {
+    word_indices w{};
+    for (std::size_t k = 0; k < 32; ++k) {
+      const std::size_t word = Runs ? Bytes / 2 * (k / 8) + At / 2 + k % 8 : Bytes / 2 * (k % 4) + k / 4 % 2;
+      w.v[k] = static_cast<std::uint16_t>(word < 32 ? word : word + 64 - 2 * Bytes);
+    }
+    return w;
+  }();
+
+#else
+  struct ints {
+    __m256i lo, hi;
+  };
+  static constexpr int raise = 0;
+
+  NBIT_INLINE static ints zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  NBIT_INLINE static ints twice(__m256i v) { return {v, v}; }
+  NBIT_INLINE static ints bytes(int v) { return twice(_mm256_set1_epi8(static_cast<char>(v))); }
+  NBIT_INLINE static ints load(const void* p) { return load_halves(p, static_cast<const char*>(p) + 32); }
+  NBIT_INLINE static ints load_twice(const void* p) { return twice(load_32(p)); }
+  NBIT_INLINE static ints load_halves(const void* a, const void* b) { return {load_32(a), load_32(b)}; }
+  NBIT_INLINE static ints load_quarters(const std::byte* p, std::size_t stride) {
+    return {two_places(p, stride), two_places(p + 2 * stride, stride)};
+  }
+  NBIT_INLINE static ints lower(__m256i v) { return {v, _mm256_setzero_si256()}; }
+  NBIT_INLINE static ints raised(ints signed_bytes) { return signed_bytes; }
+  NBIT_INLINE static ints table(const std::int8_t (&levels)[16]) {
+    return twice(_mm256_broadcastsi128_si256(load_16(levels)));
+  }
+  NBIT_INLINE static ints look_up(ints t, ints c) {
+    return {_mm256_shuffle_epi8(t.lo, c.lo), _mm256_shuffle_epi8(t.hi, c.hi)};
+  }
+  NBIT_INLINE static ints both(ints a, ints b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
+  NBIT_INLINE static ints pick(ints m, ints a, ints b) {
+    return {_mm256_or_si256(_mm256_and_si256(m.lo, a.lo), _mm256_andnot_si256(m.lo, b.lo)),
+            _mm256_or_si256(_mm256_and_si256(m.hi, a.hi), _mm256_andnot_si256(m.hi, b.hi))};
+  }
+  NBIT_INLINE static ints add(ints a, ints b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
+  NBIT_INLINE static ints sub(ints a, ints b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
+  NBIT_INLINE static ints mul(ints a, ints b) {
+    return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)};
+  }
+  NBIT_INLINE static ints widen_signed(__m128i v) {
+    return {_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(v, v))};
+  }
+  NBIT_INLINE static ints widen(__m128i v) {
+    return {_mm256_cvtepu8_epi32(v), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(v, v))};
+  }
+  template <int N>
+  NBIT_INLINE static __m256i right(__m256i a) {
+    if constexpr (N > 0)
+      return _mm256_srli_epi16(a, N);
+    else if constexpr (N < 0)
+      return _mm256_slli_epi16(a, -N);
+    else
+      return a;
+  }
+  template <int N>
+  NBIT_INLINE static ints right(ints a) {
+    return {right<N>(a.lo), right<N>(a.hi)};
+  }
+  template <int A, int B>
+  NBIT_INLINE static ints turn_halves(ints a) {
+    return {right<A>(a.lo), right<B>(a.hi)};
+  }
+  NBIT_INLINE static ints two_nibbles(const void* p) { return both(turn_halves<0, 4>(load_twice(p)), bytes(15)); }
+  NBIT_INLINE static ints settle(ints sums) { return sums; }
+  NBIT_INLINE static __m256i where(std::uint32_t bits) {  // bytes of ones
+    const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201u));
+    const __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), byte);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit);
+  }
+  NBIT_INLINE static ints add_where(std::uint64_t bits, ints a, int v) {
+    const __m256i by = _mm256_set1_epi8(static_cast<char>(v));
+    return {_mm256_add_epi8(a.lo, _mm256_and_si256(where(static_cast<std::uint32_t>(bits)), by)),
+            _mm256_add_epi8(a.hi, _mm256_and_si256(where(static_cast<std::uint32_t>(bits >> 32)), by))};
+  }
+  NBIT_INLINE static __m256i dot_half(__m256i u, __m256i x, __m256i factors, __m256i to) {
+    return _mm256_add_epi32(to, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), factors));
+  }
+  NBIT_INLINE static ints dot_pairs(ints u, const std::int8_t* x, ints f, ints to) {
+    return {dot_half(u.lo, load_32(x), f.lo, to.lo), dot_half(u.hi, load_32(x + 32), f.hi, to.hi)};
+  }
+  NBIT_INLINE static ints dot(ints u, const std::int8_t* x, ints to) {
+    return dot_pairs(u, x, twice(_mm256_set1_epi16(1)), to);
+  }
+  // The sign of w moves to x: 2 * 128 * 127 fits the 16-bit sum of a pair.
+  NBIT_INLINE static ints dot_raised(ints w, const std::int8_t* x, ints to) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    return {dot_half(_mm256_abs_epi8(w.lo), _mm256_sign_epi8(load_32(x), w.lo), ones, to.lo),
+            dot_half(_mm256_abs_epi8(w.hi), _mm256_sign_epi8(load_32(x + 32), w.hi), ones, to.hi)};
+  }
+  NBIT_INLINE static __m256i join(__m256i a, __m256i b) {
+    return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+  }
+  NBIT_INLINE static __m256i join(__m256i a, __m256i b, __m256i c, __m256i d) {
+    const __m256i x = join(a, b), y = join(c, d);
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y));
+  }
+  NBIT_INLINE static ints join(ints a, ints b) { return {join(a.lo, b.lo), join(a.hi, b.hi)}; }
+  NBIT_INLINE static ints join(ints a, ints b, ints c, ints d) {
+    return {join(a.lo, b.lo, c.lo, d.lo), join(a.hi, b.hi, c.hi, d.hi)};
+  }
+  NBIT_INLINE static __m256i fold(ints a) {
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a.lo, a.hi, 0x20), _mm256_permute2x128_si256(a.lo, a.hi, 0x31));
+  }
+  NBIT_INLINE static ints fold(ints a, ints b) { return {fold(a), fold(b)}; }
+  NBIT_INLINE static __m128i totals(ints a, ints b, ints c, ints d) {
+    const __m256i two = join(_mm256_add_epi32(a.lo, a.hi), _mm256_add_epi32(b.lo, b.hi), _mm256_add_epi32(c.lo, c.hi),
+                             _mm256_add_epi32(d.lo, d.hi));
+    return _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
+  }
+  NBIT_INLINE static ints transpose(ints a) {
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m256i x = _mm256_permutevar8x32_epi32(a.lo, order), y = _mm256_permutevar8x32_epi32(a.hi, order);
+    const __m256i even = _mm256_unpacklo_epi64(x, y), odd = _mm256_unpackhi_epi64(x, y);
+    return {_mm256_permute2x128_si256(even, odd, 0x20), _mm256_permute2x128_si256(even, odd, 0x31)};
+  }
+  template <int A, int B>
+  NBIT_INLINE static __m256i spread(__m256i factors) {
+    static_assert(A / 8 == B / 8);
+    const __m256i eight = _mm256_permute2x128_si256(factors, factors, A < 8 ? 0x00 : 0x11);
+    constexpr short a = (A % 8 * 2 + 1) * 256 + A % 8 * 2, b = (B % 8 * 2 + 1) * 256 + B % 8 * 2;
+    return _mm256_shuffle_epi8(eight, _mm256_setr_epi16(a, a, a, a, a, a, a, a, b, b, b, b, b, b, b, b));
+  }
+  template <int A, int B, int C, int D>
+  NBIT_INLINE static ints spread(__m256i factors) {
+    return {spread<A, B>(factors), spread<C, D>(factors)};
+  }
+  NBIT_INLINE static void store(float* p, ints v) {
+    _mm256_storeu_ps(p, _mm256_cvtepi32_ps(v.lo)), _mm256_storeu_ps(p + 8, _mm256_cvtepi32_ps(v.hi));
+  }
+  template <std::size_t Bytes, std::size_t At>
+  NBIT_INLINE static ints four_blocks(const std::byte* p) {
+    return load_quarters(p + At, Bytes);
+  }
+  template <std::size_t Bytes>
+  NBIT_INLINE static void four_scales(const std::byte* p, f16* scale, f16* offset) {
+    std::memcpy(scale, p, 2), std::memcpy(scale + 1, p + Bytes, 2);
+    std::memcpy(scale + 2, p + 2 * Bytes, 2), std::memcpy(scale + 3, p + 3 * Bytes, 2);
+    if (offset == nullptr) return;
+    std::memcpy(offset, p + 2, 2), std::memcpy(offset + 1, p + Bytes + 2, 2);
+    std::memcpy(offset + 2, p + 2 * Bytes + 2, 2), std::memcpy(offset + 3, p + 3 * Bytes + 2, 2);
+  }
+#endif
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif

@@ -1,0 +1,146 @@
+// nbit/kernel/block_gemv.inl — gemv with int8 activations on blocks, over block_dots; included by
+// kernel/block_gemv.hpp once per target.
+//
+// One row after the other, from front to back, is the only order in which one core reads memory at full rate (two rows
+// side by side halve it). So a row's block sums go to a small buffer first; the chains of four rows then run side by
+// side over the buffers, which hides the latency of their multiply-adds.
+// SPDX-License-Identifier: MIT
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <class F>
+  requires(has_block_dots<NBIT_ARCH, F>)
+struct block_gemv<NBIT_ARCH, F> {
+  using dots = block_dots<NBIT_ARCH, F>;
+  using quad = quads<NBIT_ARCH>;
+
+  template <int Group>
+  static void rows(const packed_view<F, blocks>& w, std::size_t first, std::size_t count,
+                   const int8_activations<Group>& x, float* y) noexcept {
+    for (std::size_t r = first; r < first + count; r += tall) {
+      const std::size_t n = first + count - r < tall ? first + count - r : tall;
+      float chains[4 * tall] = {};
+      for (std::size_t c = 0; c < w.cols; c += wide) {
+        side s;
+        prepare(x, c, w.cols - c < wide ? w.cols - c : wide, s);
+        std::size_t i = 0;
+        for (; i + 4 <= n; i += 4) some_rows(w, r + i, c, s, chains + 4 * i, std::make_index_sequence<4>{});
+        for (; i < n; ++i) some_rows(w, r + i, c, s, chains + 4 * i, std::make_index_sequence<1>{});
+      }
+      for (std::size_t i = 0; i < n; ++i) y[r + i] = quad::reduce(quad::load(chains + 4 * i));
+    }
+  }
+
+ private:
+  // Rows whose chains are kept at a time; columns for which the activations are kept on the stack.
+  static constexpr std::size_t tall = 64, wide = 16384;
+  static constexpr std::size_t columns = dots::columns, step = dots::step, bytes = F::block_bytes;
+  static constexpr std::size_t most = wide / columns;  // blocks of a piece of a row
+  static constexpr bool two_level = two_level_format<F>, offset = has_offset<F>;
+  using scale_t = typename dots::scale_t;
+
+  // What the activations of up to `wide` columns bring: codes in the order that the dots want, `extra` integers for
+  // each block, its scale and, for formats with an offset on one level, scale * (sum of codes).
+  struct side {
+    alignas(64) std::int8_t codes[wide];
+    alignas(64) std::int32_t extra[dots::extra != 0 ? most * dots::extra : 1];
+    float scale[most];
+    float sum[offset && !two_level ? most : 1];
+    std::size_t blocks = 0, whole = 0;  // blocks; blocks in whole steps
+  };
+
+  template <int Group>
+  static void prepare(const int8_activations<Group>& x, std::size_t c, std::size_t n, side& s) {
+    s.blocks = (n + columns - 1) / columns;
+    s.whole = s.blocks / step * step;
+    const std::size_t stored = (n + 63) / 64 * 64;  // columns that the activations have
+    for (std::size_t b = 0; b < s.blocks; b += step) {
+      const std::size_t at = b * columns;
+      const std::int8_t* codes = x.row_codes(0) + c + at;
+      const std::int16_t* sums = x.row_sums(0) + (c + at) / 16;
+      alignas(64) std::int8_t last_codes[columns * step] = {};
+      std::int16_t last_sums[columns * step / 16] = {};
+      if (stored - at < columns * step) {  // beyond the columns: zeros
+        std::memcpy(last_codes, codes, stored - at);
+        std::memcpy(last_sums, sums, (stored - at) / 16 * sizeof last_sums[0]);
+        codes = last_codes, sums = last_sums;
+      }
+      dots::arrange(codes, sums, s.codes + at, s.extra + b * dots::extra);
+      if constexpr (offset && !two_level) {
+        for (std::size_t i = 0; i < step; ++i) {
+          int sum = 0;
+          for (std::size_t k = 0; k < columns / 16; ++k) sum += sums[i * columns / 16 + k];
+          s.sum[b + i] = static_cast<float>(sum);
+        }
+      }
+    }
+    for (std::size_t b = 0; b < s.blocks; ++b) {
+      s.scale[b] = x.scale16(0, (c + b * columns) / 16);
+      if constexpr (offset && !two_level) s.sum[b] *= s.scale[b];
+    }
+  }
+
+  // What one row brings: the sums and scales of its blocks.
+  struct found {
+    alignas(64) float sum[most];
+    alignas(64) float offset_sum[offset && two_level ? most : 1];
+    alignas(64) float scale[most];
+    alignas(64) float offset_scale[offset && two_level ? most : 1];
+    scale_t stored_scale[most];
+    scale_t stored_offset[offset ? most : 1];
+  };
+
+  template <std::size_t... R>
+  static void some_rows(const packed_view<F, blocks>& w, std::size_t r, std::size_t c, const side& s, float* chains,
+                        std::index_sequence<R...>) {
+    found row[sizeof...(R)];
+    (read(w.block(r + R, c / columns), s, row[R]), ...);
+    (multiply(s, row[R]), ...);
+    typename quad::type sum[] = {quad::load(chains + 4 * R)...};
+    std::size_t b = 0;
+    for (; b + 4 <= s.blocks; b += 4) ((sum[R] = add(row[R], s, b, sum[R])), ...);
+    if (b < s.blocks) ((sum[R] = quad::first(s.blocks - b, add(row[R], s, b, sum[R]), sum[R])), ...);
+    (quad::store(chains + 4 * R, sum[R]), ...);
+  }
+
+  NBIT_INLINE static typename quad::type add(const found& row, const side& s, std::size_t b, typename quad::type to) {
+    to = quad::fma(quad::load(row.scale + b), quad::load(row.sum + b), to);
+    if constexpr (offset && two_level)
+      to = quad::fma(quad::load(row.offset_scale + b), quad::load(row.offset_sum + b), to);
+    else if constexpr (offset)
+      to = quad::fma(quad::load(row.stored_offset + b), quad::load(s.sum + b), to);
+    return to;
+  }
+
+  // The products of the two scales, sixteen at a time; those beyond the last block are not used.
+  NBIT_INLINE static void multiply(const side& s, found& row) {
+    using vec = lanes<NBIT_ARCH>;
+    const std::size_t n = s.blocks;
+    for (std::size_t b = 0; b < n; b += lane_count) {
+      const auto x = vec::load(s.scale + b);
+      vec::store(row.scale + b, vec::mul(load16(row.stored_scale + b), x));
+      if constexpr (offset && two_level) vec::store(row.offset_scale + b, vec::mul(load16(row.stored_offset + b), x));
+    }
+  }
+
+  NBIT_INLINE static typename lanes<NBIT_ARCH>::type load16(const f16* p) { return lanes<NBIT_ARCH>::load_f16(p); }
+  NBIT_INLINE static typename lanes<NBIT_ARCH>::type load16(const float* p) { return lanes<NBIT_ARCH>::load(p); }
+
+  static void read(const std::byte* row, const side& s, found& out) {
+    const std::size_t n = s.blocks, whole = s.whole;
+    std::byte rest[step * bytes];  // the last blocks: a copy, so that nothing beyond the row is read
+    if (whole < n) {
+      std::memset(rest, 0, sizeof rest);
+      std::memcpy(rest, row + whole * bytes, (n - whole) * bytes);
+    }
+    for (std::size_t b = 0; b < n; b += step) take(b < whole ? row + b * bytes : rest, s, b, out);
+  }
+  NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
+    dots::sums(from, s.codes + b * columns, s.extra + b * dots::extra,
+               block_sums<scale_t>{out.sum + b, out.offset_sum + (offset && two_level ? b : 0), out.stored_scale + b,
+                                   out.stored_offset + (offset ? b : 0)});
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
