@@ -165,10 +165,13 @@
 #include <nbit/io/safetensors_reader.hpp>
 #include <nbit/io/safetensors_writer.hpp>
 #include <nbit/io/spqr_checkpoint.hpp>
+#include <nbit/io/statistics_file.hpp>
 #include <nbit/io/tensor_stream.hpp>
 #include <nbit/io/torchao_checkpoint.hpp>
 #include <nbit/io/utf8.hpp>
 
+#include <nbit/plan/allocation.hpp>
+#include <nbit/plan/measurement.hpp>
 #include <nbit/plan/mix.hpp>
 #include <nbit/plan/mix_name.hpp>
 #include <nbit/plan/mix_rules.hpp>

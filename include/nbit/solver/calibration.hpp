@@ -22,6 +22,10 @@
 
 namespace nbit {
 
+namespace detail {
+struct gram_access;
+}
+
 /// Statistics of the inputs of one layer, for every solver. Linears with the same input share one.
 /// Memory: 4 cols^2 bytes for the sums (half of it with gram_storage::f32), 2200 cols bytes for the panel.
 class hessian {
@@ -60,7 +64,7 @@ class hessian {
       return make_error(errc::shape, "batch has another number of columns than the statistics", "the layer's inputs")
           .with(static_cast<std::int64_t>(x.cols));
     if (auto done = allocate(); !done) return done;
-    return detail::gram_add(sums_, x, ex);
+    return detail::gram_add(sums_, x, [&ex](detail::gram_sums& g) { detail::gram_fold(g, ex); });
   }
   /// Counts the end of a sequence (a text, a window).
   NBIT_INLINE void end_sequence() { ++sums_.sequences; }
@@ -121,6 +125,8 @@ class hessian {
   }
 
  private:
+  friend struct detail::gram_access;
+
   NBIT_INLINE static void fill_zero(std::span<float> out) {
     if (!out.empty()) __builtin_memset(out.data(), 0, out.size_bytes());
   }
@@ -131,6 +137,15 @@ class hessian {
 
   detail::gram_sums sums_;
 };
+
+namespace detail {
+/// For what writes, reads or sends the sums as they are.
+struct gram_access {
+  NBIT_INLINE static gram_sums& of(hessian& h) { return h.sums_; }
+  NBIT_INLINE static const gram_sums& of(const hessian& h) { return h.sums_; }
+  NBIT_INLINE static result<void> allocate(hessian& h) { return h.allocate(); }
+};
+}  // namespace detail
 
 }  // namespace nbit
 

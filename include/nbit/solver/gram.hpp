@@ -129,8 +129,9 @@ inline void gram_fold(gram_sums& g, Executor&& ex) {
   g.pending = 0;
 }
 
-template <class Executor>
-inline result<void> gram_add(gram_sums& g, matrix_view<const float> x, Executor&& ex) {
+/// Adds tokens; fold(g) is called when the panel is full and has to empty it.
+template <class Fold>
+inline result<void> gram_add(gram_sums& g, matrix_view<const float> x, Fold&& fold) {
   constexpr float limit = 1e18f;
   const auto refused = arch::dispatch([&](auto tag) {
     for (std::size_t t = 0; t < x.rows; ++t)
@@ -148,7 +149,7 @@ inline result<void> gram_add(gram_sums& g, matrix_view<const float> x, Executor&
                                              {g.sum_abs.data(), g.max_abs.data()}, g.token_square);
     });
     t += n, g.tokens += n, g.pending += n;
-    if (g.pending == gram_sums::panel_tokens) gram_fold(g, ex);
+    if (g.pending == gram_sums::panel_tokens) fold(g);
   }
   return {};
 }
