@@ -1,16 +1,40 @@
 #!/bin/sh
-# Opens our files with other programs:  sh tests/interop/run.sh BUILD_FOLDER
+# Opens our files with other programs:  sh tests/interop/run.sh BUILD_FOLDER            llama.cpp, gguf, safetensors
+#                                       sh tests/interop/run.sh --peers BUILD_FOLDER    the packages that own the checkpoints
 #
 # Makes a Python environment in the build folder, installs pinned llama-cpp-python (built once and kept as a wheel in the
-# user's cache) and gguf, and runs check.py. Exit code 77: skipped, with the reason.
+# user's cache), gguf and safetensors, and runs check.py. With --peers: torch (2.5 GB, for the CPU alone there is none on
+# PyPI), compressed-tensors, bitsandbytes, hqq, autoawq, gptqmodel, torchao, and runs peers.py both ways; a package that
+# does not install is named. Exit code 77: skipped, with the reason.
 set -u
+peers=no
+if [ "${1:-}" = --peers ]; then peers=yes; shift; fi
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$root/build/release}
-llama_version=0.3.36 gguf_version=0.19.0
+llama_version=0.3.36 gguf_version=0.19.0 safetensors_version=0.8.0
 
 skip() { printf 'skipped: interop: %s\n' "$*"; exit 77; }
 for program in python3 cmake g++; do command -v "$program" >/dev/null 2>&1 || skip "no $program"; done
 python3 -c 'import ensurepip, venv' 2>/dev/null || skip "python3 has no venv (Debian: python3-venv)"
+if [ $peers = yes ]; then
+  work=$build/peers python=$build/peers/venv/bin/python
+  mkdir -p "$work" || exit 1
+  g++ -std=c++20 -O1 -I "$root/include" -I "$root/tests" "$root/tests/interop/peers.cpp" -o "$work/peers" || exit 1
+  [ -x "$python" ] || python3 -m venv "$work/venv" || exit 1
+  "$python" -m pip install -q torch==2.11.0 numpy "safetensors==$safetensors_version" "setuptools>=78,<82" >"$work/pip.log" 2>&1 ||
+    { tail -5 "$work/pip.log"; skip "torch 2.11.0 does not install"; }
+  for package in compressed-tensors==0.20.0 bitsandbytes==0.50.2 hqq==0.2.8.post1 torchao==0.18.0 pypcre; do
+    "$python" -m pip install -q "$package" >"$work/pip.log" 2>&1 || { tail -2 "$work/pip.log"; echo "  does not install: $package"; }
+  done
+  # autoawq alone: what it depends on is of another year, and its packing code needs none of it
+  "$python" -m pip install -q --no-deps autoawq==0.2.9 >"$work/pip.log" 2>&1 || echo "  does not install: autoawq==0.2.9"
+  BUILD_CUDA_EXT=0 "$python" -m pip install -q --no-build-isolation gptqmodel==7.7.0 torch==2.11.0 >"$work/pip.log" 2>&1 ||
+    { tail -2 "$work/pip.log"; echo "  does not install: gptqmodel==7.7.0"; }
+  "$work/peers" write "$work/ours.safetensors" &&
+    "$python" -W ignore "$root/tests/interop/peers.py" "$work/ours.safetensors" "$work/theirs.safetensors" &&
+    echo "  ours reads theirs:" && "$work/peers" read "$work/theirs.safetensors"
+  exit
+fi
 nbit=$build/bin/nbit
 [ -x "$nbit" ] || skip "no $nbit (build the target nbit_tool first)"
 
@@ -23,7 +47,7 @@ python=$work/venv/bin/python
 
 if ! "$python" -c "
 import importlib.metadata as m
-assert m.version('llama-cpp-python') == '$llama_version' and m.version('gguf') == '$gguf_version'" 2>/dev/null; then
+assert (m.version('llama-cpp-python'), m.version('gguf'), m.version('safetensors')) == ('$llama_version', '$gguf_version', '$safetensors_version')" 2>/dev/null; then
   rm -rf "$work/venv"
   python3 -m venv "$work/venv" || exit 1
   "$python" -m pip download -q --no-deps --no-binary :none: -d "$work/reach" "gguf==$gguf_version" >"$work/pip.log" 2>&1 ||
@@ -38,7 +62,13 @@ assert m.version('llama-cpp-python') == '$llama_version' and m.version('gguf') =
       { tail -40 "$work/wheel.log"; exit 1; }
     rm -rf "$wheels" && mv "$wheels.part" "$wheels" || exit 1
   fi
-  "$python" -m pip install -q --find-links "$wheels" "$wheels"/*.whl "gguf==$gguf_version" >"$work/pip.log" 2>&1 ||
+  "$python" -m pip install -q --find-links "$wheels" "$wheels"/*.whl "gguf==$gguf_version" "safetensors==$safetensors_version" >"$work/pip.log" 2>&1 ||
     { cat "$work/pip.log"; exit 1; }
 fi
+g++ -std=c++20 -O1 -I "$root/include" -I "$root/tests" "$root/tests/interop/peers.cpp" -o "$work/peers" &&
+  "$work/peers" write "$work/ours.safetensors" && "$python" -c "
+import safetensors, sys
+made = safetensors.deserialize(open(sys.argv[1], 'rb').read())
+assert len(made) == 50 and all(len(t['data']) > 0 for _, t in made)
+print('safetensors', safetensors.__version__, 'opens', len(made), 'tensors of checkpoints of ours')" "$work/ours.safetensors" || exit 1
 "$python" "$root/tests/interop/check.py" "$nbit" "$root/examples/data" "$work/files"
