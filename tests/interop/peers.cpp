@@ -10,8 +10,8 @@
 #include <vector>
 
 #include <nbit/format/presets.hpp>
-#include <nbit/kernel/quantize.hpp>
 #include <nbit/tensor/repack.hpp>
+#include <nbit/kernel/quantize.hpp>
 #include <nbit/io/atomic_file.hpp>
 #include <nbit/io/awq_checkpoint.hpp>
 #include <nbit/io/bnb_checkpoint.hpp>
@@ -27,8 +27,9 @@
 namespace {
 
 constexpr nbit::shape size{64, 256};
-struct hqq4 : nbit::uniform<nbit::scheme{.bits = 4, .group = 64, .symmetry = nbit::symmetry::asymmetric_float,
-                                         .scale = nbit::scale_type::f32}> {};
+struct hqq4
+    : nbit::uniform<nbit::scheme{
+          .bits = 4, .group = 64, .symmetry = nbit::symmetry::asymmetric_float, .scale = nbit::scale_type::f32}> {};
 using ao = nbit::tinygemm_int4<64>;
 
 /// Names and tensors of a file that is being made.
@@ -92,7 +93,8 @@ bool write(const char* path) {
   nf4.state.dtype = "float32", nf4.state.rows = size.rows, nf4.state.cols = size.cols;
   add_values(to, "nf4", values(nf4.weights));
   auto bnb = nbit::pack_bnb(nf4);
-  to.add("nf4", std::move(bnb->weight)), to.add("nf4", std::move(bnb->absmax)), to.add("nf4", std::move(bnb->quant_map));
+  to.add("nf4", std::move(bnb->weight)), to.add("nf4", std::move(bnb->absmax)),
+      to.add("nf4", std::move(bnb->quant_map));
   to.add("nf4", std::move(bnb->quant_state));
   const auto int8 = quantized<nbit::bnb_int8>(3);
   auto llm = nbit::pack_bnb_int8(int8);
@@ -140,7 +142,8 @@ bool compare(const nbit::safetensors::file& f, const char* kind, const Read& rea
   }
   const auto v = values(*read);
   std::size_t equal = 0;
-  for (std::size_t i = 0; i < v.size(); ++i) equal += round(v[i]) == nbit::load_f32(expected.bytes.data() + 4 * i) ? 1u : 0u;
+  for (std::size_t i = 0; i < v.size(); ++i)
+    equal += round(v[i]) == nbit::load_f32(expected.bytes.data() + 4 * i) ? 1u : 0u;
   std::printf("  %-8s %zu of %zu values equal\n", kind, equal, v.size());
   return equal == v.size();
 }
@@ -154,25 +157,44 @@ bool read(const char* path) {
   const auto same = [](float v) { return v; };
   bool all = true;
   for (const char* const kind : {"gptq_v1", "gptq_v2"}) {
-    const nbit::gptq_linear t{size.cols, size.rows, 2, get(kind, "qweight").bytes, get(kind, "qzeros").bytes,
-                              get(kind, "scales").bytes, get(kind, "g_idx").bytes};
-    all &= compare(f, kind, nbit::unpack_gptq<nbit::w4g128a>(
-                                t, kind[6] == '2' ? nbit::gptq_zeros::plain : nbit::gptq_zeros::minus_one), half);
+    const nbit::gptq_linear t{size.cols,
+                              size.rows,
+                              2,
+                              get(kind, "qweight").bytes,
+                              get(kind, "qzeros").bytes,
+                              get(kind, "scales").bytes,
+                              get(kind, "g_idx").bytes};
+    all &= compare(
+        f, kind,
+        nbit::unpack_gptq<nbit::w4g128a>(t, kind[6] == '2' ? nbit::gptq_zeros::plain : nbit::gptq_zeros::minus_one),
+        half);
   }
-  all &= compare(f, "awq", nbit::unpack_awq<nbit::w4g128a>({get("awq", "qweight"), get("awq", "qzeros"), get("awq", "scales")}),
+  all &= compare(f, "awq",
+                 nbit::unpack_awq<nbit::w4g128a>({get("awq", "qweight"), get("awq", "qzeros"), get("awq", "scales")}),
                  half);
-  all &= compare(f, "ct", nbit::unpack_ct<nbit::w4g128a>({get("ct", "weight_packed"), get("ct", "weight_scale"),
-                                                          get("ct", "weight_zero_point"), get("ct", "weight_shape"), {}}),
+  all &= compare(f, "ct",
+                 nbit::unpack_ct<nbit::w4g128a>({get("ct", "weight_packed"),
+                                                 get("ct", "weight_scale"),
+                                                 get("ct", "weight_zero_point"),
+                                                 get("ct", "weight_shape"),
+                                                 {}}),
                  half);
-  auto bnb = nbit::unpack_bnb<nbit::nf4>({get("nf4", "weight"), get("nf4", "weight.absmax"), get("nf4", "weight.quant_map"),
-                                          get("nf4", "weight.quant_state.bitsandbytes__nf4"), {}, {}});
-  all &= compare(f, "nf4", bnb ? nbit::result<nbit::coded_matrix<nbit::nf4>>(std::move(bnb->weights))
-                               : nbit::result<nbit::coded_matrix<nbit::nf4>>(bnb.error()), same);
+  auto bnb = nbit::unpack_bnb<nbit::nf4>({get("nf4", "weight"),
+                                          get("nf4", "weight.absmax"),
+                                          get("nf4", "weight.quant_map"),
+                                          get("nf4", "weight.quant_state.bitsandbytes__nf4"),
+                                          {},
+                                          {}});
+  all &= compare(f, "nf4",
+                 bnb ? nbit::result<nbit::coded_matrix<nbit::nf4>>(std::move(bnb->weights))
+                     : nbit::result<nbit::coded_matrix<nbit::nf4>>(bnb.error()),
+                 same);
   all &= compare(f, "int8", nbit::unpack_bnb_int8({get("int8", "weight"), get("int8", "SCB"), {}}), same);
   const auto linear = nbit::find_hqq(f, "hqq");
   if (linear) {
     auto h = nbit::unpack_hqq<hqq4>(*linear);
-    all &= compare(f, "hqq", h ? nbit::hqq_rows(*std::move(h)) : nbit::result<nbit::coded_matrix<hqq4>>(h.error()), same);
+    all &=
+        compare(f, "hqq", h ? nbit::hqq_rows(*std::move(h)) : nbit::result<nbit::coded_matrix<hqq4>>(h.error()), same);
   }
   return all;
 }
