@@ -62,9 +62,10 @@ template <class F>
 void row(const char* name) {
   using nbit::operation;
   const std::string f = files<F>();
-  std::printf("| %s | %zu | %s | %s | %s | %zu | %zu |\n", name, runs<F>(operation::quantize), decoder<F>(), f.c_str(),
-              f.rfind("none", 0) == 0 ? "as reading" : "the same", runs<F>(operation::gemv),
-              runs<F>(operation::gemv_int8));
+  const std::size_t encode = runs<F>(operation::quantize), floats = runs<F>(operation::gemv),
+                    ints = runs<F>(operation::gemv_int8);
+  std::printf("| %s | %zu | %s | %s | %s | %zu | %zu |\n", name, encode, decoder<F>(), f.c_str(),
+              f.rfind("none", 0) == 0 ? "as reading" : "the same", floats, ints);
 }
 
 }  // namespace
