@@ -23,12 +23,14 @@ if [ $peers = yes ]; then
   [ -x "$python" ] || python3 -m venv "$work/venv" || exit 1
   "$python" -m pip install -q torch==2.11.0 numpy "safetensors==$safetensors_version" "setuptools>=78,<82" >"$work/pip.log" 2>&1 ||
     { tail -5 "$work/pip.log"; skip "torch 2.11.0 does not install"; }
-  for package in compressed-tensors==0.20.0 bitsandbytes==0.50.2 hqq==0.2.8.post1 torchao==0.18.0 pypcre; do
-    "$python" -m pip install -q "$package" >"$work/pip.log" 2>&1 || { tail -2 "$work/pip.log"; echo "  does not install: $package"; }
+  for package in compressed-tensors==0.20.0 bitsandbytes==0.50.2 hqq==0.2.8.post1 torchao==0.18.0 \
+    "pypcre tokenicer device-smi logbar threadpoolctl defuser pillow protobuf pyarrow requests dill datasets"; do
+    # shellcheck disable=SC2086  # the last is a list: what gptqmodel imports
+    "$python" -m pip install -q $package >"$work/pip.log" 2>&1 || { tail -2 "$work/pip.log"; echo "  does not install: $package"; }
   done
-  # autoawq alone: what it depends on is of another year, and its packing code needs none of it
+  # These two alone: autoawq's dependencies are of another year, and gptqmodel 7.7.0 asks for a newer torch than it needs
   "$python" -m pip install -q --no-deps autoawq==0.2.9 >"$work/pip.log" 2>&1 || echo "  does not install: autoawq==0.2.9"
-  BUILD_CUDA_EXT=0 "$python" -m pip install -q --no-build-isolation gptqmodel==7.7.0 torch==2.11.0 >"$work/pip.log" 2>&1 ||
+  BUILD_CUDA_EXT=0 "$python" -m pip install -q --no-deps --no-build-isolation gptqmodel==7.7.0 >"$work/pip.log" 2>&1 ||
     { tail -2 "$work/pip.log"; echo "  does not install: gptqmodel==7.7.0"; }
   "$work/peers" write "$work/ours.safetensors" &&
     "$python" -W ignore "$root/tests/interop/peers.py" "$work/ours.safetensors" "$work/theirs.safetensors" &&
