@@ -1,43 +1,21 @@
-// tests/kernel/row_tiles_test.cpp — tiles hold the same numbers; gemv and gemm on them add in the order that is written
-// down, on every instruction set.
+// tests/kernel/row_tiles_test.cpp — gemv and gemm on row tiles add in the order that is written down, on every
+// instruction set.
 // SPDX-License-Identifier: MIT
 #include "check.hpp"
 
 #include <cstdio>
 #include <numeric>
 
-#include <nbit/format/codebook.hpp>
 #include <nbit/format/ggml_iq4.hpp>
-#include <nbit/format/ggml_legacy.hpp>
-#include <nbit/format/ggml_low_bit.hpp>
-#include <nbit/format/ggml_nvfp4.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
-#include <nbit/format/ggml_q3_k.hpp>
-#include <nbit/format/ggml_q4_k.hpp>
-#include <nbit/format/ggml_q6_k.hpp>
-#include <nbit/format/ggml_q8.hpp>
-#include <nbit/format/ggml_ternary.hpp>
 #include <nbit/format/presets.hpp>
-#include <nbit/layout/gptq_words.hpp>
 #include <nbit/kernel/row_tiles.hpp>
 
 namespace {
 
-using nbit::scale_type;
 using nbit::scheme;
 using nbit::symmetry;
-struct w1 : nbit::uniform<scheme{.bits = 1, .group = 64}> {};
-struct w2 : nbit::uniform<scheme{.bits = 2, .group = 32, .symmetry = symmetry::full_range, .scale = scale_type::bf16}> {
-};
-struct w5 : nbit::uniform<scheme{.bits = 5, .group = 48, .symmetry = symmetry::gptq, .scale = scale_type::f32}> {};
-struct w6 : nbit::uniform<scheme{.bits = 6, .group = 16, .scale = scale_type::f8_e4m3}> {};
-struct w7 : nbit::uniform<scheme{.bits = 7, .group = nbit::per_row, .symmetry = symmetry::asymmetric_float}> {};
 struct w8a : nbit::uniform<scheme{.bits = 8, .group = 512, .symmetry = symmetry::asymmetric}> {};
-struct w8t : nbit::uniform<scheme{.bits = 8, .group = nbit::per_tensor, .scale = scale_type::e8m0}> {};
-
-static_assert(!nbit::tileable<nbit::nf4>, "its levels are no integers");
-static_assert(nbit::form_of<nbit::w4g128> == nbit::form_of<nbit::uniform<scheme{.bits = 4, .group = 128}>>);
-static_assert(nbit::form_of<nbit::q4_k>.tile_bytes(256) == 16 * 148, "4.625 bits a weight");
 
 int cells = 0;
 
@@ -98,22 +76,6 @@ nbit::packed_matrix<F, L> some_weights(nbit::shape s, std::uint64_t seed, std::v
   return *std::move(q);
 }
 
-/// The same decoded weights, bit for bit.
-template <class F, class L = nbit::default_layout<F>>
-void check_storage(const char* name) {
-  INFO(name);
-  for (const nbit::shape s : {nbit::shape{1, 1}, {17, 96}, {5, 300}, {33, 1024}}) {
-    INFO(s.rows << " x " << s.cols);
-    std::vector<float> floats, tiled(s.rows * s.cols);
-    const auto q = some_weights<F, L>(s, s.cols, &floats);
-    const auto t = nbit::repack<nbit::row_tiles>(q.view(), nbit_test::backwards{});
-    REQUIRE(t);
-    nbit::dequantize(nbit::arch::scalar{}, t->view(), {tiled.data(), s.rows, s.cols});
-    REQUIRE(nbit_test::same_bits(tiled, floats));
-    ++cells;
-  }
-}
-
 template <class F, int Group>
 void check_products(const char* name) {
   INFO(name << ", activations in groups of " << Group);
@@ -125,7 +87,7 @@ void check_products(const char* name) {
     const auto codes = nbit::unpack_codes(q.view());
     REQUIRE((t && codes));
     nbit_test::random numbers(7);
-    for (const std::size_t tokens : {std::size_t{1}, std::size_t{3}, std::size_t{13}}) {
+    for (const std::size_t tokens : {std::size_t{1}, std::size_t{3}, std::size_t{5}, std::size_t{16}}) {
       INFO(tokens << " tokens");
       auto x = numbers.normals(tokens * s.cols);
       if (tokens == 3)  // the largest sums there are
@@ -179,20 +141,6 @@ void check_floats(const char* name) {
 }
 
 }  // namespace
-
-TEST_CASE("row tiles hold every tileable format exactly") {
-  check_storage<w1>("w1"), check_storage<w2>("w2"), check_storage<nbit::w3g64a>("w3g64a");
-  check_storage<nbit::w4g128a, nbit::gptq_words>("w4g128a"), check_storage<w5>("w5"), check_storage<w6>("w6");
-  check_storage<w7>("w7"), check_storage<w8a>("w8a"), check_storage<w8t>("w8t");
-  check_storage<nbit::q4_0>("Q4_0"), check_storage<nbit::q4_1>("Q4_1"), check_storage<nbit::q5_0>("Q5_0");
-  check_storage<nbit::q5_1>("Q5_1"), check_storage<nbit::q8_0>("Q8_0"), check_storage<nbit::q2_k>("Q2_K");
-  check_storage<nbit::q3_k>("Q3_K"), check_storage<nbit::q4_k>("Q4_K"), check_storage<nbit::q5_k>("Q5_K");
-  check_storage<nbit::q6_k>("Q6_K"), check_storage<nbit::q8_k>("Q8_K"), check_storage<nbit::iq4_nl>("IQ4_NL");
-  check_storage<nbit::iq4_xs>("IQ4_XS"), check_storage<nbit::mxfp4>("MXFP4"), check_storage<nbit::nvfp4>("NVFP4");
-  check_storage<nbit::tq1_0>("TQ1_0"), check_storage<nbit::tq2_0>("TQ2_0"), check_storage<nbit::q1_0>("Q1_0");
-  check_storage<nbit::q2_0>("Q2_0");
-  std::printf("row tiles: %d storage cells\n", cells);
-}
 
 TEST_CASE("int8 products of row tiles, in the order that is written down") {
   cells = 0;

@@ -22,6 +22,7 @@
 #include <nbit/arch/code_lanes.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/parallel/executor.hpp>
+#include <nbit/kernel/about.hpp>
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/gemm.hpp>

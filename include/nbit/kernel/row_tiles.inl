@@ -1,36 +1,72 @@
 // nbit/kernel/row_tiles.inl — gemv and gemm on row tiles; included by kernel/row_tiles.hpp once per target.
 //
-// One token to four: codes are unpacked in registers and used at once. More: 128 rows x 512 columns are unpacked into a
-// panel, which all tokens then read from the nearest cache.
+// Up to twelve tokens: codes are unpacked in registers and used at once. More: 128 rows x 512 columns are unpacked into
+// a panel, which all tokens then read from the nearest cache.
 // SPDX-License-Identifier: MIT
 namespace nbit {
 inline namespace NBIT_TAG {
 
 template <tile_form W, int Group>
 struct tile_few<NBIT_ARCH, W, Group> {
-  static constexpr std::size_t span = 4096;
+  using dot = tile_dot<NBIT_ARCH, W, Group>;
+  using io = tile_store<NBIT_ARCH>;
+#if NBIT_TARGET == 0
+  static constexpr std::size_t vectors = 1, most = 2;
+#else
+  static constexpr std::size_t vectors = NBIT_TARGET == 2 ? 2 : 1, most = 4;
+#endif
+  static constexpr std::size_t groups = 3, tokens = most * groups, span = 4096;
 
-  /// T tokens from m on with `count` rows from `first` on, a multiple of sixteen; tiles: those of the whole matrix.
-  template <std::size_t T>
-  static void rows(const std::byte* tiles, std::size_t cols, std::size_t first, std::size_t count,
-                   const int8_activations<Group>& x, std::size_t m, float* y, std::size_t y_stride) noexcept {
-    using dot = tile_dot<NBIT_ARCH, W, Group>;
-    using io = tile_store<NBIT_ARCH>;
-    for (std::size_t c = 0; c == 0 || c < cols; c += span) {
+  /// `count` rows from `first` on, a multiple of sixteen, with one token.
+  static void one(const std::byte* tiles, std::size_t cols, std::size_t first, std::size_t count,
+                  const int8_activations<Group>& x, float* y) noexcept {
+    typename dot::template tokens<1, span> k;
+    for (std::size_t c = 0; c < cols; c += span) {
       const std::size_t n = cols - c < span ? cols - c : span;
-      typename dot::template tokens<T, span> k;
-      k.set(x, m, c, n);
-      for (std::size_t r = 0; r < count; r += W.rows) {
-        const std::size_t left = count - r;
-        const std::byte* const tile = tiles + (first + r) / W.rows * W.tile_bytes(cols) + c / W.chunk * W.chunk_bytes();
-        const std::byte* const heads[1] = {tile};
-        typename dot::real outer[T];
-        for (std::size_t t = 0; t < T; ++t)
-          outer[t] = c == 0 ? dot::vec::zero() : io::load(y + t * y_stride + first + r, left);
-        dot::template span<T, 1, span>(heads, n, k, outer);
-        for (std::size_t t = 0; t < T; ++t) io::store(y + t * y_stride + first + r, left, outer[t]);
-      }
+      k.set(x, 0, 1, c, n);
+      for (std::size_t r = 0; r < count; r += W.rows)
+        piece<1, 1>(tiles + W.tile_bytes(c), cols, first + r, count - r, c, n, k, y, 0);
     }
+  }
+
+  /// The same with 2 ... `tokens` tokens. A tile's span stays in the
+  /// nearest cache while all groups of tokens read it.
+  static void run(const std::byte* tiles, std::size_t cols, std::size_t first, std::size_t count,
+                  const int8_activations<Group>& x, float* y, std::size_t y_stride) noexcept {
+    typename dot::template tokens<most, span> k[groups];
+    const std::size_t pieces = (x.rows + most - 1) / most;
+    for (std::size_t c = 0; c < cols; c += span) {
+      const std::size_t n = cols - c < span ? cols - c : span;
+      for (std::size_t i = 0; i < pieces; ++i) {
+        const std::size_t m = i * x.rows / pieces;
+        k[i].set(x, m, (i + 1) * x.rows / pieces - m, c, n);
+      }
+      for (std::size_t r = 0; r < count; r += vectors * W.rows)
+        for (std::size_t i = 0; i < pieces; ++i) {
+          const std::size_t m = i * x.rows / pieces;
+          sized<most>((i + 1) * x.rows / pieces - m, tiles + W.tile_bytes(c), cols, first + r, count - r, c, n, k[i],
+                      y + m * y_stride, y_stride);
+        }
+    }
+  }
+
+ private:
+  template <std::size_t T, class K>
+  NBIT_INLINE static void sized(std::size_t count, const std::byte* from, std::size_t cols, std::size_t row,
+                                std::size_t rows, std::size_t c, std::size_t n, const K& k, float* y,
+                                std::size_t y_stride) noexcept {
+    if (count == T) return piece<T, vectors>(from, cols, row, rows, c, n, k, y, y_stride);
+    if constexpr (T > most / 2) sized<T - 1>(count, from, cols, row, rows, c, n, k, y, y_stride);
+  }
+  template <std::size_t T, std::size_t V, class K>
+  static void piece(const std::byte* from, std::size_t cols, std::size_t row, std::size_t rows, std::size_t c,
+                    std::size_t n, const K& k, float* y, std::size_t y_stride) noexcept {
+    const std::byte* heads[V];
+    for (std::size_t v = 0; v < V; ++v)
+      heads[v] = from + (row / W.rows + (v * W.rows < rows ? v : 0)) * W.tile_bytes(cols);
+    io::template with<T, V>(y + row, y_stride, rows, c == 0, [&](auto& outer) __attribute__((always_inline)) {
+      dot::template span<T, V>(heads, n, k, outer);
+    });
   }
 };
 
@@ -119,16 +155,23 @@ struct tile_many<NBIT_ARCH, Panel, Group> {
 #else
   static constexpr std::size_t vectors = 1, most = 3;
 #endif
+  static constexpr std::size_t least = (2 * most + 2) / 3;  // from 13 tokens on, pieces are no smaller
   static constexpr std::size_t tiles = 8, span = 512, tile_bytes = span / Panel.chunk * Panel.chunk_bytes();
   static constexpr std::size_t bytes = tiles * tile_bytes;
 
   /// All tokens with a panel of `rows` rows and n columns from c on; y: its column of the panel's first row.
+  /// next, next_bytes: a tile's part that is unpacked after this, and its size; step: from tile to tile.
   static void run(const std::byte* panel, std::size_t rows, std::size_t c, std::size_t n,
-                  const int8_activations<Group>& x, matrix_view<float> y, std::size_t first) noexcept {
+                  const int8_activations<Group>& x, matrix_view<float> y, std::size_t first, const std::byte* next,
+                  std::size_t next_bytes, std::size_t step) noexcept {
     // pieces of nearly equal size, so that no small rest is left over
     const std::size_t pieces = (x.rows + most - 1) / most;
     for (std::size_t i = 0; i < pieces; ++i) {
       const std::size_t m = i * x.rows / pieces, count = (i + 1) * x.rows / pieces - m;
+      // weights come from memory while these tokens are worked on
+      for (std::size_t t = 0; t * Panel.rows < rows; ++t)
+        for (std::size_t b = i * next_bytes / pieces / 64 * 64; b < (i + 1) * next_bytes / pieces; b += 64)
+          __builtin_prefetch(next + t * step + b);
       sized<most>(count, panel, rows, c, n, x, m, &y(m, first), y.stride);
     }
   }
@@ -139,7 +182,7 @@ struct tile_many<NBIT_ARCH, Panel, Group> {
                                 std::size_t n, const int8_activations<Group>& x, std::size_t m, float* y,
                                 std::size_t y_stride) noexcept {
     if (count == T) return piece<T>(panel, rows, c, n, x, m, y, y_stride);
-    if constexpr (T > (most + 1) / 2) sized<T - 1>(count, panel, rows, c, n, x, m, y, y_stride);
+    if constexpr (T > least) sized<T - 1>(count, panel, rows, c, n, x, m, y, y_stride);
   }
 
   template <std::size_t T>
@@ -148,9 +191,8 @@ struct tile_many<NBIT_ARCH, Panel, Group> {
     using dot = tile_dot<NBIT_ARCH, Panel, Group>;
     using io = tile_store<NBIT_ARCH>;
     typename dot::template tokens<T, span> k;
-    k.set(x, m, c, n);
-    for (std::size_t t = m + T; t < m + 2 * T && t < x.rows; ++t)  // what the next piece reads comes meanwhile
-    {
+    k.set(x, m, T, c, n);
+    for (std::size_t t = m + T; t < m + 2 * T && t < x.rows; ++t) {  // what the next piece reads comes meanwhile
       for (std::size_t i = 0; i < n; i += 64) __builtin_prefetch(x.row_codes(t) + c + i);
       __builtin_prefetch(x.row_sums(t) + c / 16);
     }
@@ -158,26 +200,13 @@ struct tile_many<NBIT_ARCH, Panel, Group> {
       for (std::size_t i = 0; i < rows; i += 16) __builtin_prefetch(y + t * y_stride + i, 1);
     for (std::size_t r = 0; r < rows; r += vectors * Panel.rows) {
       const std::byte* heads[vectors];
-      std::size_t left[vectors];
       for (std::size_t v = 0; v < vectors; ++v) {
         const std::size_t row = r + v * Panel.rows;
-        left[v] = row < rows ? rows - row : 0;
         heads[v] = panel + (row < rows ? row : r) / Panel.rows * tile_bytes;
       }
-      typename dot::real outer[T * vectors];
-      if (c == 0) {
-        NBIT_UNROLL
-        for (std::size_t i = 0; i < T * vectors; ++i) outer[i] = dot::vec::zero();
-      } else {
-        NBIT_UNROLL
-        for (std::size_t i = 0; i < T * vectors; ++i)
-          outer[i] = io::load(y + i / vectors * y_stride + r + i % vectors * Panel.rows, left[i % vectors]);
-      }
-      dot::template span<T, vectors, span>(heads, n, k, outer);
-      NBIT_UNROLL
-      for (std::size_t i = 0; i < T * vectors; ++i) {
-        io::store(y + i / vectors * y_stride + r + i % vectors * Panel.rows, left[i % vectors], outer[i]);
-      }
+      io::template with<T, vectors>(y + r, y_stride, rows - r, c == 0, [&](auto& outer) __attribute__((always_inline)) {
+        dot::template span<T, vectors>(heads, n, k, outer);
+      });
     }
   }
 };
@@ -214,12 +243,16 @@ template <class F>
 struct gemv_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   using weights = packed_view<F, row_tiles>;
   static constexpr tile_form form = form_of<F>;
+  static constexpr kernel_about about = own_kernel("row tiles decoded to floats, sixty-four rows at a time"),
+                                about_int8 = own_kernel("row tiles, lanes are rows, integer sums in registers");
 
   /// Needs: first is a multiple of sixteen.
   template <int Group>
   static void rows(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
                    float* y) noexcept {
-    tile_few<NBIT_ARCH, form, Group>::template rows<1>(w.bytes, w.cols, first, count, x, 0, y, 0);
+    if (w.cols == 0)
+      for (std::size_t r = first; r < first + count; ++r) y[r] = 0.0f;
+    tile_few<NBIT_ARCH, form, Group>::one(w.bytes, w.cols, first, count, x, y);
   }
 
   /// Four tiles at a time: four chains that do not wait for one another.
@@ -258,6 +291,8 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   using weights = packed_view<F, row_tiles>;
   static constexpr tile_form form = form_of<F>;
   using panel = tile_panel<NBIT_ARCH, form>;
+  static constexpr kernel_about about = own_kernel("row tiles decoded to panels of floats"),
+                                about_int8 = own_kernel("row tiles unpacked to panels of 128 rows, integer sums");
   static constexpr std::size_t outputs = 128;  // rows of a piece of work: a panel
 
   /// Needs: first is a multiple of sixteen.
@@ -280,7 +315,10 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   static void block(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
                     matrix_view<float> y) noexcept {
     if (x.rows == 0) return;
-    if (x.rows <= 4 || w.cols == 0) return few(w, first, count, x, y);
+    if (w.cols == 0) return product_of_nothing(first, count, y);
+    using few = tile_few<NBIT_ARCH, form, Group>;
+    if (x.rows == 1) return few::one(w.bytes, w.cols, first, count, x, y.data);
+    if (x.rows <= few::tokens) return few::run(w.bytes, w.cols, first, count, x, y.data, y.stride);
     using many = tile_many<NBIT_ARCH, panel::form, Group>;
     alignas(64) std::byte memory[many::bytes];
     for (std::size_t r = 0; r < count; r += outputs) {
@@ -293,19 +331,17 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
           for (std::size_t k = 0; k < n; k += form.chunk, from += form.chunk_bytes(), to += panel::form.chunk_bytes())
             panel::unpack(from, n - k < form.chunk ? n - k : form.chunk, to);
         }
-        many::run(memory, rows, c, n, x, y, first + r);
+        const std::size_t ahead = c + n, after = w.cols - ahead < many::span ? w.cols - ahead : many::span;
+        const std::byte* const next = w.tile((first + r) / form.rows) + form.tile_bytes(ahead);
+        many::run(memory, rows, c, n, x, y, first + r, next, form.tile_bytes(after), form.tile_bytes(w.cols));
       }
     }
   }
 
  private:
-  template <int Group>
-  static void few(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
-                  matrix_view<float> y) noexcept {
-    using kernel = tile_few<NBIT_ARCH, form, Group>;
-    std::size_t m = 0;
-    for (; m + 2 <= x.rows; m += 2) kernel::template rows<2>(w.bytes, w.cols, first, count, x, m, &y(m, 0), y.stride);
-    for (; m < x.rows; ++m) kernel::template rows<1>(w.bytes, w.cols, first, count, x, m, &y(m, 0), y.stride);
+  static void product_of_nothing(std::size_t first, std::size_t count, matrix_view<float> y) noexcept {
+    for (std::size_t m = 0; m < y.rows; ++m)
+      for (std::size_t n = 0; n < count; ++n) y(m, first + n) = 0.0f;
   }
 };
 

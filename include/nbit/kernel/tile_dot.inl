@@ -3,6 +3,12 @@
 // Sums of a register tile (AVX-512: 32 rows x 6 tokens, AVX2: 16 x 4) stay in registers: every loop over them is
 // unrolled.
 // SPDX-License-Identifier: MIT
+#if NBIT_TARGET == 0
+#define NBIT_TILE_UNROLL  // arrays of scalars do not become registers: loops are smaller, and compile faster
+#else
+#define NBIT_TILE_UNROLL NBIT_UNROLL
+#endif
+
 namespace nbit {
 inline namespace NBIT_TAG {
 
@@ -96,6 +102,25 @@ struct tile_store<NBIT_ARCH> {
     part(whole, n, y);
   }
 
+  /// T * V tiles of y, V side by side in each of T rows, come into registers (zeros if fresh), through f, and back;
+  /// columns: those that y has.
+  template <std::size_t T, std::size_t V, class F>
+  NBIT_INLINE static void with(float* y, std::size_t stride, std::size_t columns, bool fresh, F f) {
+    typename vec::type outer[T * V];
+    std::size_t left[V];
+    for (std::size_t v = 0; v < V; ++v) left[v] = columns > v * lane_count ? columns - v * lane_count : 0;
+    if (fresh) {
+      NBIT_TILE_UNROLL
+      for (std::size_t i = 0; i < T * V; ++i) outer[i] = vec::zero();
+    } else {
+      NBIT_TILE_UNROLL
+      for (std::size_t i = 0; i < T * V; ++i) outer[i] = load(y + i / V * stride + i % V * lane_count, left[i % V]);
+    }
+    f(outer);
+    NBIT_TILE_UNROLL
+    for (std::size_t i = 0; i < T * V; ++i) store(y + i / V * stride + i % V * lane_count, left[i % V], outer[i]);
+  }
+
  private:
   NBIT_NOINLINE static void part(const float* from, std::size_t n, float* to) {
     for (std::size_t i = 0; i < n; ++i) to[i] = from[i];
@@ -122,8 +147,9 @@ struct tile_dot<NBIT_ARCH, W, Group> {
     int start[T][Span / segment];  // takes the bias out of the integer sums
     float scale[T][Span / act], sum[T][offsets ? Span / run : 1];
 
-    NBIT_INLINE void set(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n) {
-      for (std::size_t t = 0; t < T; ++t) {
+    NBIT_INLINE void set(const int8_activations<Group>& x, std::size_t m, std::size_t count, std::size_t c,
+                         std::size_t n) {
+      for (std::size_t t = 0; t < count; ++t) {
         const std::int8_t* const from = x.row_codes(m + t) + c;
         for (std::size_t i = 0; i < n; i += 64) code::store(&codes[t][i], code::load(from + i));
         set_token(x, m + t, c, n, t);
@@ -161,9 +187,8 @@ struct tile_dot<NBIT_ARCH, W, Group> {
   };
 
   /// outer[t * V + v] += the dots of token t with tile v over n columns; heads: where the span begins in each tile.
-  template <std::size_t T, std::size_t V, std::size_t Span>
-  NBIT_INLINE static void span(const std::byte* const (&heads)[V], std::size_t n, const tokens<T, Span>& k,
-                               real (&outer)[T * V]) {
+  template <std::size_t T, std::size_t V, class K>
+  NBIT_INLINE static void span(const std::byte* const (&heads)[V], std::size_t n, const K& k, real (&outer)[T * V]) {
     const std::byte* head[V];
     for (std::size_t v = 0; v < V; ++v) head[v] = heads[v];
     for (std::size_t c = 0; c < n; c += chunk) {
@@ -188,39 +213,39 @@ struct tile_dot<NBIT_ARCH, W, Group> {
       c = vec::fma(a, b, c);
   }
 
-  template <std::size_t T, std::size_t V, std::size_t Span>
-  NBIT_INLINE static void piece(const std::byte* const (&head)[V], std::size_t blocks, std::size_t w,
-                                const tokens<T, Span>& k, std::size_t c, real (&outer)[T * V]) {
+  template <std::size_t T, std::size_t V, class K>
+  NBIT_INLINE static void piece(const std::byte* const (&head)[V], std::size_t blocks, std::size_t w, const K& k,
+                                std::size_t c, real (&outer)[T * V]) {
     constexpr std::size_t segments = wide / segment;
     constexpr bool single = segments == 1;
     real inner[T * V];
     if constexpr (single) {
-      segment_dot<true>(head, blocks, w, k, c, inner);
+      segment_dot<true, T, V>(head, blocks, w, k, c, inner);
     } else {
-      NBIT_UNROLL
+      NBIT_TILE_UNROLL
       for (std::size_t i = 0; i < T * V; ++i) {
         inner[i] = vec::zero();
       }
       for (std::size_t s = w * segments; s < (w + 1) * segments && s * segment < blocks * W.block; ++s)
-        segment_dot<false>(head, blocks, s, k, c, inner);
+        segment_dot<false, T, V>(head, blocks, s, k, c, inner);
     }
     if constexpr (fine_weights) {
-      NBIT_UNROLL
+      NBIT_TILE_UNROLL
       for (std::size_t i = 0; i < T * V; ++i) {
         outer[i] = vec::fma(inner[i], vec::broadcast(k.scale[i / V][c / act + w]), outer[i]);
       }
     } else {
-      NBIT_UNROLL
+      NBIT_TILE_UNROLL
       for (std::size_t v = 0; v < V; ++v) {
         const real scale = reader::scale(head[v], w);
-        NBIT_UNROLL
+        NBIT_TILE_UNROLL
         for (std::size_t t = 0; t < T; ++t) {
           real& out = outer[t * V + v];
           out = vec::fma(inner[t * V + v], scale, out);
         }
         if constexpr (offsets) {
           const real offset = reader::offset(head[v], w, scale);
-          NBIT_UNROLL
+          NBIT_TILE_UNROLL
           for (std::size_t t = 0; t < T; ++t) {
             real& out = outer[t * V + v];
             out = vec::fma(offset, vec::broadcast(k.sum[t][c / run + w]), out);
@@ -231,14 +256,14 @@ struct tile_dot<NBIT_ARCH, W, Group> {
   }
 
   // Segment s of a chunk into inner.
-  template <bool Single, std::size_t T, std::size_t V, std::size_t Span>
-  NBIT_INLINE static void segment_dot(const std::byte* const (&head)[V], std::size_t blocks, std::size_t s,
-                                      const tokens<T, Span>& k, std::size_t c, real (&inner)[T * V]) {
-    constexpr std::size_t stride = tokens<T, Span>::stride;
+  template <bool Single, std::size_t T, std::size_t V, class K>
+  NBIT_INLINE static void segment_dot(const std::byte* const (&head)[V], std::size_t blocks, std::size_t s, const K& k,
+                                      std::size_t c, real (&inner)[T * V]) {
+    constexpr std::size_t stride = K::stride;
     typename code::sums sum[T * V];
-    NBIT_UNROLL
+    NBIT_TILE_UNROLL
     for (std::size_t i = 0; i < T * V; ++i) {
-      sum[i] = code::start(k.start[i / V][c / segment + s]);
+      sum[i] = code::start(bias == 0 ? 0 : k.start[i / V][c / segment + s]);
     }
     if constexpr (segment >= W.block) {
       for (std::size_t b = s * segment / W.block; b < (s + 1) * segment / W.block && b < blocks; ++b)
@@ -249,16 +274,16 @@ struct tile_dot<NBIT_ARCH, W, Group> {
       steps<4, 4, T, V, stride>(head, s / 2, &k.codes[0][c + s * segment], sum);
     }
     if constexpr (fine_weights) {
-      NBIT_UNROLL
+      NBIT_TILE_UNROLL
       for (std::size_t v = 0; v < V; ++v) {
         const real scale = reader::scale(head[v], s);
-        NBIT_UNROLL
+        NBIT_TILE_UNROLL
         for (std::size_t t = 0; t < T; ++t) {
           chain<Single>(code::to_float(sum[t * V + v]), scale, inner[t * V + v]);
         }
         if constexpr (offsets) {
           const real offset = reader::offset(head[v], s, scale);
-          NBIT_UNROLL
+          NBIT_TILE_UNROLL
           for (std::size_t t = 0; t < T; ++t) {
             real& in = inner[t * V + v];
             in = vec::fma(offset, vec::broadcast(k.sum[t][c / run + s]), in);
@@ -266,7 +291,7 @@ struct tile_dot<NBIT_ARCH, W, Group> {
         }
       }
     } else {
-      NBIT_UNROLL
+      NBIT_TILE_UNROLL
       for (std::size_t i = 0; i < T * V; ++i) {
         chain<Single>(code::to_float(sum[i]), vec::broadcast(k.scale[i / V][c / act + s]), inner[i]);
       }
@@ -278,28 +303,28 @@ struct tile_dot<NBIT_ARCH, W, Group> {
   NBIT_INLINE static void steps(const std::byte* const (&head)[V], std::size_t b, const std::int8_t* x,
                                 typename code::sums (&sum)[T * V]) {
     typename code::partial part[T * V];
-    NBIT_UNROLL
+    NBIT_TILE_UNROLL
     for (std::size_t i = 0; i < T * V; ++i) {
       part[i] = code::none();
     }
     each<std::size_t(Count)>([&](auto s) __attribute__((always_inline)) {
       constexpr int at = static_cast<int>(std::size_t(s)), flush_each = code::template steps<W.top>;
       typename code::bytes bytes[V];
-      NBIT_UNROLL
+      NBIT_TILE_UNROLL
       for (std::size_t v = 0; v < V; ++v) {
         bytes[v] = code::template centred<W.top>(
             reader::template step<First + at>(head[v] + W.head_bytes() + b * W.block_bytes()));
       }
-      NBIT_UNROLL
+      NBIT_TILE_UNROLL
       for (std::size_t i = 0; i < T * V; ++i) {
         code::template step<W.top>(sum[i], part[i], bytes[i % V], x + i / V * Stride + 4 * at);
       }
-      if constexpr ((at + 1) % flush_each == 0) NBIT_UNROLL
+      if constexpr ((at + 1) % flush_each == 0) NBIT_TILE_UNROLL
       for (std::size_t i = 0; i < T * V; ++i) {
         code::template flush<W.top>(sum[i], part[i]);
       }
     });
-    if constexpr (Count % code::template steps<W.top> != 0) NBIT_UNROLL
+    if constexpr (Count % code::template steps<W.top> != 0) NBIT_TILE_UNROLL
     for (std::size_t i = 0; i < T * V; ++i) {
       code::template flush<W.top>(sum[i], part[i]);
     }
@@ -308,3 +333,5 @@ struct tile_dot<NBIT_ARCH, W, Group> {
 
 }  // namespace NBIT_TAG
 }  // namespace nbit
+
+#undef NBIT_TILE_UNROLL
