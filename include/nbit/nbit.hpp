@@ -68,6 +68,7 @@
 #include <nbit/layout/tiled.hpp>
 #include <nbit/layout/tinygemm.hpp>
 
+#include <nbit/tensor/check_values.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
 #include <nbit/tensor/encode.hpp>
 #include <nbit/tensor/interleave.hpp>
@@ -150,6 +151,7 @@
 #include <nbit/io/gguf_writer.hpp>
 #include <nbit/io/gptq_checkpoint.hpp>
 #include <nbit/io/gptq_planar_checkpoint.hpp>
+#include <nbit/io/gptq_tensors.hpp>
 #include <nbit/io/hqq_checkpoint.hpp>
 #include <nbit/io/imatrix.hpp>
 #include <nbit/io/imatrix_dat.hpp>

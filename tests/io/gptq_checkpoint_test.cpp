@@ -195,6 +195,48 @@ TEST_CASE("damaged GPTQ tensors are refused with the tensor and the place") {
   }
 }
 
+TEST_CASE("tensors of a file that contradict each other or the format are refused by name") {
+  using F = asym<4, 32>;
+  using nbit::safetensors::dtype;
+  auto q = nbit::coded_matrix<F>::make({32, 64});
+  REQUIRE(q);
+  const auto packed = nbit::pack_gptq(*q);
+  REQUIRE(packed);
+  const auto stored = [](dtype type, std::size_t rows, std::size_t cols, std::span<const std::byte> bytes) {
+    nbit::stored_tensor t;
+    t.type = type, t.rank = cols == 0 ? 1 : 2, t.shape = {rows, cols}, t.bytes = bytes, t.present = true;
+    return t;
+  };
+  const nbit::gptq_stored good{
+      stored(dtype::i32, 8, 32, packed->qweight.span()), stored(dtype::i32, 2, 4, packed->qzeros.span()),
+      stored(dtype::f16, 2, 32, packed->scales.span()), stored(dtype::i32, 64, 0, packed->g_idx.span())};
+  const auto read = nbit::unpack_gptq<F>(good);
+  REQUIRE(read);
+  CHECK(read->shape() == nbit::shape{32, 64});
+  const auto refused = [](const auto& r, nbit::errc code, const char* subject) {
+    REQUIRE_FALSE(r);
+    CHECK(r.error().code == code);
+    CHECK(std::string(r.error().subject).rfind(subject, 0) == 0);
+  };
+  // what the config says against what the tensors say: another width, another group
+  refused(nbit::unpack_gptq<asym<8, 32>>(good), nbit::errc::shape, "scales");
+  refused(nbit::unpack_gptq<asym<3, 32>>(good), nbit::errc::shape, "qweight");
+  refused(nbit::unpack_gptq<asym<4, 64>>(good), nbit::errc::shape, "scales");
+  nbit::gptq_stored bad = good;
+  bad.qweight.shape = {4, 64};  // transposed: 32 inputs of 64 outputs
+  refused(nbit::unpack_gptq<F>(bad), nbit::errc::shape, "scales");
+  bad = good, bad.qzeros.shape = {4, 2};
+  refused(nbit::unpack_gptq<F>(bad), nbit::errc::shape, "qzeros");
+  bad = good, bad.scales.type = dtype::bf16;
+  refused(nbit::unpack_gptq<F>(bad), nbit::errc::malformed, "scales");
+  bad = good, bad.g_idx.shape[0] = 32, bad.g_idx.bytes = bad.g_idx.bytes.first(128);
+  refused(nbit::unpack_gptq<F>(bad), nbit::errc::shape, "g_idx");
+  bad = good, bad.qzeros = {};
+  refused(nbit::unpack_gptq<F>(bad), nbit::errc::missing, "qzeros");
+  bad = good, bad.g_idx = {};
+  CHECK(nbit::unpack_gptq<F>(bad));
+}
+
 TEST_CASE("the config of a checkpoint is read back as it was written, and others are refused by name") {
   const nbit::gptq_config written{3, -1, false, true, nbit::gptq_zeros::plain};
   const auto read = nbit::read_gptq_config(nbit::gptq_config_json(written));

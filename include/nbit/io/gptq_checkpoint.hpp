@@ -30,6 +30,7 @@
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/gptq_tensors.hpp>
 #include <nbit/io/json_value.hpp>
 
 namespace nbit {
@@ -190,12 +191,10 @@ inline result<coded_matrix<F>> unpack_gptq(const gptq_linear& from, gptq_zeros z
   auto words = buffer<std::uint32_t>::make(k / 32 * std::size_t(bits) * n);
   auto zero_row = buffer<std::uint32_t>::make(zero_words);
   auto zero = buffer<std::uint8_t>::make(n);
-  auto index = buffer<std::uint32_t>::make(k);
   if (!to) return to.error();
   if (!words) return words.error();
   if (!zero_row) return zero_row.error();
   if (!zero) return zero.error();
-  if (!index) return index.error();
   for (std::size_t w = 0; w < words->size(); ++w) (*words)[w] = load_u32(from.qweight.data() + 4 * w);
   for (std::size_t r = 0; r < n; ++r)
     unpack_row<gptq_words, bits>(words->data(), nbit::shape{n, k}, r, 0, k, to->row_codes(r));
@@ -221,18 +220,20 @@ inline result<coded_matrix<F>> unpack_gptq(const gptq_linear& from, gptq_zeros z
             .with((*zero)[r]);
     }
   }
-  bool in_order = true;
-  for (std::size_t c = 0; c < k && !from.g_idx.empty(); ++c) {
-    (*index)[c] = load_u32(from.g_idx.data() + 4 * c);
-    if ((*index)[c] >= groups)
-      return make_error(errc::malformed, "g_idx names a group that does not exist", "0 to groups - 1")
-          .about("g_idx")
-          .at(0, static_cast<std::int64_t>(c))
-          .with(static_cast<std::int32_t>((*index)[c]));
-    in_order = in_order && (*index)[c] == to->group_of(c);
-  }
-  if (!in_order) to->group_index = *std::move(index);
+  if (auto ok = detail::gptq_read_groups(from.g_idx, *to); !ok) return ok.error();
   return to;
+}
+
+/// The same from tensors as a file gives them, whose types and shapes are checked against each other first.
+/// Errors: missing, malformed (element type), shape, overflow, and those above; the tensor is the subject.
+template <gptq_storable F>
+inline result<coded_matrix<F>> unpack_gptq(const gptq_stored& from, gptq_zeros zeros = gptq_zeros::minus_one) {
+  const result<shape> s = detail::gptq_tensor_shape<F>(
+      from, [](shape wanted) { return detail::gptq_shape<F::bits>(wanted.cols, wanted.rows); });
+  if (!s) return s.error();
+  return unpack_gptq<F>(gptq_linear{s->cols, s->rows, groups_per_row<F>(s->cols), from.qweight.bytes, from.qzeros.bytes,
+                                    from.scales.bytes, from.g_idx.bytes},
+                        zeros);
 }
 
 /// Reads the config of a checkpoint: quantize_config.json, or the member quantization_config of config.json.

@@ -26,6 +26,7 @@
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
+#include <nbit/io/gptq_tensors.hpp>
 #include <nbit/io/json_value.hpp>
 
 namespace nbit {
@@ -48,10 +49,8 @@ struct gptq_planar_config {
   bool symmetric = true, act_order = false;
 };
 
-/// The tensors of one linear; g_idx need not be present when groups are in order.
-struct gptq_planar_linear {
-  stored_tensor qweight, qzeros, scales, g_idx;
-};
+/// The tensors of one linear, as in the other GPTQ checkpoints.
+using gptq_planar_linear = gptq_stored;
 
 /// Owns the tensors of one linear.
 struct gptq_planar_tensors {
@@ -78,28 +77,11 @@ inline result<void> gptq_planar_shape(shape s) {
 /// shape, not_finite, overflow, out_of_memory; the tensor is the subject, row and column are its own.
 template <gptq_planar_storable F>
 inline result<coded_matrix<F>> unpack_gptq_planar(const gptq_planar_linear& from) {
-  using safetensors::dtype;
   constexpr int bits = F::bits;
-  for (const auto& [t, name] :
-       {std::pair<const stored_tensor*, const char*>{&from.qweight, "qweight"}, {&from.qzeros, "qzeros"}})
-    if (auto ok = detail::check_tensor(*t, name, {dtype::i32}, "I32", 2); !ok) return ok.error();
-  if (auto ok = detail::check_tensor(from.scales, "scales", {dtype::f16}, "F16", 2); !ok) return ok.error();
-  const auto word_rows = static_cast<std::size_t>(from.qweight.shape[0]);
-  if (word_rows % std::size_t(bits) != 0)
-    return detail::tensor_error(errc::shape, "a dimension of a tensor does not fit the format", "a multiple of bits",
-                                "qweight", "first dimension")
-        .with(static_cast<std::int64_t>(word_rows));
-  const shape s{static_cast<std::size_t>(from.qweight.shape[1]), word_rows / std::size_t(bits) * 32};
-  if (auto ok = detail::gptq_planar_shape(s); !ok) return ok.error().about("qweight");
+  const result<shape> checked = detail::gptq_tensor_shape<F>(from, detail::gptq_planar_shape);
+  if (!checked) return checked.error();
+  const shape s = *checked;
   const std::size_t n = s.rows, k = s.cols, groups = groups_per_row<F>(k);
-  const char* const allowed = "the groups that the inputs make";
-  if (auto ok = detail::check_dimension(from.scales, "scales", 0, groups, allowed); !ok) return ok.error();
-  if (auto ok = detail::check_dimension(from.scales, "scales", 1, n, "the outputs"); !ok) return ok.error();
-  if (auto ok = detail::check_dimension(from.qzeros, "qzeros", 0, groups, allowed); !ok) return ok.error();
-  if (auto ok =
-          detail::check_dimension(from.qzeros, "qzeros", 1, n / 32 * std::size_t(bits), "the outputs times bits by 32");
-      !ok)
-    return ok.error();
   auto to = coded_matrix<F>::make(s);
   auto zeros = buffer<std::uint8_t>::make(n * groups);
   const auto words = detail::load_words(from.qweight), zero_words = detail::load_words(from.qzeros);
@@ -125,21 +107,7 @@ inline result<coded_matrix<F>> unpack_gptq_planar(const gptq_planar_linear& from
             .with(zero);
     }
   }
-  if (!from.g_idx.present) return to;
-  if (auto ok = detail::check_tensor(from.g_idx, "g_idx", {dtype::i32}, "I32", 1); !ok) return ok.error();
-  if (auto ok = detail::check_dimension(from.g_idx, "g_idx", 0, k, "the inputs"); !ok) return ok.error();
-  auto index = detail::load_words(from.g_idx);
-  if (!index) return index.error();
-  bool in_order = true;
-  for (std::size_t c = 0; c < k; ++c) {
-    if ((*index)[c] >= groups)
-      return make_error(errc::malformed, "g_idx names a group that does not exist", "0 to groups - 1")
-          .about("g_idx")
-          .at(0, static_cast<std::int64_t>(c))
-          .with(static_cast<std::int32_t>((*index)[c]));
-    in_order = in_order && (*index)[c] == to->group_of(c);
-  }
-  if (!in_order) to->group_index = *std::move(index);
+  if (auto ok = detail::gptq_read_groups(from.g_idx.bytes, *to); !ok) return ok.error();
   return to;
 }
 
