@@ -23,6 +23,7 @@
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/quantize.hpp>
+#include <nbit/kernel/row_tiles.hpp>
 
 namespace nbit_test {
 
@@ -115,6 +116,37 @@ void add_format(const char* name, entries& out) {
   });
 }
 
+/// The same on row tiles, which are repacked.
+template <class F>
+void add_tiles(const char* name, entries& out) {
+  using packed = nbit::packed_matrix<F, nbit::row_tiles>;
+  static constexpr auto view = [](const void* q) { return static_cast<const packed*>(q)->view(); };
+  nbit::arch::for_each_runnable([&](auto tag) {
+    using arch = decltype(tag);
+    operations run;
+    run.tag = arch::name;
+    run.quantize = [](nbit::matrix_view<const float> w, hash&, hash& codes, void* q) {
+      const auto made =
+          nbit::quantize<F>(nbit::arch::scalar{}, w, nbit::quantize_options{.ragged = nbit::ragged_rows::pad});
+      if (!made) return false;
+      auto tiled = nbit::repack<nbit::row_tiles>(made->view());
+      if (!tiled) return false;
+      codes.bytes(tiled->bytes.data(), tiled->bytes.size());
+      *static_cast<packed*>(q) = *std::move(tiled);
+      return true;
+    };
+    run.dequantize = [](const void* q, nbit::matrix_view<float> to) { nbit::dequantize(arch{}, view(q), to); };
+    run.gemv = [](const void* q, auto x, auto y) { nbit::gemv(arch{}, view(q), x, y); };
+    run.gemv_32 = [](const void* q, auto x, auto y) { nbit::gemv(arch{}, view(q), x, y); };
+    run.gemv_256 = [](const void* q, auto x, auto y) { nbit::gemv(arch{}, view(q), x, y); };
+    run.gemm = [](const void* q, auto x, auto y) { nbit::gemm(arch{}, view(q), x, y); };
+    run.gemm_32 = [](const void* q, auto x, auto y) { nbit::gemm(arch{}, view(q), x, y); };
+    packed q;
+    add_operations(name, false, run, &q, out);
+  });
+}
+
+void add_tiles(entries& out);
 void add_uniform(entries& out);
 void add_layouts(entries& out);
 void add_ggml(entries& out);

@@ -65,6 +65,7 @@ int main(int argc, char** argv) {
   nbit_test::add_layouts(computed);
   nbit_test::add_ggml(computed);
   nbit_test::add_ggml_lattices(computed);
+  nbit_test::add_tiles(computed);
   nbit_test::add_others(computed);
   if (argc > 2 && std::strcmp(argv[2], "--write") == 0) return write_table(argv[1], computed);
 

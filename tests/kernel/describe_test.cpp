@@ -6,9 +6,12 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <nbit/format/codebook.hpp>
+#include <nbit/format/ggml_legacy.hpp>
+#include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/kernel/describe.hpp>
+#include <nbit/kernel/row_tiles.hpp>
 
 namespace nbit_test {
 // Formats like w4g64 with kernels that say what they are; nothing runs them.
@@ -62,6 +65,18 @@ TEST_CASE("no silent slow path: a format without a kernel of its own says so") {
   using nbit::operation;
   CHECK(std::string_view(nbit::describe<nbit::nf4>(operation::gemv_int8).for_format).find("integer levels") !=
         std::string_view::npos);
+}
+
+TEST_CASE("what has kernels: blocks of files on x86, row tiles everywhere") {
+  using nbit::operation;
+  const auto tiles = nbit::packed_view<nbit::q4_k, nbit::row_tiles>();
+  nbit::arch::for_each_runnable([&](auto tag) {
+    for (const operation op : {operation::gemv, operation::gemv_int8, operation::gemm, operation::gemm_int8})
+      CHECK(nbit::describe(tag, op, tiles).path == nbit::kernel_path::own);
+    const auto blocks = nbit::describe(tag, operation::gemv_int8, nbit::packed_view<nbit::q4_0>());
+    if (NBIT_HAS_X86 && decltype(tag)::level > 0) CHECK(blocks.path == nbit::kernel_path::own);
+    if (decltype(tag)::level == 0) CHECK(blocks.path == nbit::kernel_path::generic);
+  });
 }
 
 TEST_CASE("reordered columns are the slow path, and it is said") {

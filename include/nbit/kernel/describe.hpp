@@ -15,6 +15,7 @@
 #include <nbit/kernel/about.hpp>
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/decode.hpp>
+#include <nbit/kernel/encode.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/quantize.hpp>
@@ -55,6 +56,8 @@ template <class Arch, class F, class L>
 constexpr kernel_about about_quantize() {
   if constexpr (requires { quantize_kernel<Arch, F, L>::about; })
     return quantize_kernel<Arch, F, L>::about;
+  else if constexpr (std::is_same_v<L, blocks> && has_group_encoder<Arch, F>)
+    return own_kernel("sixteen groups side by side, the reference's bytes");
   else if constexpr (self_encoding<F>)
     return {kernel_path::generic, "the format's own encoder, a group at a time",
             "no encoder is written for this format and instruction set"};
@@ -89,7 +92,7 @@ constexpr kernel_about about_levels() {
     return {kernel_path::decoder, row_decoder<Arch, W>::about.how, row_decoder<Arch, W>::about.limit};
   else
     return {kernel_path::generic, "generic decoding to integer levels, exact dots of four",
-            "no kernel is written for this format and layout"};
+            "no kernel is written for this operation on this format and layout; repack to row_tiles for one"};
 }
 
 template <class Arch, class W>
@@ -97,6 +100,9 @@ constexpr kernel_about about_product(operation op) {
   using gemv_k = gemv_kernel<Arch, W>;
   using gemm_k = gemm_kernel<Arch, W>;
   if (op == operation::gemv_int8) {
+    if constexpr (requires { gemv_k::template on_blocks<32>; }) {
+      if (gemv_k::template on_blocks<32>) return own_kernel("integer sums straight on the file's blocks");
+    }
     if constexpr (requires { gemv_k::about_int8; }) return gemv_k::about_int8;
     if constexpr (requires { gemv_k::about; }) return gemv_k::about;
     return about_levels<Arch, W>();
@@ -104,7 +110,9 @@ constexpr kernel_about about_product(operation op) {
   if (op == operation::gemm_int8) {
     if constexpr (requires { gemm_k::about_int8; }) return gemm_k::about_int8;
     if constexpr (requires { gemm_k::about; }) return gemm_k::about;
-    return about_product<Arch, W>(operation::gemv_int8);  // the generic gemm asks gemv for each token
+    // the generic gemm asks gemv's rows for each token
+    if constexpr (requires { gemv_k::about_int8; }) return gemv_k::about_int8;
+    return about_levels<Arch, W>();
   }
   if (op == operation::gemv) {
     if constexpr (requires { gemv_k::about; }) return gemv_k::about;

@@ -47,15 +47,15 @@ inline bool fits(const expert_slots& slots, std::size_t experts, std::size_t tok
   return true;
 }
 
-// One executor call for all experts: a piece is gemm_outputs outputs of one expert.
-template <class Arch, class W, class Block, class E>
+// One executor call for all experts: a piece is Most outputs of one expert.
+template <std::size_t Most, class W, class Block, class E>
 inline void run_experts(std::span<const W> experts, const expert_slots& slots, const Block& block, E& ex) noexcept {
   if (experts.empty()) return;
-  const std::size_t rows = experts[0].rows, across = (rows + gemm_outputs - 1) / gemm_outputs;
+  const std::size_t rows = experts[0].rows, across = (rows + Most - 1) / Most;
   ex(experts.size() * across, [&](std::size_t i) {
-    const std::size_t e = i / across, n = i % across * gemm_outputs, left = rows - n;
+    const std::size_t e = i / across, n = i % across * Most, left = rows - n;
     const std::size_t first = slots.first_slot[e], count = slots.first_slot[e + 1] - first;
-    if (count != 0) block(weights_t<W>(experts[e]), n, left < gemm_outputs ? left : gemm_outputs, first, count);
+    if (count != 0) block(weights_t<W>(experts[e]), n, left < Most ? left : Most, first, count);
   });
 }
 
@@ -84,7 +84,7 @@ inline void expert_gemm(Arch, std::span<const W> experts, matrix_view<const floa
   const matrix_view<float> gathered(scratch.data(), count, x.cols);
   for (std::size_t s = 0; s < count && x.cols != 0; ++s)
     std::memcpy(gathered.row(s).data(), x.row(slots.token_of[s]).data(), x.cols * sizeof(float));
-  detail::run_experts<Arch>(
+  detail::run_experts<detail::gemm_outputs>(
       experts, slots,
       [&](const weights_t<W>& w, std::size_t n, std::size_t outputs, std::size_t first, std::size_t tokens) {
         gemm_kernel<Arch, weights_t<W>>::block(
@@ -108,7 +108,7 @@ inline void expert_gemm(Arch, std::span<const W> experts, matrix_view<const floa
   if (!detail::fits(slots, experts.size(), x.rows) || !detail::same_shape(experts, x.cols, y, count)) return;
   NBIT_EXPECTS(gathered.rows == count && gathered.cols == x.cols, "expert_gemm: gathered must be slots x columns");
   ex(count, [&](std::size_t s) { activation_kernel<Arch>::quantize_row(x.row(slots.token_of[s]), gathered, s); });
-  detail::run_experts<Arch>(
+  detail::run_experts<detail::outputs_of<gemm_kernel<Arch, weights_t<W>>>>(
       experts, slots,
       [&](const weights_t<W>& w, std::size_t n, std::size_t outputs, std::size_t first, std::size_t tokens) {
         int8_activations<Group> part = gathered;

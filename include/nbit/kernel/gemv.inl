@@ -50,7 +50,6 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     return vec::reduce(sum);
   }
 
- private:
   // Whose block_gemv runs: avx_vnni has none of its own, avx2's reads memory as fast.
 #if NBIT_TARGET == 1
   using block_arch = arch::avx2;
@@ -67,6 +66,8 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     }
     return false;
   }();
+
+ private:
   static constexpr bool integers = [] {
     if constexpr (requires { typename Weights::format; })
       return detail::has_integer_runs<typename Weights::format>;

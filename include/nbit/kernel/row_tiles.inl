@@ -214,6 +214,8 @@ struct tile_many<NBIT_ARCH, Panel, Group> {
 template <class F>
 struct row_decoder<NBIT_ARCH, packed_view<F, row_tiles>> {
   using weights = packed_view<F, row_tiles>;
+  static constexpr kernel_about about =
+      own_kernel("tiles of sixteen rows, a weight at a time", "rows of a tile are apart: it is made for products");
 
   static void floats(const weights& w, std::size_t r, std::size_t c, std::size_t n, float* out) {
     NBIT_EXACT
@@ -242,6 +244,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, row_tiles>> {
 template <class F>
 struct gemv_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   using weights = packed_view<F, row_tiles>;
+  static constexpr kernel_about about = own_kernel("tiles of sixteen rows side by side, as floats");
+  static constexpr kernel_about about_int8 = own_kernel("tiles of sixteen rows side by side, integer dots");
   static constexpr tile_form form = form_of<F>;
   static constexpr kernel_about about = own_kernel("row tiles decoded to floats, sixty-four rows at a time"),
                                 about_int8 = own_kernel("row tiles, lanes are rows, integer sums in registers");
@@ -289,6 +293,8 @@ struct gemv_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
 template <class F>
 struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   using weights = packed_view<F, row_tiles>;
+  static constexpr kernel_about about = own_kernel("tiles of sixteen rows, unpacked once to floats");
+  static constexpr kernel_about about_int8 = own_kernel("tiles of sixteen rows, unpacked once to bytes, integer dots");
   static constexpr tile_form form = form_of<F>;
   using panel = tile_panel<NBIT_ARCH, form>;
   static constexpr kernel_about about = own_kernel("row tiles decoded to panels of floats"),
