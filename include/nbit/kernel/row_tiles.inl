@@ -244,8 +244,6 @@ struct row_decoder<NBIT_ARCH, packed_view<F, row_tiles>> {
 template <class F>
 struct gemv_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   using weights = packed_view<F, row_tiles>;
-  static constexpr kernel_about about = own_kernel("tiles of sixteen rows side by side, as floats");
-  static constexpr kernel_about about_int8 = own_kernel("tiles of sixteen rows side by side, integer dots");
   static constexpr tile_form form = form_of<F>;
   static constexpr kernel_about about = own_kernel("row tiles decoded to floats, sixty-four rows at a time"),
                                 about_int8 = own_kernel("row tiles, lanes are rows, integer sums in registers");
@@ -293,8 +291,6 @@ struct gemv_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
 template <class F>
 struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   using weights = packed_view<F, row_tiles>;
-  static constexpr kernel_about about = own_kernel("tiles of sixteen rows, unpacked once to floats");
-  static constexpr kernel_about about_int8 = own_kernel("tiles of sixteen rows, unpacked once to bytes, integer dots");
   static constexpr tile_form form = form_of<F>;
   using panel = tile_panel<NBIT_ARCH, form>;
   static constexpr kernel_about about = own_kernel("row tiles decoded to panels of floats"),
