@@ -39,6 +39,8 @@ namespace nbit {
 /// What became of the numbers of a tensor.
 enum class fidelity : std::uint8_t { exact, rounded, refused };
 
+inline namespace NBIT_TAG {
+
 /// What a transcoding did. A step is the least distance between levels of the source at that weight.
 struct transcode_report {
   fidelity kind = fidelity::exact;
@@ -55,8 +57,6 @@ struct transcode_options {
   fidelity accept = fidelity::exact;  // rounded: numbers may move by up to most_steps
   float most_steps = 0.0625f;         // more than this is refused
 };
-
-inline namespace NBIT_TAG {
 
 /// A transcoded tensor and its report. A refused one has no weights.
 template <weight_format To>
