@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include <nbit/format/ggml_iq2.hpp>
 #include <nbit/format/ggml_iq3.hpp>
 #include <nbit/format/ggml_iq4.hpp>
 #include <nbit/format/ggml_legacy.hpp>
@@ -96,6 +97,7 @@ constexpr subject subjects[] = {
     of<nbit::iq4_xs>("IQ4_XS", 0, "ggml_IQ4_XS_imatrix", 0.00430, 0.6),
     of<nbit::iq3_s>("IQ3_S", 0, "ggml_IQ3_S_imatrix", 0.01337, 0.6),
     of<nbit::q4_0>("Q4_0", 0, "ggml_Q4_0_imatrix", 0.00534, 0.6),
+    of<nbit::iq2_xs>("IQ2_XS", 0, "ggml_IQ2_XS_imatrix", 0.07292, 0.6),
 };
 
 /// Options that a command line may change: --damping 0.05 --passes 4 ...

@@ -1,10 +1,14 @@
 // tool/walk.cpp — calibration: run the model block by block, see what its matrices read, quantize them on the way.
 //
-// GPTQ goes true sequentially: q, k, v, then o with the outputs of the quantized ones, then gate and up, then down. The
-// other solvers look at the unquantized model.
+// GPTQ goes true sequentially: q, k, v, then o with the outputs of the quantized ones, then gate and up, then down. It
+// aims at the outputs of the unquantized model, which runs beside the quantized one (nbit::retarget). The other solvers
+// look at the unquantized model.
 // SPDX-License-Identifier: MIT
+#include <array>
 #include <utility>
+#include <vector>
 
+#include <nbit/solver/drift.hpp>
 #include <nbit/solver/fold.hpp>
 
 #include "failure.hpp"
@@ -42,14 +46,18 @@ struct walker {
     need(into[static_cast<std::size_t>(s)].add(x, pool), "calibration");
   }
 
-  /// Quantizes the matrices that read one input.
-  void solve(std::size_t b, site s, const nbit::hessian& inputs, method how) {
+  /// Quantizes the matrices that read one input. moved: how that input differs from the unquantized model's, or nullptr.
+  void solve(std::size_t b, site s, const nbit::hessian& inputs, method how,
+             const nbit::input_drift* moved = nullptr) {
     std::vector<float> importance(inputs.cols());
     inputs.mean_square(importance);
     for (const role r : engine::readers(s)) {
       engine::linear& w = m.blocks[b][r];
-      const std::vector<float> values = decoded(w);
-      const problem p{{values.data(), w.shape().rows, w.shape().cols}, &inputs, importance};
+      std::vector<float> values = decoded(w);
+      const nbit::matrix_view<float> v(values.data(), w.shape().rows, w.shape().cols);
+      if (moved != nullptr)
+        need(nbit::retarget(nbit::matrix_view<const float>(v), inputs, *moved, v, {}, pool), "calibration");
+      const problem p{v, &inputs, importance};
       engine::linear made = to.matrix(engine::tensor_name(b, r), how, p);
       if (made && how == method::gptq) w = std::move(made);
     }
@@ -142,12 +150,26 @@ void solve_blocks_of(const job& what, const engine::model& m, const engine::work
   const bool sequential = what.how == solver::gptq;
   const std::size_t steps = m.blocks.size() * engine::site_count;
   block_statistics here;
-  engine::observer watch;
-  watch.input = [&](std::size_t, site s, nbit::matrix_view<const float> x) { w.add(here, s, x); };
+  engine::observer watch, watch_before;
+  nbit::input_drift moved;
+  std::array<std::vector<float>, engine::site_count> before;  // inputs of this block's sites in the unquantized model
+  watch_before.input = [&](std::size_t, site s, nbit::matrix_view<const float> x) {
+    std::vector<float>& to_end = before[static_cast<std::size_t>(s)];
+    for (std::size_t t = 0; t < x.rows; ++t) to_end.insert(to_end.end(), x.row(t).begin(), x.row(t).end());
+  };
+  watch.input = [&](std::size_t, site s, nbit::matrix_view<const float> x) {
+    if (sequential) {
+      if (moved.cols() != x.cols || here[static_cast<std::size_t>(s)].tokens() == 0) moved = nbit::input_drift(x.cols);
+      const float* const was = before[static_cast<std::size_t>(s)].data() + moved.tokens() * x.cols;
+      need(moved.add({was, x.rows, x.cols}, x, pool), "calibration");
+    }
+    w.add(here, s, x);
+  };
   if (sequential)
     watch.complete = [&](std::size_t b, site s) {
-      w.solve(b, s, here[static_cast<std::size_t>(s)], method::gptq);
+      w.solve(b, s, here[static_cast<std::size_t>(s)], method::gptq, &moved);
       here[static_cast<std::size_t>(s)] = nbit::hessian(inputs_of(w.m.config, s));
+      before[static_cast<std::size_t>(s)] = {};
       if (told) told(b * engine::site_count + static_cast<std::size_t>(s) + 1, steps);
     };
   engine::hidden_states h;
@@ -156,8 +178,12 @@ void solve_blocks_of(const job& what, const engine::model& m, const engine::work
   engine::runner run(sequential ? w.m : m, pool);
   const bool known = what.statistics != nullptr && !sequential;
   if (!known) h = engine::embed(m, what.calibration->ids, what.calibration->count, what.calibration->length);
+  engine::runner run_before(m, pool);
+  engine::hidden_states h_before;
+  if (sequential) h_before = h;
   for (std::size_t b = 0; b < m.blocks.size(); ++b) {
     here = known ? block_statistics() : empty_statistics(m.config);
+    if (sequential) run_before.run_block(b, h_before, &watch_before);
     if (!known) run.run_block(b, h, &watch);
     const block_statistics& inputs = known ? (*what.statistics)[b] : here;
     if (what.how == solver::awq) w.awq_block(b, inputs);

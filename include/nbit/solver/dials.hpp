@@ -2,8 +2,8 @@
 // zeros.
 //
 // A solver that has chosen codes can ask what each of these numbers should be for those codes: with all else fixed the
-// loss is a parabola in one of them. nbit::dials<F> names them for a format F; specialise it for a format of your own,
-// or call your scale `scale`, and solvers will refit it. Without it, parameters stay as they were fitted.
+// loss is a parabola in one of them. nbit::dials<F> names them for a format F; give a format of your own a member
+// type `dials`, or call its scale `scale`, and solvers will refit it. Without it, parameters stay as they were fitted.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_SOLVER_DIALS_HPP
 #define NBIT_SOLVER_DIALS_HPP
@@ -46,6 +46,8 @@ NBIT_INLINE constexpr T stored_float(float v) {
     return T::from(v);
 }
 
+template <class F>
+concept has_own_dials = requires { typename F::dials; };
 template <class P>
 concept has_scale = requires(P p) { float(p.scale); } && !std::is_array_v<decltype(P::scale)>;
 template <class P>
@@ -63,9 +65,14 @@ struct dials {
   static constexpr int count = 0;
 };
 
+/// A format that brings its own.
+template <class F, class P>
+  requires detail::has_own_dials<F>
+struct dials<F, P> : F::dials {};
+
 /// A member `scale`, and perhaps an unsigned or fractional `zero`: value = scale * (level - zero).
 template <class F, class P>
-  requires detail::has_scale<P>
+  requires(detail::has_scale<P> && !detail::has_own_dials<F>)
 struct dials<F, P> {
   static constexpr bool zero = detail::has_zero<P>;
   static constexpr int count = zero ? 2 : 1;
