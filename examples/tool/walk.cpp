@@ -46,9 +46,9 @@ struct walker {
     need(into[static_cast<std::size_t>(s)].add(x, pool), "calibration");
   }
 
-  /// Quantizes the matrices that read one input. moved: how that input differs from the unquantized model's, or nullptr.
-  void solve(std::size_t b, site s, const nbit::hessian& inputs, method how,
-             const nbit::input_drift* moved = nullptr) {
+  /// Quantizes the matrices that read one input. moved: how that input differs from the unquantized model's, or
+  /// nullptr.
+  void solve(std::size_t b, site s, const nbit::hessian& inputs, method how, const nbit::input_drift* moved = nullptr) {
     std::vector<float> importance(inputs.cols());
     inputs.mean_square(importance);
     for (const role r : engine::readers(s)) {

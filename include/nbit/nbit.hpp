@@ -122,9 +122,16 @@
 #include <nbit/solver/gptq.hpp>
 #include <nbit/solver/gptq_panel.hpp>
 #include <nbit/solver/gram.hpp>
+#include <nbit/solver/hqq.hpp>
+#include <nbit/solver/nested_scales.hpp>
+#include <nbit/solver/outliers.hpp>
+#include <nbit/solver/qat.hpp>
 #include <nbit/solver/quadratic.hpp>
+#include <nbit/solver/rotate.hpp>
 #include <nbit/solver/rtn.hpp>
 #include <nbit/solver/search.hpp>
+#include <nbit/solver/sign_round.hpp>
+#include <nbit/solver/smooth.hpp>
 #include <nbit/solver/tune.hpp>
 
 #include <nbit/io/atomic_file.hpp>

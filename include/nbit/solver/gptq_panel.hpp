@@ -68,6 +68,7 @@ struct gptq_job {
   search_options search = {};
   int passes = 0;
   bool tune = false;
+  bool start_given = false;   // codes and parameters are in `out`: only improve them
   double* rounded = nullptr;  // by row: loss of plain rounding with the same parameters
   double* solved = nullptr;   // by row: loss of what was stored
   double* energy = nullptr;   // by row: loss of storing zeros
@@ -378,6 +379,33 @@ inline void measure_panel(gptq_panel<F>& p, std::span<const typename F::params> 
   }
 }
 
+/// Errors of codes that are there already.
+template <weight_format F>
+inline void errors_of_codes(gptq_panel<F>& p) {
+  constexpr std::size_t step = std::size_t(step_of<F>);
+  for (std::size_t column = 0; column < p.job->w.cols; column += step)
+    for (std::size_t r = 0; r < p.rows; ++r) {
+      float value[step];
+      value_group<F>(p.job->out->row_codes(p.first_row + r) + column / step, params_of<F>(p, r, column),
+                     place_in_group<F>(column), std::span<float>(value));
+      for (std::size_t k = 0; k < step; ++k) {
+        const float e = p.w[(column + k) * panel_rows + r] - value[k];
+        p.e[(column + k) * panel_rows + r] = is_finite(e) ? e : 0.0f;
+      }
+    }
+}
+
+/// The losses of given codes and of zeros.
+template <weight_format F>
+inline void measure_start(gptq_panel<F>& p) {
+  const metric& m = *p.job->m;
+  double start[panel_rows], energy[panel_rows];
+  quadratic_form(m.h.data(), m.stride, p.job->w.cols, p.e, start);
+  quadratic_form(m.h.data(), m.stride, p.job->w.cols, p.w, energy);
+  for (std::size_t r = 0; r < p.rows; ++r)
+    p.job->rounded[p.first_row + r] = start[r], p.job->energy[p.first_row + r] = energy[r];
+}
+
 /// From solving order to stored order.
 template <weight_format F>
 inline void store_order(gptq_panel<F>& p) {
@@ -407,6 +435,21 @@ inline result<void> solve_panel(const gptq_job<F>& job, std::size_t task) {
   p.rows = job.w.rows - p.first_row < panel_rows ? job.w.rows - p.first_row : panel_rows;
   p.w = memory->data(), p.e = p.w + cells, p.extra = p.e + cells;
   float* const scratch = p.extra + cells + 4 * cols;
+  if (job.start_given) {
+    transpose_panel(job.w, p.first_row, {}, p.w);
+    errors_of_codes<F>(p);
+    measure_start<F>(p);
+    for (int pass = 0; pass < job.passes; ++pass) {
+      bool moved = false;
+      if (tune) moved |= tune_panel<F>(*job.out, p.first_row, p.rows, job.m->h.data(), job.m->stride, p.e, scratch);
+      moved |= descend_panel<F>(p);
+      if (!moved) break;
+    }
+    double solved[panel_rows];
+    quadratic_form(job.m->h.data(), job.m->stride, cols, p.e, solved);
+    for (std::size_t r = 0; r < p.rows; ++r) job.solved[p.first_row + r] = solved[r];
+    return {};
+  }
   transpose_panel(job.w, p.first_row, job.place, p.w);
   if (job.groups == group_fit::upfront) {
     fit_panel<F>(p);
