@@ -34,10 +34,10 @@
 namespace nbit {
 
 struct hqq_options {
-  int iterations = 20;     // 0 to 1000; it stops when the error has grown three times
-  float norm = 0.7f;       // p, above 0 and at most 1
-  float beta = 10.0f;      // the first threshold is |x|^(p - 1) / beta, in units of the group's mean |w|
-  float growth = 1.01f;    // of beta from step to step, at least 1
+  int iterations = 20;   // 0 to 1000; it stops when the error has grown three times
+  float norm = 0.7f;     // p, above 0 and at most 1
+  float beta = 10.0f;    // the first threshold is |x|^(p - 1) / beta, in units of the group's mean |w|
+  float growth = 1.01f;  // of beta from step to step, at least 1
   // Move scales too, not only zeros and minima as published: better for weights alone, but it clips weights that
   // inputs may need.
   bool move_scale = false;
@@ -61,14 +61,10 @@ NBIT_INLINE float rough_power(float x, float p) {
   return power * std::bit_cast<float>(static_cast<std::uint32_t>(whole + 127) << 23);
 }
 
-/// The p-norm of the errors, to the power p, over the group; in units where the mean |w| is 1.
-inline float outlier_norm(std::span<const float> w, const float* value, float unit, float p) {
-  NBIT_EXACT
+/// The sum of the errors' magnitudes over a group.
+inline float error_sum(std::span<const float> w, const float* value) {
   float sum = 0.0f;
-  for (std::size_t i = 0; i < w.size(); ++i) {
-    const float a = abs(w[i] - value[i]) * unit;
-    sum += rough_power(a > 1e-9f ? a : 1e-9f, p);
-  }
+  for (std::size_t i = 0; i < w.size(); ++i) sum += abs(w[i] - value[i]);
   return is_finite(sum) ? sum : 3e38f;
 }
 
@@ -119,7 +115,7 @@ inline void solve_hqq(std::span<const float> w, const hqq_options& o, typename F
   if (!(sum > 0.0f)) return;
   const float unit = static_cast<float>(n) / sum;
   value_group<F>(codes, p, 0, {value, n});
-  float least = outlier_norm(w, value, unit, o.norm), beta = o.beta;
+  float least = error_sum(w, value), beta = o.beta;
   typename F::params moving = p;
   for (std::size_t i = 0; i < count; ++i) trial[i] = codes[i];
   int worse = 0;
@@ -133,7 +129,7 @@ inline void solve_hqq(std::span<const float> w, const hqq_options& o, typename F
     refit_to<F>({target, n}, trial, moving, o.move_scale, work, work + n);
     round_group<F>(w, moving, 0, trial);
     value_group<F>(trial, moving, 0, {value, n});
-    const float error = outlier_norm(w, value, unit, o.norm);
+    const float error = error_sum(w, value);
     beta *= o.growth;
     if (!(error < least)) {
       ++worse;
