@@ -252,6 +252,8 @@ TEST_CASE("the config of a checkpoint is read back as it was written, and others
       {R"({"bits":4,"group_size":128,"sym":1})", "sym"},
       {R"({"bits":4,"group_size":128,"quant_method":"awq"})", "quant_method"},
       {R"({"bits":4,"group_size":128,"checkpoint_format":"marlin"})", "checkpoint_format"},
+      {R"({"bits":4,"group_size":128,"checkpoint_format":"bitblas"})", "checkpoint_format"},
+      {R"({"bits":4,"group_size":128,"is_marlin_format":true})", "is_marlin_format"},
       {R"({"bits":4,"group_size":128,"pack_dtype":"int16"})", "pack_dtype"},
   };
   for (const auto& [text, subject] : bad) {
@@ -261,5 +263,12 @@ TEST_CASE("the config of a checkpoint is read back as it was written, and others
     const auto config = nbit::read_gptq_config(*json);
     REQUIRE_FALSE(config);
     CHECK(std::string(config.error().subject) == subject);
+    const std::string_view what = config.error().what;
+    const bool kernel = std::string_view(text).find("marlin") != std::string_view::npos ||
+                        std::string_view(text).find("bitblas") != std::string_view::npos;
+    CHECK((what.find("a kernel's layout") != std::string_view::npos) == kernel);
   }
+  const auto plain = nbit::json_parse(R"({"bits":4,"group_size":128,"is_marlin_format":false})");
+  REQUIRE(plain);
+  CHECK(nbit::read_gptq_config(*plain));
 }

@@ -250,6 +250,12 @@ inline result<gptq_config> read_gptq_config(const json_value& from) {
   if (text("quant_method", "gptq") != "gptq")
     return refused("quant_method", "the checkpoint was quantized by another method", "gptq");
   const std::string_view kind = text("checkpoint_format", "gptq");
+  if (kind == "marlin" || kind == "bitblas") return detail::kernel_layout_error("checkpoint_format");
+  if (from.find("is_marlin_format") != nullptr) {  // how older files say it
+    const result<bool> marlin = from.get<bool>("is_marlin_format");
+    if (!marlin) return marlin.error();
+    if (*marlin) return detail::kernel_layout_error("is_marlin_format");
+  }
   if (kind != "gptq" && kind != "gptq_v2")
     return refused("checkpoint_format", "codes are packed in another way", "gptq or gptq_v2");
   c.zeros = kind == "gptq" ? gptq_zeros::minus_one : gptq_zeros::plain;

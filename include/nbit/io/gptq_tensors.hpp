@@ -29,6 +29,13 @@ struct gptq_stored {
 
 namespace detail {
 
+/// The error for a config that says that tensors hold a kernel's layout; `name` is the member that says so.
+inline error kernel_layout_error(const char* name) {
+  return make_error(errc::unsupported, "the tensors hold a kernel's layout, which is made when a model is loaded",
+                    "the checkpoint from before it was repacked for a kernel")
+      .about(name);
+}
+
 /// The shape of a linear whose codes are bits of 32 inputs in `bits` words: types and dimensions of all four tensors.
 /// fits(shape): whether whole words hold it.
 template <class F, class Fits>
