@@ -139,41 +139,17 @@ int main(int argc, char** argv) {
   b.row<nbit::q4_k, 256>();
   b.row<nbit::q4_0, 32>();
   b.row<nbit::iq4_xs, 256>();
-#ifndef QUICK
   b.row<nbit::q4_1, 32>();
-#endif
-#ifndef QUICK
   b.row<nbit::q5_0, 32>();
-#endif
-#ifndef QUICK
   b.row<nbit::q5_1, 32>();
-#endif
-#ifndef QUICK
   b.row<nbit::iq4_nl, 32>();
-#endif
-#ifndef QUICK
   b.row<nbit::mxfp4, 32>();
-#endif
-#ifndef QUICK
   b.row<nbit::nvfp4, 32>();
-#endif
-#ifndef QUICK
   b.row<nbit::q3_k, 256>();
-#endif
-#ifndef QUICK
   b.row<nbit::q2_k, 256>();
-#endif
-#ifndef QUICK
   b.row<nbit::tq2_0, 256>();
-#endif
-#ifndef QUICK
   b.row<nbit::tq1_0, 256>();
-#endif
-#ifndef QUICK
   b.row<nbit::q2_0, 256>();
-#endif
-#ifndef QUICK
   b.row<nbit::q1_0, 256>();
-#endif
   return 0;
 }

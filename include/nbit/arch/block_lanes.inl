@@ -50,7 +50,6 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints sub(ints a, ints b) { return _mm512_sub_epi32(a, b); }
   NBIT_INLINE static ints mul(ints a, ints b) { return _mm512_mullo_epi32(a, b); }
   NBIT_INLINE static ints widen_signed(__m128i v) { return _mm512_maskz_cvtepi8_epi32(sixteen, v); }
-  NBIT_INLINE static ints widen(__m128i v) { return _mm512_maskz_cvtepu8_epi32(sixteen, v); }
   template <int N>
   NBIT_INLINE static ints right(ints a) {
     return _mm512_srli_epi16(a, N);
@@ -60,12 +59,6 @@ struct block_lanes<NBIT_ARCH> {
     const ints by = _mm512_mask_set1_epi32(_mm512_set1_epi32((A + 32) % 32), 0xff00, (B + 32) % 32);
     return _mm512_maskz_rorv_epi32(sixteen, a, by);
   }
-  // High nibbles stay where they are: sixteen times too large, exactly.
-  NBIT_INLINE static ints two_nibbles(const void* p) {
-    const ints mask = _mm512_mask_set1_epi32(bytes(15), 0xff00, static_cast<int>(0xf0f0f0f0u));
-    return both(load_twice(p), mask);
-  }
-  NBIT_INLINE static ints settle(ints sums) { return _mm512_mask_srai_epi32(sums, 0xff00, sums, 4); }
   NBIT_INLINE static ints add_where(std::uint64_t bits, ints a, int v) {
     return _mm512_mask_add_epi8(a, bits, a, bytes(v));
   }
@@ -104,17 +97,24 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static void store(float* p, ints v) { _mm512_storeu_ps(p, _mm512_maskz_cvtepi32_ps(sixteen, v)); }
 
   // Two loads of 64 bytes, the last bytes of the four blocks in the second one; any word of them by one permutation.
-  template <std::size_t Bytes, std::size_t At>
-  NBIT_INLINE static ints four_blocks(const std::byte* p) {
-    return _mm512_permutex2var_epi16(load(p), load(words<Bytes, At, true>.v), load(p + 4 * Bytes - 64));
-  }
   template <std::size_t Bytes>
-  NBIT_INLINE static void four_scales(const std::byte* p, f16* scale, f16* offset) {
-    const __m128i v = _mm512_maskz_extracti32x4_epi32(
-        0xf, _mm512_permutex2var_epi16(load(p), load(words<Bytes, 0, false>.v), load(p + 4 * Bytes - 64)), 0);
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(scale), v);
-    if (offset != nullptr) _mm_storel_epi64(reinterpret_cast<__m128i*>(offset), _mm_unpackhi_epi64(v, v));
-  }
+  struct four_blocks {
+    ints first, last;
+
+    NBIT_INLINE static four_blocks load(const std::byte* p) {
+      return {block_lanes::load(p), block_lanes::load(p + 4 * Bytes - 64)};
+    }
+    template <std::size_t At>
+    NBIT_INLINE ints runs() const {
+      return _mm512_permutex2var_epi16(first, block_lanes::load(words<Bytes, At, true>.v), last);
+    }
+    NBIT_INLINE void scales(f16* scale, f16* offset) const {
+      const ints all = _mm512_permutex2var_epi16(first, block_lanes::load(words<Bytes, 0, false>.v), last);
+      const __m128i v = _mm512_maskz_extracti32x4_epi32(0xf, all, 0);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(scale), v);
+      if (offset != nullptr) _mm_storel_epi64(reinterpret_cast<__m128i*>(offset), _mm_unpackhi_epi64(v, v));
+    }
+  };
   struct word_indices {
     alignas(64) std::uint16_t v[32];
   };
@@ -164,9 +164,6 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints widen_signed(__m128i v) {
     return {_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(v, v))};
   }
-  NBIT_INLINE static ints widen(__m128i v) {
-    return {_mm256_cvtepu8_epi32(v), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(v, v))};
-  }
   template <int N>
   NBIT_INLINE static __m256i right(__m256i a) {
     if constexpr (N > 0)
@@ -184,8 +181,6 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints turn_halves(ints a) {
     return {right<A>(a.lo), right<B>(a.hi)};
   }
-  NBIT_INLINE static ints two_nibbles(const void* p) { return both(turn_halves<0, 4>(load_twice(p)), bytes(15)); }
-  NBIT_INLINE static ints settle(ints sums) { return sums; }
   NBIT_INLINE static __m256i where(std::uint32_t bits) {  // bytes of ones
     const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
     const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201u));
@@ -252,18 +247,21 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static void store(float* p, ints v) {
     _mm256_storeu_ps(p, _mm256_cvtepi32_ps(v.lo)), _mm256_storeu_ps(p + 8, _mm256_cvtepi32_ps(v.hi));
   }
-  template <std::size_t Bytes, std::size_t At>
-  NBIT_INLINE static ints four_blocks(const std::byte* p) {
-    return load_quarters(p + At, Bytes);
-  }
   template <std::size_t Bytes>
-  NBIT_INLINE static void four_scales(const std::byte* p, f16* scale, f16* offset) {
-    std::memcpy(scale, p, 2), std::memcpy(scale + 1, p + Bytes, 2);
-    std::memcpy(scale + 2, p + 2 * Bytes, 2), std::memcpy(scale + 3, p + 3 * Bytes, 2);
-    if (offset == nullptr) return;
-    std::memcpy(offset, p + 2, 2), std::memcpy(offset + 1, p + Bytes + 2, 2);
-    std::memcpy(offset + 2, p + 2 * Bytes + 2, 2), std::memcpy(offset + 3, p + 3 * Bytes + 2, 2);
-  }
+  struct four_blocks {
+    const std::byte* p;
+
+    NBIT_INLINE static four_blocks load(const std::byte* p) { return {p}; }
+    template <std::size_t At>
+    NBIT_INLINE ints runs() const {
+      return load_quarters(p + At, Bytes);
+    }
+    NBIT_INLINE void scales(f16* scale, f16* offset) const {
+      for (std::size_t b = 0; b < 4; ++b) std::memcpy(scale + b, p + b * Bytes, 2);
+      if (offset == nullptr) return;
+      for (std::size_t b = 0; b < 4; ++b) std::memcpy(offset + b, p + b * Bytes + 2, 2);
+    }
+  };
 #endif
 };
 

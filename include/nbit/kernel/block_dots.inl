@@ -74,21 +74,20 @@ struct block_dots_nibbles<NBIT_ARCH, F, At> : block_dots_32<NBIT_ARCH, F> {
  private:
   template <class Scale>
   NBIT_INLINE static ints four(const std::byte* p, const std::int8_t* x, const block_sums<Scale>& out, std::size_t b) {
-    dots::scales(p, out.scale + b, has_offset<F> ? out.offset_scale + b : nullptr);
-    const ints q = dots::template nibbles<At>(p), mask = vec::bytes(15);
+    const auto blocks = dots::load(p);
+    dots::scales(blocks, out.scale + b, has_offset<F> ? out.offset_scale + b : nullptr);
+    const ints q = dots::nibbles(blocks), mask = vec::bytes(15);
     const ints low = dots::template level<0>(vec::both(q, mask), p),
                high = dots::template level<16>(vec::both(vec::template right<4>(q), mask), p);
     return dots::dot(high, x + 64, dots::dot(low, x, vec::zero()));
   }
 
  public:
-  NBIT_INLINE static void scales(const std::byte* p, f16* scale, f16* offset) {
-    vec::template four_scales<bytes>(p, scale, offset);
+  NBIT_INLINE static auto load(const std::byte* p) { return vec::template four_blocks<bytes>::load(p); }
+  NBIT_INLINE static void scales(typename vec::template four_blocks<bytes> b, f16* scale, f16* offset) {
+    b.scales(scale, offset);
   }
-  template <std::size_t From>
-  NBIT_INLINE static ints nibbles(const std::byte* p) {
-    return vec::template four_blocks<bytes, From>(p);
-  }
+  NBIT_INLINE static ints nibbles(typename vec::template four_blocks<bytes> b) { return b.template runs<At>(); }
   NBIT_INLINE static ints dot(ints w, const std::int8_t* x, ints to) { return vec::dot(w, x, to); }
   template <int>
   NBIT_INLINE static ints level(ints codes, const std::byte*) {
@@ -143,13 +142,15 @@ template <>
 struct block_dots<NBIT_ARCH, mxfp4> : block_dots_nibbles<NBIT_ARCH, mxfp4, 1> {
   using scale_t = float;
   static constexpr int bias = vec::raise;
-  NBIT_INLINE static void scales(const std::byte* p, float* scale, float*) {
-    for (std::size_t b = 0; b < 4; ++b) scale[b] = mxfp4::scale(mxfp4::load_params(p + 17 * b), 0);
+  NBIT_INLINE static const std::byte* load(const std::byte* p) { return p; }
+  NBIT_INLINE static void scales(const std::byte* p, float* scale, float*) {  // mxfp4::scale, four at a time
+    const auto at = [](std::byte b) { return std::to_integer<int>(b); };
+    const __m128i e = _mm_setr_epi32(at(p[0]), at(p[17]), at(p[34]), at(p[51])), two = _mm_set1_epi32(2);
+    const __m128i normal = _mm_slli_epi32(_mm_sub_epi32(e, _mm_set1_epi32(1)), 23),
+                  tiny = _mm_sllv_epi32(_mm_set1_epi32(0x200000), e);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(scale), _mm_blendv_epi8(normal, tiny, _mm_cmpgt_epi32(two, e)));
   }
-  template <std::size_t>
-  NBIT_INLINE static ints nibbles(const std::byte* p) {
-    return vec::load_quarters(p + 1, 17);
-  }
+  NBIT_INLINE static ints nibbles(const std::byte* p) { return vec::load_quarters(p + 1, 17); }
   NBIT_INLINE static ints dot(ints w, const std::int8_t* x, ints to) { return vec::dot_raised(w, x, to); }
   template <int>
   NBIT_INLINE static ints level(ints codes, const std::byte*) {
@@ -207,7 +208,7 @@ struct block_dots_256<NBIT_ARCH, F> {
   }
 };
 
-/// Q4_K and Q5_K: neighbouring runs share a register; the sums of all eight are joined before they are multiplied.
+/// Q4_K and Q5_K: a register holds runs r and r + 2, r = 0, 1, 4, 5: the nibbles of 64 neighbouring bytes.
 template <class F>
 struct block_dots_lowered<NBIT_ARCH, F> : block_dots_256<NBIT_ARCH, F> {
   using vec = block_lanes<NBIT_ARCH>;
@@ -216,9 +217,11 @@ struct block_dots_lowered<NBIT_ARCH, F> : block_dots_256<NBIT_ARCH, F> {
 
   NBIT_INLINE static void arrange_block(const std::int8_t* x, const std::int16_t* sums, std::int8_t* out,
                                         std::int32_t* e) {
-    std::memcpy(out, x, 256);
     std::int16_t of_run[8];
-    for (std::size_t r = 0; r < 8; ++r) of_run[r] = static_cast<std::int16_t>(sums[2 * r] + sums[2 * r + 1]);
+    for (std::size_t r = 0; r < 8; ++r) {
+      std::memcpy(out + 32 * (r / 4 * 4 + r % 2 * 2 + r % 4 / 2), x + 32 * r, 32);
+      of_run[r] = static_cast<std::int16_t>(sums[2 * r] + sums[2 * r + 1]);
+    }
     std::memcpy(e, of_run, sizeof of_run);
   }
   NBIT_INLINE static ints block(const std::byte* p, const std::int8_t* x, const std::int32_t* e, __m128i& minima) {
@@ -228,38 +231,45 @@ struct block_dots_lowered<NBIT_ARCH, F> : block_dots_256<NBIT_ARCH, F> {
     const std::uint64_t minimum = (b & 0x3f3f3f3fu) | std::uint64_t{(c >> 4 & 0x0f0f0f0fu) | (b >> 2 & 0x30303030u)}
                                                           << 32;
     minima = _mm_madd_epi16(_mm_cvtepu8_epi16(vec::eight_bytes(minimum)), vec::load_16(e));
-    // join leaves even runs in the first two quarters, odd ones in the others
-    const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 0, 2, 4, 6, 1, 3, 5, 7, 1, 3, 5, 7);
-    return vec::mul(block_dots<NBIT_ARCH, F>::runs(p, x), vec::widen(_mm_shuffle_epi8(vec::eight_bytes(scale), order)));
+    return block_dots<NBIT_ARCH, F>::runs(p, x, _mm256_cvtepu8_epi16(vec::eight_bytes(scale)));
   }
 };
 
 template <>
 struct block_dots<NBIT_ARCH, q4_k> : block_dots_lowered<NBIT_ARCH, q4_k> {
-  NBIT_INLINE static ints runs(const std::byte* p, const std::int8_t* x) {
-    return vec::settle(vec::join(pair(p + 16, x), pair(p + 48, x + 64), pair(p + 80, x + 128), pair(p + 112, x + 192)));
+  NBIT_INLINE static ints runs(const std::byte* p, const std::int8_t* x, __m256i scales) {
+    return half<4>(p + 80, x + 128, scales, half<0>(p + 16, x, scales, vec::zero()));
   }
 
  private:
-  NBIT_INLINE static ints pair(const std::byte* p, const std::int8_t* x) {
-    return vec::dot(vec::two_nibbles(p), x, vec::zero());
+  template <int R>
+  NBIT_INLINE static ints half(const std::byte* p, const std::int8_t* x, __m256i scales, ints to) {
+    const ints q = vec::load_halves(p, p + 32), mask = vec::bytes(15);
+    to = vec::dot_pairs(vec::both(q, mask), x, vec::spread<R, R, R + 2, R + 2>(scales), to);
+    return vec::dot_pairs(vec::both(vec::right<4>(q), mask), x + 64, vec::spread<R + 1, R + 1, R + 3, R + 3>(scales),
+                          to);
   }
 };
 
 template <>
 struct block_dots<NBIT_ARCH, q5_k> : block_dots_lowered<NBIT_ARCH, q5_k> {
-  NBIT_INLINE static ints runs(const std::byte* p, const std::int8_t* x) {
+  NBIT_INLINE static ints runs(const std::byte* p, const std::int8_t* x, __m256i scales) {
     const ints fifth = vec::load_twice(p + 16);
-    return vec::join(pair<0>(p + 48, fifth, x), pair<1>(p + 80, fifth, x + 64), pair<2>(p + 112, fifth, x + 128),
-                     pair<3>(p + 144, fifth, x + 192));
+    return half<4>(p + 112, fifth, x + 128, scales, half<0>(p + 48, fifth, x, scales, vec::zero()));
   }
 
  private:
-  // Bits 2K and 2K + 1 of the plane come to bit 4.
-  template <int K>
-  NBIT_INLINE static ints pair(const std::byte* p, ints fifth, const std::int8_t* x) {
-    const ints nibble = vec::turn_halves<0, 4>(vec::load_twice(p)), bit = vec::turn_halves<2 * K - 4, 2 * K - 3>(fifth);
-    return vec::dot(vec::both(vec::pick(vec::bytes(15), nibble, bit), vec::bytes(31)), x, vec::zero());
+  template <int R>
+  NBIT_INLINE static ints half(const std::byte* p, ints fifth, const std::int8_t* x, __m256i scales, ints to) {
+    const ints q = vec::load_halves(p, p + 32);
+    to = vec::dot_pairs(codes<R>(q, fifth), x, vec::spread<R, R, R + 2, R + 2>(scales), to);
+    return vec::dot_pairs(codes<R + 1>(vec::right<4>(q), fifth), x + 64,
+                          vec::spread<R + 1, R + 1, R + 3, R + 3>(scales), to);
+  }
+  // Runs R and R + 2: bits R and R + 2 of the plane come to bit 4.
+  template <int R>
+  NBIT_INLINE static ints codes(ints nibbles, ints fifth) {
+    return vec::both(vec::pick(vec::bytes(15), nibbles, vec::turn_halves<R - 4, R - 2>(fifth)), vec::bytes(31));
   }
 };
 

@@ -23,9 +23,7 @@ struct block_gemv<NBIT_ARCH, F> {
       for (std::size_t c = 0; c < w.cols; c += wide) {
         side s;
         prepare(x, c, w.cols - c < wide ? w.cols - c : wide, s);
-        std::size_t i = 0;
-        for (; i + 4 <= n; i += 4) some_rows(w, r + i, c, s, chains + 4 * i, std::make_index_sequence<4>{});
-        for (; i < n; ++i) some_rows(w, r + i, c, s, chains + 4 * i, std::make_index_sequence<1>{});
+        for (std::size_t i = 0; i < n; i += 4) four_rows(w, r + i, n - i, c, s, chains + 4 * i);
       }
       for (std::size_t i = 0; i < n; ++i) y[r + i] = quad::reduce(quad::load(chains + 4 * i));
     }
@@ -90,17 +88,25 @@ struct block_gemv<NBIT_ARCH, F> {
     scale_t stored_offset[offset ? most : 1];
   };
 
-  template <std::size_t... R>
-  static void some_rows(const packed_view<F, blocks>& w, std::size_t r, std::size_t c, const side& s, float* chains,
-                        std::index_sequence<R...>) {
-    found row[sizeof...(R)];
-    (read(w.block(r + R, c / columns), s, row[R]), ...);
-    (multiply(s, row[R]), ...);
-    typename quad::type sum[] = {quad::load(chains + 4 * R)...};
-    std::size_t b = 0;
-    for (; b + 4 <= s.blocks; b += 4) ((sum[R] = add(row[R], s, b, sum[R])), ...);
-    if (b < s.blocks) ((sum[R] = quad::first(s.blocks - b, add(row[R], s, b, sum[R]), sum[R])), ...);
-    (quad::store(chains + 4 * R, sum[R]), ...);
+  // With fewer than four, the first stands in for those that are missing.
+  static void four_rows(const packed_view<F, blocks>& w, std::size_t r, std::size_t n, std::size_t c, const side& s,
+                        float* chains) {
+    found row[4];
+    for (std::size_t i = 0; i < 4 && i < n; ++i) {
+      read(w.block(r + i, c / columns), s, row[i]);
+      multiply(s, row[i]);
+    }
+    const found &a = row[0], &b = row[n > 1 ? 1 : 0], &d = row[n > 2 ? 2 : 0], &e = row[n > 3 ? 3 : 0];
+    auto sa = quad::load(chains), sb = quad::load(chains + 4), sd = quad::load(chains + 8),
+         se = quad::load(chains + 12);
+    std::size_t k = 0;
+    for (; k + 4 <= s.blocks; k += 4)
+      sa = add(a, s, k, sa), sb = add(b, s, k, sb), sd = add(d, s, k, sd), se = add(e, s, k, se);
+    if (const std::size_t left = s.blocks - k; left != 0) {
+      sa = quad::first(left, add(a, s, k, sa), sa), sb = quad::first(left, add(b, s, k, sb), sb);
+      sd = quad::first(left, add(d, s, k, sd), sd), se = quad::first(left, add(e, s, k, se), se);
+    }
+    quad::store(chains, sa), quad::store(chains + 4, sb), quad::store(chains + 8, sd), quad::store(chains + 12, se);
   }
 
   NBIT_INLINE static typename quad::type add(const found& row, const side& s, std::size_t b, typename quad::type to) {
