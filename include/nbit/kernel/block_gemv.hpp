@@ -64,7 +64,7 @@ struct block_dots_lowered;
 template <class Arch, class F>
 struct block_dots_two_bits;
 
-/// rows(w, first, count, x, y) of gemv_kernel, for formats with block_dots.
+/// rows(w, first, count, x, m, y): y[r] for rows first ... first + count - 1 and row m of the activations.
 template <class Arch, class F>
 struct block_gemv;
 

@@ -16,13 +16,13 @@ struct block_gemv<NBIT_ARCH, F> {
 
   template <int Group>
   static void rows(const packed_view<F, blocks>& w, std::size_t first, std::size_t count,
-                   const int8_activations<Group>& x, float* y) noexcept {
+                   const int8_activations<Group>& x, std::size_t m, float* y) noexcept {
     for (std::size_t r = first; r < first + count; r += tall) {
       const std::size_t n = first + count - r < tall ? first + count - r : tall;
       float chains[4 * tall] = {};
       for (std::size_t c = 0; c < w.cols; c += wide) {
         side s;
-        prepare(x, c, w.cols - c < wide ? w.cols - c : wide, s);
+        prepare(x, m, c, w.cols - c < wide ? w.cols - c : wide, s);
         for (std::size_t i = 0; i < n; i += 4) four_rows(w, r + i, n - i, c, s, chains + 4 * i);
       }
       for (std::size_t i = 0; i < n; ++i) y[r + i] = quad::reduce(quad::load(chains + 4 * i));
@@ -48,14 +48,14 @@ struct block_gemv<NBIT_ARCH, F> {
   };
 
   template <int Group>
-  static void prepare(const int8_activations<Group>& x, std::size_t c, std::size_t n, side& s) {
+  static void prepare(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n, side& s) {
     s.blocks = (n + columns - 1) / columns;
     s.whole = s.blocks / step * step;
     const std::size_t stored = (n + 63) / 64 * 64;  // columns that the activations have
     for (std::size_t b = 0; b < s.blocks; b += step) {
       const std::size_t at = b * columns;
-      const std::int8_t* codes = x.row_codes(0) + c + at;
-      const std::int16_t* sums = x.row_sums(0) + (c + at) / 16;
+      const std::int8_t* codes = x.row_codes(m) + c + at;
+      const std::int16_t* sums = x.row_sums(m) + (c + at) / 16;
       alignas(64) std::int8_t last_codes[columns * step] = {};
       std::int16_t last_sums[columns * step / 16] = {};
       if (stored - at < columns * step) {  // beyond the columns: zeros
@@ -73,7 +73,7 @@ struct block_gemv<NBIT_ARCH, F> {
       }
     }
     for (std::size_t b = 0; b < s.blocks; ++b) {
-      s.scale[b] = x.scale16(0, (c + b * columns) / 16);
+      s.scale[b] = x.scale16(m, (c + b * columns) / 16);
       if constexpr (offset && !two_level) s.sum[b] *= s.scale[b];
     }
   }

@@ -110,8 +110,20 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
   template <int Group>
   static void block(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
                     matrix_view<float> y) noexcept {
-    for (std::size_t n = first; n < first + count; ++n)
-      for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_kernel<NBIT_ARCH, Weights>::int8_row(w, n, x, m);
+    using gemv_k = gemv_kernel<NBIT_ARCH, Weights>;
+    constexpr bool on_blocks = [] {
+      if constexpr (requires { gemv_k::template on_blocks<Group>; })
+        return gemv_k::template on_blocks<Group>;
+      else
+        return false;
+    }();
+    if constexpr (on_blocks) {  // these rows stay in the cache for all tokens
+      for (std::size_t m = 0; m < x.rows; ++m)
+        block_gemv<typename gemv_k::block_arch, typename Weights::format>::rows(w, first, count, x, m, &y(m, 0));
+    } else {
+      for (std::size_t n = first; n < first + count; ++n)
+        for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+    }
   }
 
  private:

@@ -26,7 +26,7 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   static void rows(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
                    float* y) noexcept {
     if constexpr (on_blocks<Group>)
-      block_gemv<block_arch, typename Weights::format>::rows(w, first, count, x, y);
+      block_gemv<block_arch, typename Weights::format>::rows(w, first, count, x, 0, y);
     else
       for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
   }
@@ -56,15 +56,20 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
 #else
   using block_arch = NBIT_ARCH;
 #endif
-  // Whether block_gemv has this format, with blocks of the same length.
+  static constexpr bool has_dots = [] {
+    if constexpr (requires { typename Weights::layout; })
+      return std::is_same_v<typename Weights::layout, blocks> && has_block_dots<block_arch, typename Weights::format>;
+    else
+      return false;
+  }();
+  /// Whether block_gemv has this format, with blocks of the same length.
   template <int Group>
   static constexpr bool on_blocks = [] {
-    if constexpr (requires { typename Weights::layout; }) {
-      using format = typename Weights::format;
-      if constexpr (std::is_same_v<typename Weights::layout, blocks> && has_block_dots<block_arch, format>)
-        return block_dots<block_arch, format>::columns == detail::int8_blocks<format, Group>::length;
-    }
-    return false;
+    if constexpr (has_dots)
+      return block_dots<block_arch, typename Weights::format>::columns ==
+             detail::int8_blocks<typename Weights::format, Group>::length;
+    else
+      return false;
   }();
 
  private:
