@@ -14,6 +14,7 @@
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/ggml_q6_k.hpp>
 #include <nbit/format/ggml_q8.hpp>
+#include <nbit/format/ggml_ternary.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
 
@@ -92,5 +93,6 @@ TEST_CASE("blocks of 256 columns") {
   check<nbit::q5_k, 256>("Q5_K");
   check<nbit::q6_k, 256>("Q6_K");
   check<nbit::iq4_xs, 256>("IQ4_XS");
+  check<nbit::tq2_0, 256>("TQ2_0");
   WARN("count: block gemv: " << runs << " comparisons with the scalar text");
 }

@@ -20,12 +20,13 @@ struct activation_kernel<NBIT_ARCH> {
     const std::size_t whole = cols / length;  // groups without padding
     for (std::size_t g = 0; g < whole; g += at_once) {
       const std::size_t n = whole - g < at_once ? whole - g : at_once;
-      quantize_groups(x.data() + g * length, length, n, codes + g * length, out.row_scales(r) + g);
+      quantize_groups<(Group > 0 ? std::size_t(Group) : 0)>(x.data() + g * length, length, n, codes + g * length,
+                                                            out.row_scales(r) + g);
     }
     if (whole < groups) {
       const std::size_t first = whole * length, n = cols - first,
                         end = first + length < stride ? first + length : stride;
-      quantize_groups(x.data() + first, n, 1, codes + first, out.row_scales(r) + whole);
+      quantize_groups<0>(x.data() + first, n, 1, codes + first, out.row_scales(r) + whole);
       std::memset(codes + cols, 0, end - cols);
       for (std::size_t g = whole + 1; g < groups; ++g) out.row_scales(r)[g] = 0.0f;
       std::memset(codes + end, 0, stride - end);
@@ -36,10 +37,12 @@ struct activation_kernel<NBIT_ARCH> {
  private:
   static constexpr std::size_t at_once = 16;
 
-  // n groups of the same length; codes and scales of each.
-  static void quantize_groups(const float* x, std::size_t length, std::size_t n, std::int8_t* codes,
+  // n groups of the same length, which is Length unless that is 0; codes and scales of each.
+  template <std::size_t Length>
+  static void quantize_groups(const float* x, std::size_t any_length, std::size_t n, std::int8_t* codes,
                               float* scales) noexcept {
     NBIT_EXACT
+    const std::size_t length = Length != 0 ? Length : any_length;
     std::uint32_t top[at_once] = {};  // bits of magnitudes
     for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
     float inverse[at_once], scale[at_once];

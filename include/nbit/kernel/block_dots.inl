@@ -300,8 +300,8 @@ struct block_dots<NBIT_ARCH, q6_k> : block_dots_256<NBIT_ARCH, q6_k> {
   }
 };
 
-/// Q2_K and Q3_K: byte m of 32 holds, at bits 0, 2, 4, 6, columns m, m + 32, m + 64, m + 96 of a half of 128; both
-/// halves in one register.
+/// Q2_K, Q3_K and TQ2_0: byte m of 32 holds, at bits 0, 2, 4, 6, columns m, m + 32, m + 64, m + 96 of a half of 128;
+/// both halves in one register.
 template <class F>
 struct block_dots_two_bits<NBIT_ARCH, F> : block_dots_256<NBIT_ARCH, F> {
   using vec = block_lanes<NBIT_ARCH>;
@@ -374,6 +374,25 @@ struct block_dots<NBIT_ARCH, q3_k> : block_dots_two_bits<NBIT_ARCH, q3_k> {
   NBIT_INLINE static ints part(ints q, ints third, const std::int8_t* x, __m256i scales, ints to) {
     const ints codes = vec::pick(vec::bytes(3), vec::right<2 * K>(q), vec::turn_halves<K - 2, K + 2>(third));
     return add<K>(vec::both(codes, vec::bytes(7)), x, scales, to);
+  }
+};
+
+template <>
+struct block_dots<NBIT_ARCH, tq2_0> : block_dots_two_bits<NBIT_ARCH, tq2_0> {
+  static constexpr std::size_t scale_at = 64, extra = 16;  // extra: the sum of the codes, since levels are codes - 1
+
+  NBIT_INLINE static void arrange_block(const std::int8_t* x, const std::int16_t* sums, std::int8_t* out,
+                                        std::int32_t* e) {
+    arrange_two_bits(x, sums, out, e, 1);
+    std::memset(e, 0, extra * sizeof *e);
+    for (std::size_t k = 0; k < 16; ++k) e[0] += sums[k];
+  }
+  NBIT_INLINE static ints block(const std::byte* p, const std::int8_t* x, const std::int32_t* e) {
+    const ints q = vec::load_halves(p, p + 32), three = vec::bytes(3);
+    ints to = vec::dot(vec::both(q, three), x, vec::zero());
+    to = vec::dot(vec::both(vec::right<2>(q), three), x + 64, to);
+    to = vec::dot(vec::both(vec::right<4>(q), three), x + 128, to);
+    return vec::sub(vec::dot(vec::both(vec::right<6>(q), three), x + 192, to), vec::load(e));
   }
 };
 

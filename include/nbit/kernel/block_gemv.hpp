@@ -27,6 +27,7 @@
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/ggml_q6_k.hpp>
 #include <nbit/format/ggml_q8.hpp>
+#include <nbit/format/ggml_ternary.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/arch/block_lanes.hpp>
 #include <nbit/arch/quads.hpp>

@@ -25,7 +25,6 @@
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/parallel/executor.hpp>
-#include <nbit/kernel/about.hpp>
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/block_gemv.hpp>
 #include <nbit/kernel/decode.hpp>
