@@ -1,6 +1,6 @@
 // bench/format/encode_bench.cpp — every ggml type: encode, encode with importance and decode, as ratios to ggml's own.
 //
-//   nbit_encode_bench [rounds = 5] [part of a type's name]
+//   nbit_encode_bench [rounds = 5] [part of a type's name, or memory]
 // One thread, the same input of 4096 columns, nbit and ggml in turn; the least of all rounds of thread CPU time counts.
 // Prints whether the bytes were equal, too: ggml built with fused multiply-add may differ in a few blocks.
 // Then memory: decoding into, and rounding from, more than the caches hold, as shares of the machine's own rates.
@@ -19,7 +19,20 @@
 
 namespace {
 
+template <class Arch>
+struct limits;
+
+}  // namespace
+
+#define NBIT_STAMP <bench/kernel/limits.inl>
+#include <nbit/arch/stamp.inl>
+
+namespace {
+
 constexpr std::size_t cols = 4096;
+
+float sink;
+void keep(float v) { *const_cast<volatile float*>(&sink) = v; }
 
 double thread_seconds() {
   timespec t{};
@@ -80,6 +93,37 @@ struct bench {
     std::printf("  %8.1f %8.1f %6.2fx", million / a, million / b, b / a);
   }
 
+  /// Shares of the machine's rates on more than the caches hold: decoding against stores past the caches of as many
+  /// bytes, rounding against a sum over the weights.
+  template <class F>
+  void memory(const char* name, std::vector<float>& large) const {
+    const std::size_t rows = large.size() / cols;
+    auto packed = nbit::packed_matrix<F>::make({rows, cols});
+    if (!packed) return;
+    std::vector<std::byte> scratch(nbit::quantize_scratch_bytes<F>(cols) + 64);
+    double encode = 1e9, decode = 1e9, read = 1e9, write = 1e9;
+    for (int round = 0; round < rounds; ++round) {
+      nbit::arch::dispatch([&](auto tag) {
+        using arch = decltype(tag);
+        std::memset(packed->bytes.data(), 0, packed->bytes.size());
+        read = std::min(read, time_of([&] { keep(limits<arch>::read(std::as_bytes(std::span(large)))); }));
+        encode = std::min(encode, time_of([&] {
+                            (void)nbit::quantize_rows(tag, nbit::matrix_view<const float>(large.data(), rows, cols),
+                                                      packed->span(), 0, rows, scratch);
+                          }));
+        write = std::min(write, time_of([&] {
+                           for (std::size_t r = 0; r < rows; ++r)
+                             nbit::stream_copy<arch>::row(weights.data(), cols, large.data() + r * cols);
+                           nbit::stream_copy<arch>::end();
+                         }));
+        decode = std::min(decode, time_of([&] { nbit::dequantize(tag, packed->view(), {large.data(), rows, cols}); }));
+      });
+    }
+    std::printf("%-8s  decode %5.2f of streaming stores    encode %5.2f of read bandwidth\n", name, write / decode,
+                read / encode);
+    std::fflush(stdout);
+  }
+
   /// rows: enough to measure; slow encoders need few. plain: whether ggml encodes without importance.
   template <class F>
   void type(std::size_t rows, bool plain = true) const {
@@ -107,10 +151,6 @@ int main(int count, char** argument) {
   bench b;
   if (count > 1) b.rounds = std::max(1, std::atoi(argument[1]));
   if (count > 2) b.only = argument[2];
-  if (!b.ggml) {
-    std::printf("%s\n", b.ggml.reason().c_str());
-    return 0;
-  }
   nbit::random_stream numbers(1);
   b.weights.resize(64 * cols), b.importance.resize(cols);
   for (float& v : b.weights) {
@@ -119,14 +159,26 @@ int main(int count, char** argument) {
     v *= 0.05f;
   }
   for (float& v : b.importance) v = 0.1f + numbers.uniform();
-  std::printf("%s; nbit %s; one thread, %zu columns; million weights a second, nbit, ggml, ratio\n",
-              b.ggml.version().c_str(), nbit::arch::selected_name(), cols);
-  std::printf("%-8s  %-30s  %-30s  %-25s\n", "", "encode", "encode with importance", "decode");
-  b.type<nbit::q4_0>(32), b.type<nbit::q4_1>(32), b.type<nbit::q5_0>(32), b.type<nbit::q5_1>(32);
-  b.type<nbit::q8_0>(64), b.type<nbit::mxfp4>(16), b.type<nbit::nvfp4>(16);
-  b.type<nbit::q2_k>(16), b.type<nbit::q3_k>(16), b.type<nbit::q4_k>(16), b.type<nbit::q5_k>(16);
-  b.type<nbit::q6_k>(16), b.type<nbit::iq4_nl>(16), b.type<nbit::iq4_xs>(16);
-  b.type<nbit::tq1_0>(32), b.type<nbit::tq2_0>(32), b.type<nbit::q1_0>(32), b.type<nbit::q2_0>(32);
-  b.type<nbit::iq3_xxs>(2), b.type<nbit::iq3_s>(2), b.type<nbit::iq2_s>(2), b.type<nbit::iq2_xs>(2, false);
-  b.type<nbit::iq2_xxs>(2, false), b.type<nbit::iq1_s>(1, false), b.type<nbit::iq1_m>(1, false);
+  if (!b.ggml) {
+    std::printf("%s\n", b.ggml.reason().c_str());
+    b.only = "memory";
+  }
+  if (b.only != "memory") {
+    std::printf("%s; nbit %s; one thread, %zu columns; million weights a second, nbit, ggml, ratio\n",
+                b.ggml.version().c_str(), nbit::arch::selected_name(), cols);
+    std::printf("%-8s  %-30s  %-30s  %-25s\n", "", "encode", "encode with importance", "decode");
+    b.type<nbit::q4_0>(32), b.type<nbit::q4_1>(32), b.type<nbit::q5_0>(32), b.type<nbit::q5_1>(32);
+    b.type<nbit::q8_0>(64), b.type<nbit::mxfp4>(16), b.type<nbit::nvfp4>(16);
+    b.type<nbit::q2_k>(16), b.type<nbit::q3_k>(16), b.type<nbit::q4_k>(16), b.type<nbit::q5_k>(16);
+    b.type<nbit::q6_k>(16), b.type<nbit::iq4_nl>(16), b.type<nbit::iq4_xs>(16);
+    b.type<nbit::tq1_0>(32), b.type<nbit::tq2_0>(32), b.type<nbit::q1_0>(32), b.type<nbit::q2_0>(32);
+    b.type<nbit::iq3_xxs>(2), b.type<nbit::iq3_s>(2), b.type<nbit::iq2_s>(2), b.type<nbit::iq2_xs>(2, false);
+    b.type<nbit::iq2_xxs>(2, false), b.type<nbit::iq1_s>(1, false), b.type<nbit::iq1_m>(1, false);
+  }
+  if (!b.only.empty() && b.only != "memory") return 0;
+  std::vector<float> large(std::size_t{1} << 26);
+  for (std::size_t i = 0; i < large.size(); ++i) large[i] = b.weights[i % b.weights.size()];
+  b.memory<nbit::q8_0>("Q8_0", large), b.memory<nbit::q4_0>("Q4_0", large), b.memory<nbit::mxfp4>("MXFP4", large);
+  b.memory<nbit::w4g128>("w4g128", large), b.memory<nbit::nf4>("NF4", large);
+  b.memory<nbit::q4_k>("Q4_K", large), b.memory<nbit::q6_k>("Q6_K", large);
 }

@@ -74,6 +74,35 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   }
   /// Lanes rounded half away from zero plus 128 as sixteen bytes.  Needs: |v| < 127.5.
   NBIT_INLINE static void store_rounded_away(std::uint8_t* to, type v) { store_bytes(to, away8(v.lo), away8(v.hi)); }
+  /// table[code & 15] of sixteen codes below 128.
+  NBIT_INLINE static type table16(const std::int8_t* table, const std::uint8_t* codes) {
+    const __m128i found = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)),
+                                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(found)),
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(found, 8)))};
+  }
+  /// scale * level, then the sign in bit i: sixteen lanes.
+  NBIT_INLINE static type signed16(const std::int8_t* levels, unsigned signs, float scale) {
+    const __m128i l = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i low = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(signs)), bit);
+    const __m256i high = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(signs >> 8)), bit);
+    const __m256 s = _mm256_set1_ps(scale), minus = _mm256_set1_ps(-0.0f);
+    const __m256 a = _mm256_mul_ps(s, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(l)));
+    const __m256 b = _mm256_mul_ps(s, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(l, 8))));
+    return {_mm256_xor_ps(a, _mm256_and_ps(minus, _mm256_castsi256_ps(_mm256_cmpeq_epi32(low, bit)))),
+            _mm256_xor_ps(b, _mm256_and_ps(minus, _mm256_castsi256_ps(_mm256_cmpeq_epi32(high, bit))))};
+  }
+  /// code + offset of sixteen codes.
+  NBIT_INLINE static type whole16(const std::uint8_t* codes, int offset) {
+    const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+    const __m256i more = _mm256_set1_epi32(offset);
+    return {_mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_cvtepu8_epi32(c), more)),
+            _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(c, 8)), more))};
+  }
+  /// Stores past the caches.  Needs: `to` aligned to 64; stream_end() before another thread reads.
+  NBIT_INLINE static void stream(float* to, type v) { _mm256_stream_ps(to, v.lo), _mm256_stream_ps(to + 8, v.hi); }
+  NBIT_INLINE static void stream_end() { _mm_sfence(); }
   /// f16::from of each lane.
   NBIT_INLINE static void store_f16(f16* to, type v) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(v.lo, _MM_FROUND_TO_NEAREST_INT));
@@ -188,6 +217,27 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m512 nudged = _mm512_add_ps(v, _mm512_maskz_or_ps(all, sign, _mm512_set1_ps(below_half)));
     store_bytes(to, _mm512_add_epi32(_mm512_maskz_cvttps_epi32(all, nudged), _mm512_set1_epi32(128)));
   }
+  /// table[code & 15] of sixteen codes below 128.
+  NBIT_INLINE static type table16(const std::int8_t* table, const std::uint8_t* codes) {
+    const __m128i found = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)),
+                                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+    return _mm512_maskz_cvtepi32_ps(all, _mm512_maskz_cvtepi8_epi32(all, found));
+  }
+  /// scale * level, then the sign in bit i: sixteen lanes.
+  NBIT_INLINE static type signed16(const std::int8_t* levels, unsigned signs, float scale) {
+    const __m128i l = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
+    const __m512 v =
+        _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_maskz_cvtepi32_ps(all, _mm512_maskz_cvtepi8_epi32(all, l)));
+    return _mm512_mask_xor_ps(v, static_cast<mask>(signs), v, _mm512_set1_ps(-0.0f));
+  }
+  /// code + offset of sixteen codes.
+  NBIT_INLINE static type whole16(const std::uint8_t* codes, int offset) {
+    const __m512i c = _mm512_maskz_cvtepu8_epi32(all, _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+    return _mm512_maskz_cvtepi32_ps(all, _mm512_add_epi32(c, _mm512_set1_epi32(offset)));
+  }
+  /// Stores past the caches.  Needs: `to` aligned to 64; stream_end() before another thread reads.
+  NBIT_INLINE static void stream(float* to, type v) { _mm512_stream_ps(to, v); }
+  NBIT_INLINE static void stream_end() { _mm_sfence(); }
   /// f16::from of each lane.
   NBIT_INLINE static void store_f16(f16* to, type v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtps_ph(all, v, _MM_FROUND_TO_NEAREST_INT));

@@ -160,6 +160,13 @@ struct iq2_xxs {
     const unsigned u = static_cast<unsigned>(c), signs = ggml_block::even_signs(u >> 8 & 127u);
     ggml_block::point_values<iq2_xxs_grid>(u & 255u, signs, ggml_block::iq2_step(p, i >> 5), out.data());
   }
+  /// Levels of 8 weights; returns their signs, bit i for weight i. A value is step_at times level, then the sign.
+  NBIT_INLINE static unsigned levels8(const std::uint16_t* codes, std::int8_t* out) {
+    const unsigned u = codes[0];
+    ggml_block::point_levels<iq2_xxs_grid>(u & 255u, out);
+    return ggml_block::even_signs(u >> 8 & 127u);
+  }
+  NBIT_INLINE static float step_at(const params& p, int i) { return ggml_block::iq2_step(p, i >> 5); }
   NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
                                       std::span<std::uint16_t> codes) {
     ggml_block::encode_lattice_group<iq2_xxs>(w, importance, p, codes);
@@ -195,6 +202,13 @@ struct iq2_xs {
     const unsigned u = static_cast<unsigned>(c), signs = ggml_block::even_signs(u >> 9 & 127u);
     ggml_block::point_values<iq2_xs_grid>(u & 511u, signs, ggml_block::iq2_step(p, i >> 4), out.data());
   }
+  /// Levels of 8 weights; returns their signs, bit i for weight i. A value is step_at times level, then the sign.
+  NBIT_INLINE static unsigned levels8(const std::uint16_t* codes, std::int8_t* out) {
+    const unsigned u = codes[0];
+    ggml_block::point_levels<iq2_xs_grid>(u & 511u, out);
+    return ggml_block::even_signs(u >> 9 & 127u);
+  }
+  NBIT_INLINE static float step_at(const params& p, int i) { return ggml_block::iq2_step(p, i >> 4); }
   NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
                                       std::span<std::uint16_t> codes) {
     ggml_block::encode_lattice_group<iq2_xs>(w, importance, p, codes);
@@ -236,6 +250,13 @@ struct iq2_s {
     const unsigned u = static_cast<unsigned>(c);
     ggml_block::point_values<iq2_s_grid>(u & 1023u, u >> 10 & 255u, ggml_block::iq2_step(p, i >> 4), out.data());
   }
+  /// Levels of 8 weights; returns their signs, bit i for weight i. A value is step_at times level, then the sign.
+  NBIT_INLINE static unsigned levels8(const std::uint32_t* codes, std::int8_t* out) {
+    const unsigned u = codes[0];
+    ggml_block::point_levels<iq2_s_grid>(u & 1023u, out);
+    return u >> 10 & 255u;
+  }
+  NBIT_INLINE static float step_at(const params& p, int i) { return ggml_block::iq2_step(p, i >> 4); }
   NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
                                       std::span<std::uint32_t> codes) {
     ggml_block::encode_lattice_group<iq2_s>(w, importance, p, codes);

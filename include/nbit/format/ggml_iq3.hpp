@@ -163,6 +163,14 @@ struct iq3_xxs {
     ggml_block::point_values<iq3_xxs_grid>(u & 255u, signs, d, out.data());
     ggml_block::point_values<iq3_xxs_grid>(u >> 8 & 255u, signs >> 4, d, out.data() + 4);
   }
+  /// Levels of 8 weights; returns their signs, bit i for weight i. A value is step_at times level, then the sign.
+  NBIT_INLINE static unsigned levels8(const std::uint32_t* codes, std::int8_t* out) {
+    const unsigned u = codes[0];
+    ggml_block::point_levels<iq3_xxs_grid>(u & 255u, out);
+    ggml_block::point_levels<iq3_xxs_grid>(u >> 8 & 255u, out + 4);
+    return ggml_block::even_signs(u >> 16 & 127u);
+  }
+  NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
   NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
                                       std::span<std::uint32_t> codes) {
     ggml_block::encode_lattice_group<iq3_xxs>(w, importance, p, codes);
@@ -201,6 +209,14 @@ struct iq3_s {
     const unsigned u = static_cast<unsigned>(c);
     ggml_block::point_values<iq3_s_grid>(u & 511u, u >> 9 & 15u, step_of_run(p, i >> 5), out.data());
   }
+  /// Levels of 8 weights; returns their signs, bit i for weight i. A value is step_at times level, then the sign.
+  NBIT_INLINE static unsigned levels8(const std::uint16_t* codes, std::int8_t* out) {
+    const unsigned u = codes[0], v = codes[1];
+    ggml_block::point_levels<iq3_s_grid>(u & 511u, out);
+    ggml_block::point_levels<iq3_s_grid>(v & 511u, out + 4);
+    return (u >> 9 & 15u) | (v >> 9 & 15u) << 4;
+  }
+  NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
   NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
                                       std::span<std::uint16_t> codes) {
     ggml_block::encode_lattice_group<iq3_s>(w, importance, p, codes);

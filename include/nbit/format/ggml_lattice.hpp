@@ -99,6 +99,12 @@ NBIT_INLINE void point_values(unsigned index, unsigned signs, float step, float*
 #endif
 }
 
+/// Writes the levels of one point.  Needs: index < Grid::points.
+template <class Grid>
+NBIT_INLINE void point_levels(unsigned index, std::int8_t* out) {
+  __builtin_memcpy(out, device_table<lattice_values<Grid>>().of[index], std::size_t(Grid::dims));
+}
+
 /// The point nearest to magnitudes x by plain squared error, and the nearest when one weight must change its sign.
 struct nearest_points {
   int plain, flipped, flipped_weight;

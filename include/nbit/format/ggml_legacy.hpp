@@ -97,12 +97,13 @@ inline void store_split_nibbles(std::byte* to, const std::uint8_t* codes) {
 
 NBIT_INLINE void load_fifth_bits(const std::byte* from, std::uint8_t* codes) {
   load_split_nibbles(from + 4, codes);
-  auto c = byte_run<32>::load(codes);
-  byte_run<32> mask;
-  for (int j = 0; j < 32; ++j) mask.v[j] = std::to_integer<std::uint8_t>(from[j / 8]);  // each mask byte eight times
-  constexpr std::uint8_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
-  for (int j = 0; j < 32; ++j) c.v[j] = static_cast<std::uint8_t>(c.v[j] | ((mask.v[j] & bit[j % 8]) != 0 ? 16 : 0));
-  c.store(codes);
+  for (int j = 0; j < 32; j += 8) {  // bit i of a byte to bit i of byte i, and from there to bit 4
+    const std::uint64_t spread =
+        std::to_integer<std::uint64_t>(from[j / 8]) * 0x0101010101010101u & 0x8040201008040201u;
+    const std::uint64_t fifth = ((spread + 0x7f7f7f7f7f7f7f7fu) & 0x8080808080808080u) >> 3;
+    std::byte* const eight = reinterpret_cast<std::byte*>(codes + j);
+    store_u64(eight, load_u64(eight) | fifth);
+  }
 }
 
 inline void store_fifth_bits(std::byte* to, const std::uint8_t* codes) {

@@ -68,13 +68,13 @@ NBIT_NOINLINE inline float encode_q8_k(const float* x, std::uint8_t* codes) {
 
 /// int8 bytes <-> codes.
 template <int N>
-NBIT_HD void load_signed_bytes(const std::byte* from, std::uint8_t* codes) {
+NBIT_INLINE void load_signed_bytes(const std::byte* from, std::uint8_t* codes) {
   auto run = byte_run<N>::load(from);
   for (int i = 0; i < N; ++i) run.v[i] = static_cast<std::uint8_t>(run.v[i] ^ 128u);
   run.store(codes);
 }
 template <int N>
-void store_signed_bytes(std::byte* to, const std::uint8_t* codes) {
+NBIT_INLINE void store_signed_bytes(std::byte* to, const std::uint8_t* codes) {
   auto run = byte_run<N>::load(codes);
   for (int i = 0; i < N; ++i) run.v[i] = static_cast<std::uint8_t>(run.v[i] ^ 128u);
   run.store(to);

@@ -17,6 +17,7 @@
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/tensor/repack.hpp>
+#include <nbit/arch/lane_math.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/kernel/weights.hpp>
 
@@ -28,6 +29,34 @@ inline namespace NBIT_TAG {
 /// columns; the levels up to the next multiple of 64 are zeroed.
 template <class Arch, class Weights>
 struct row_decoder;
+
+/// row(from, n, to): a copy that leaves the caches to others, where the instruction set can; then end().
+template <class Arch>
+struct stream_copy;
+
+namespace detail {
+
+/// The levels of a format of at most 4 bits.
+template <class F>
+struct level_table_of {
+  std::int8_t of[16];
+};
+template <class F>
+inline constexpr level_table_of<F> level_table = [] {
+  level_table_of<F> t{};
+  for (int c = 0; c < 1 << F::bits; ++c) t.of[c] = static_cast<std::int8_t>(F::level(c));
+  return t;
+}();
+
+/// Whether levels are codes plus a constant.
+template <class F>
+inline constexpr bool levels_ascend = [] {
+  for (int c = 0; c < 1 << F::bits; ++c)
+    if (F::level(c) - F::level(0) != c) return false;
+  return true;
+}();
+
+}  // namespace detail
 
 }  // namespace NBIT_TAG
 }  // namespace nbit

@@ -28,6 +28,25 @@ struct row_decoder<NBIT_ARCH, matrix_view<const bf16>> {
   }
 };
 
+template <>
+struct stream_copy<NBIT_ARCH> {
+  /// Copies n floats, past the caches where whole lines go.
+  static void row(const float* from, std::size_t n, float* to) {
+    std::size_t i = 0;
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    for (; i < n && reinterpret_cast<std::uintptr_t>(to + i) % 64 != 0; ++i) to[i] = from[i];
+    for (; i + lane_count <= n; i += lane_count)
+      lane_math<NBIT_ARCH>::stream(to + i, lane_math<NBIT_ARCH>::load(from + i));
+#endif
+    for (; i < n; ++i) to[i] = from[i];
+  }
+  static void end() {
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    lane_math<NBIT_ARCH>::stream_end();
+#endif
+  }
+};
+
 template <class F, class L>
 struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   using weights = packed_view<F, L>;
@@ -110,20 +129,38 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
       return 0;
   }
 
-  // Whole runs of sixteen with one scale: plain loops over local arrays, which compilers turn into vectors at -O2.
+  // Sixteen levels. Without primitives for it: plain loops over local arrays, which compilers turn into vectors.
+  NBIT_INLINE static typename lanes<NBIT_ARCH>::type levels16(const code* codes) {
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    if constexpr (F::bits <= 4)
+      return lane_math<NBIT_ARCH>::table16(detail::level_table<F>.of, codes);
+    else if constexpr (detail::levels_ascend<F>)
+      return lane_math<NBIT_ARCH>::whole16(codes, int{F::level(0)});
+#endif
+    std::uint8_t code16[lane_count];
+    float level16[lane_count];
+    std::memcpy(code16, codes, sizeof code16);
+    for (std::size_t j = 0; j < lane_count; ++j) level16[j] = static_cast<float>(F::level(code16[j]));
+    return lanes<NBIT_ARCH>::load(level16);
+  }
+
+  // Whole vectors of sixteen; a scale is read once for its run.
   static void runs(const code* codes, const typename F::params& p, std::size_t at, std::size_t n, float* out)
     requires(step == 1)
   {
     using vec = lanes<NBIT_ARCH>;
-    for (std::size_t i = 0; i < n; i += lane_count) {
-      std::uint8_t code16[lane_count];
-      float level16[lane_count];
-      std::memcpy(code16, codes + i, sizeof code16);
-      for (std::size_t j = 0; j < lane_count; ++j) level16[j] = static_cast<float>(F::level(code16[j]));
+    for (std::size_t i = 0; i < n;) {
       const int s = run_of(at + i);
-      auto v = vec::mul(vec::broadcast(F::scale(p, s)), vec::load(level16));
-      if constexpr (has_offset<F>) v = vec::add(v, vec::broadcast(F::offset(p, s)));
-      vec::store(out + i, v);
+      std::size_t end = n;
+      if constexpr (F::run > 0) end = i + (std::size_t(F::run) - (at + i) % std::size_t(F::run));
+      if (end > n) end = n;
+      const auto scale = vec::broadcast(F::scale(p, s));
+      if constexpr (has_offset<F>) {
+        const auto offset = vec::broadcast(F::offset(p, s));
+        for (; i < end; i += lane_count) vec::store(out + i, vec::add(vec::mul(scale, levels16(codes + i)), offset));
+      } else {
+        for (; i < end; i += lane_count) vec::store(out + i, vec::mul(scale, levels16(codes + i)));
+      }
     }
   }
 
@@ -136,7 +173,19 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
     if constexpr (step == 1) {
       for (std::size_t i = 0; i < n; ++i) out[i] = F::value(codes[i], p, static_cast<int>(at + i));
     } else {
-      for (std::size_t i = 0; i < n; i += step) {
+      std::size_t i = 0;
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+      if constexpr (requires(std::int8_t* l) { F::levels8(codes, l); }) {
+        for (; i + lane_count <= n; i += lane_count) {
+          std::int8_t level[lane_count];
+          const unsigned low = F::levels8(codes + i / step, level),
+                         high = F::levels8(codes + (i + 8) / step, level + 8);
+          const float scale = F::step_at(p, static_cast<int>(at + i));
+          lanes<NBIT_ARCH>::store(out + i, lane_math<NBIT_ARCH>::signed16(level, low | high << 8, scale));
+        }
+      }
+#endif
+      for (; i < n; i += step) {
         if (i + step <= n) {
           F::value(static_cast<int>(codes[i / step]), p, static_cast<int>(at + i), std::span<float>(out + i, step));
         } else {  // the row ends inside a lattice point

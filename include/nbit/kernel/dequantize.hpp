@@ -32,11 +32,35 @@ inline void dequantize_row(const W& matrix, std::size_t r, std::span<float> out)
   arch::dispatch([&](auto tag) { dequantize_row(tag, matrix, r, out); });
 }
 
-/// Writes all weights as floats.  Needs: out has the shape of w.  Cost: one pass; no allocation.
+namespace detail {
+/// From this many floats on a matrix is written past the caches, which could not keep it.
+inline constexpr std::size_t streamed_floats = std::size_t{1} << 23;
+
+/// dequantize_row for an output that nobody reads soon.
+template <class Arch, class W>
+inline void dequantize_row_streamed(const W& w, std::size_t r, float* out) noexcept {
+  constexpr std::size_t chunk = chunk_of<W>;
+  alignas(64) float decoded[chunk];
+  for (std::size_t c = 0; c < w.cols; c += chunk) {
+    const std::size_t n = w.cols - c < chunk ? w.cols - c : chunk;
+    row_decoder<Arch, W>::floats(w, r, c, n, decoded);
+    stream_copy<Arch>::row(decoded, n, out + c);
+  }
+  stream_copy<Arch>::end();
+}
+}  // namespace detail
+
+/// Writes all weights as floats.  Needs: out has the shape of w.  Cost: one pass; no allocation. Large matrices are
+/// written past the caches.
 template <class Arch, weight_matrix W, executor E = serial>
   requires(requires { Arch::level; })
 inline void dequantize(Arch tag, const W& w, matrix_view<float> out, E&& ex = {}) noexcept {
   NBIT_EXPECTS(out.rows == w.rows && out.cols == w.cols, "dequantize: out must have the shape of the weights");
+  if (w.cols >= 64 && w.rows >= detail::streamed_floats / w.cols) {
+    const weights_t<W> view = w;
+    ex(w.rows, [&](std::size_t r) { detail::dequantize_row_streamed<Arch>(view, r, out.row(r).data()); });
+    return;
+  }
   ex(w.rows, [&](std::size_t r) { dequantize_row(tag, w, r, out.row(r)); });
 }
 template <weight_matrix W, executor E = serial>

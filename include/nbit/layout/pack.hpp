@@ -48,12 +48,18 @@ inline void pack_row(const Code* codes, typename Layout::template map<Bits>::wor
                      std::size_t c, std::size_t n) {
   using map = typename Layout::template map<Bits>;
   using word = typename map::word;
-  for (std::size_t i = 0; i < n; ++i)
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint32_t code = static_cast<std::uint32_t>(codes[i]) & ((Bits < 32 ? 1u << (Bits & 31) : 0u) - 1u);
+    const bit_place first = map::at(padded, r, c + i, 0), last = map::at(padded, r, c + i, Bits - 1);
+    if (first.word == last.word && last.bit == first.bit + Bits - 1) {  // the common case: one shift
+      words[first.word] = static_cast<word>(words[first.word] | static_cast<word>(code << first.bit));
+      continue;
+    }
     for (int b = 0; b < Bits; ++b) {
       const bit_place p = map::at(padded, r, c + i, b);
-      words[p.word] =
-          static_cast<word>(words[p.word] | static_cast<word>((std::uint32_t(codes[i]) >> b & 1u) << p.bit));
+      words[p.word] = static_cast<word>(words[p.word] | static_cast<word>((code >> b & 1u) << p.bit));
     }
+  }
 }
 
 /// Packs a rows x cols matrix of codes into words_for<Layout, Bits>(shape) words; padding is zero.
