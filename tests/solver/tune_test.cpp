@@ -25,7 +25,7 @@ void dials_hold(const char* name, std::vector<std::pair<int, int>> ranges) {
   CAPTURE(name);
   nbit_test::random rng(3);
   typename F::params p{};
-  std::vector<float> held(std::size_t(dials<F>::count));
+  std::vector<float> held(static_cast<std::size_t>(dials<F>::count));
   for (int round = 0; round < 30; ++round)
     for (int k = 0; k < dials<F>::count; ++k) {
       const auto [low, high] = ranges[std::size_t(k) % ranges.size()];
