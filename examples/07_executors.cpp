@@ -5,6 +5,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(NBIT_EXAMPLE_TBB)  // examples/CMakeLists.txt defines it where TBB is installed
+#include <tbb/parallel_for.h>
+#endif
+
 #include <nbit/parallel/threads.hpp>
 #include <nbit/nbit.hpp>
 
@@ -24,8 +28,7 @@ int main() {
   nbit::thread_pool pool(3);
   nbit::gemm(q->view(), in, {pooled.data(), tokens, outputs}, pool);
 
-  // An executor of one's own. OpenMP would be: [](std::size_t n, auto&& f) { _Pragma("omp parallel for") for (...)
-  // f(i); }
+  // An executor of one's own.
   const auto two_threads = [](std::size_t n, auto&& f) {
     std::thread other([&] {
       for (std::size_t i = 1; i < n; i += 2) f(i);
@@ -35,6 +38,24 @@ int main() {
   };
   nbit::gemm(q->view(), in, {own.data(), tokens, outputs}, two_threads);
 
-  std::printf("alone, 3 threads, own executor: %s\n", alone == pooled && pooled == own ? "the same bits" : "different");
-  return alone == pooled && pooled == own ? 0 : 1;
+  bool same = alone == pooled && pooled == own;
+  std::printf("alone, 3 threads, own executor");
+
+#if defined(_OPENMP)
+  const auto openmp = [](std::size_t n, auto&& f) {
+#pragma omp parallel for schedule(dynamic)
+    for (std::size_t i = 0; i < n; ++i) f(i);
+  };
+  nbit::gemm(q->view(), in, {own.data(), tokens, outputs}, openmp);
+  same = same && own == alone;
+  std::printf(", OpenMP");
+#endif
+#if defined(NBIT_EXAMPLE_TBB)
+  const auto tasks = [](std::size_t n, auto&& f) { tbb::parallel_for(std::size_t{0}, n, f); };
+  nbit::gemm(q->view(), in, {own.data(), tokens, outputs}, tasks);
+  same = same && own == alone;
+  std::printf(", TBB");
+#endif
+  std::printf(": %s\n", same ? "the same bits" : "different");
+  return same ? 0 : 1;
 }
