@@ -108,6 +108,7 @@
 #include <nbit/kernel/gram.hpp>
 #include <nbit/kernel/product.hpp>
 #include <nbit/kernel/quantize.hpp>
+#include <nbit/kernel/register_tile.hpp>
 #include <nbit/kernel/row_dot.hpp>
 #include <nbit/kernel/row_tiles.hpp>
 #include <nbit/kernel/tile_dot.hpp>

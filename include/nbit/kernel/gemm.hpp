@@ -18,6 +18,7 @@
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/gemv.hpp>
+#include <nbit/kernel/register_tile.hpp>
 #include <nbit/kernel/weights.hpp>
 
 namespace nbit {
@@ -43,7 +44,7 @@ inline namespace NBIT_TAG {
 namespace detail {
 // One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape
 // alone.
-inline constexpr std::size_t gemm_outputs = 32, gemm_tokens = 512;
+inline constexpr std::size_t gemm_outputs = 64, gemm_tokens = 512;
 template <class Kernel>
 concept says_outputs = requires { Kernel::outputs; };
 template <class Kernel>
@@ -62,11 +63,12 @@ inline void gemm(Arch, const W& matrix, matrix_view<const float> x, matrix_view<
   const weights_t<W> w = matrix;
   NBIT_EXPECTS(x.cols == w.cols, "gemm: x must have as many columns as the weights");
   NBIT_EXPECTS(y.rows == x.rows && y.cols == w.rows, "gemm: y must be tokens x outputs (x.rows x w.rows)");
-  const std::size_t across = (w.rows + detail::gemm_outputs - 1) / detail::gemm_outputs;
+  constexpr std::size_t most = detail::outputs_of<gemm_kernel<Arch, weights_t<W>>>;
+  const std::size_t across = (w.rows + most - 1) / most;
   const std::size_t down = (x.rows + detail::gemm_tokens - 1) / detail::gemm_tokens;
   ex(across * down, [&](std::size_t i) {
-    const std::size_t n = i % across * detail::gemm_outputs, m = i / across * detail::gemm_tokens;
-    const std::size_t outputs = w.rows - n < detail::gemm_outputs ? w.rows - n : detail::gemm_outputs;
+    const std::size_t n = i % across * most, m = i / across * detail::gemm_tokens;
+    const std::size_t outputs = w.rows - n < most ? w.rows - n : most;
     const std::size_t tokens = x.rows - m < detail::gemm_tokens ? x.rows - m : detail::gemm_tokens;
     gemm_kernel<Arch, weights_t<W>>::block(w, n, outputs, x.row_range(m, tokens), y.row_range(m, tokens));
   });

@@ -35,63 +35,39 @@ struct panel_product<NBIT_ARCH> {
       for (std::size_t c = 0; c < cols; c += Depth) {
         const std::size_t depth = cols - c < Depth ? cols - c : Depth;
         fill(n, outputs, c, depth, panel);
-        std::size_t m = 0;
-        for (; m + tile_tokens <= x.rows; m += tile_tokens)
-          tile<tile_tokens>(panel, depth, &x(m, c), x.stride, &y(m, first + n), y.stride, outputs, c == 0);
-        for (; m < x.rows; ++m) tile<1>(panel, depth, &x(m, c), x.stride, &y(m, first + n), y.stride, outputs, c == 0);
+        const std::size_t pieces = (x.rows + tile_tokens - 1) / tile_tokens;  // of nearly equal size
+        for (std::size_t i = 0; i < pieces; ++i) {
+          const std::size_t m = i * x.rows / pieces, tokens = (i + 1) * x.rows / pieces - m;
+          sized<tile_tokens>(tokens, panel, depth, &x(m, c), x.stride, &y(m, first + n), y.stride, outputs, c == 0);
+        }
       }
     }
   }
 
  private:
-  NBIT_INLINE static typename vec::type load_part(const float* p, std::size_t n) {
-    if (n >= lane_count) return vec::load(p);
-    float whole[lane_count] = {};
-    for (std::size_t i = 0; i < n; ++i) whole[i] = p[i];
-    return vec::load(whole);
-  }
-  NBIT_INLINE static void store_part(float* p, std::size_t n, typename vec::type v) {
-    if (n >= lane_count) return vec::store(p, v);
-    float whole[lane_count];
-    vec::store(whole, v);
-    for (std::size_t i = 0; i < n; ++i) p[i] = whole[i];
+  template <std::size_t Tokens>
+  NBIT_INLINE static void sized(std::size_t count, const float* panel, std::size_t depth, const float* x,
+                                std::size_t x_stride, float* y, std::size_t y_stride, std::size_t outputs,
+                                bool fresh) noexcept {
+    if (count == Tokens) return tile<Tokens>(panel, depth, x, x_stride, y, y_stride, outputs, fresh);
+    if constexpr (Tokens > 1) sized<Tokens - 1>(count, panel, depth, x, x_stride, y, y_stride, outputs, fresh);
   }
 
   template <std::size_t Tokens>
   static void tile(const float* panel, std::size_t depth, const float* x, std::size_t x_stride, float* y,
                    std::size_t y_stride, std::size_t outputs, bool fresh) noexcept {
-    typename vec::type sum[Tokens][vectors];
-    for (std::size_t t = 0; t < Tokens; ++t)
-      for (std::size_t v = 0; v < vectors; ++v) {
-        const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
-        sum[t][v] = fresh ? vec::zero() : load_part(y + t * y_stride + v * lane_count, left);
-      }
-    for (std::size_t k = 0; k < depth; ++k)
-      step(panel + k * width, x + k, x_stride, sum, std::make_index_sequence<Tokens>{});
-    for (std::size_t t = 0; t < Tokens; ++t)
-      for (std::size_t v = 0; v < vectors; ++v) {
-        const std::size_t left = outputs > v * lane_count ? outputs - v * lane_count : 0;
-        if (left != 0) store_part(y + t * y_stride + v * lane_count, left, sum[t][v]);
-      }
-  }
-
-  // One column: unrolled by index sequences, so that the sums stay in registers at -O2 on both compilers.
-  template <std::size_t Tokens, std::size_t... T>
-  NBIT_INLINE static void step(const float* w, const float* x, std::size_t x_stride,
-                               typename vec::type (&sum)[Tokens][vectors], std::index_sequence<T...>) {
-    step_vectors(w, x, x_stride, sum, std::make_index_sequence<vectors>{}, std::index_sequence<T...>{});
-  }
-  template <std::size_t Tokens, std::size_t... V, std::size_t... T>
-  NBIT_INLINE static void step_vectors(const float* w, const float* x, std::size_t x_stride,
-                                       typename vec::type (&sum)[Tokens][vectors], std::index_sequence<V...>,
-                                       std::index_sequence<T...>) {
-    const typename vec::type part[vectors] = {vec::load(w + V * lane_count)...};
-    (add_products(vec::broadcast(x[T * x_stride]), part, sum[T], std::index_sequence<V...>{}), ...);
-  }
-  template <std::size_t... V>
-  NBIT_INLINE static void add_products(typename vec::type x, const typename vec::type (&w)[vectors],
-                                       typename vec::type (&sum)[vectors], std::index_sequence<V...>) {
-    ((sum[V] = vec::fma(x, w[V], sum[V])), ...);
+    using sums = typename vec::type[Tokens * vectors];
+    register_tile<NBIT_ARCH>::template with<Tokens, vectors>(
+        y, y_stride, outputs, fresh, [&](sums& sum) __attribute__((always_inline)) {
+          for (std::size_t k = 0; k < depth; ++k) {
+            typename vec::type w[vectors];
+            NBIT_UNROLL
+            for (std::size_t v = 0; v < vectors; ++v) w[v] = vec::load(panel + k * width + v * lane_count);
+            NBIT_UNROLL
+            for (std::size_t i = 0; i < Tokens * vectors; ++i)
+              sum[i] = vec::fma(vec::broadcast(x[i / vectors * x_stride + k]), w[i % vectors], sum[i]);
+          }
+        });
   }
 };
 

@@ -27,6 +27,7 @@
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
+#include <nbit/kernel/register_tile.hpp>
 #include <nbit/kernel/tile_dot.hpp>
 
 namespace nbit {

@@ -9,7 +9,7 @@ inline namespace NBIT_TAG {
 template <tile_form W, int Group>
 struct tile_few<NBIT_ARCH, W, Group> {
   using dot = tile_dot<NBIT_ARCH, W, Group>;
-  using io = tile_store<NBIT_ARCH>;
+  using io = register_tile<NBIT_ARCH>;
 #if NBIT_TARGET == 0
   static constexpr std::size_t vectors = 1, most = 2;
 #else
@@ -189,7 +189,7 @@ struct tile_many<NBIT_ARCH, Panel, Group> {
   static void piece(const std::byte* panel, std::size_t rows, std::size_t c, std::size_t n,
                     const int8_activations<Group>& x, std::size_t m, float* y, std::size_t y_stride) noexcept {
     using dot = tile_dot<NBIT_ARCH, Panel, Group>;
-    using io = tile_store<NBIT_ARCH>;
+    using io = register_tile<NBIT_ARCH>;
     typename dot::template tokens<T, span> k;
     k.set(x, m, T, c, n);
     for (std::size_t t = m + T; t < m + 2 * T && t < x.rows; ++t) {  // what the next piece reads comes meanwhile
@@ -283,7 +283,8 @@ struct gemv_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
       }
       NBIT_UNROLL
       for (std::size_t v = 0; v < together; ++v)
-        if (v < tiles) tile_store<NBIT_ARCH>::store(y + first + r + v * form.rows, count - r - v * form.rows, sum[v]);
+        if (v < tiles)
+          register_tile<NBIT_ARCH>::store(y + first + r + v * form.rows, count - r - v * form.rows, sum[v]);
     }
   }
 };

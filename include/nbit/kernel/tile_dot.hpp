@@ -28,6 +28,7 @@
 #include <nbit/arch/code_lanes.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/kernel/activations.hpp>
+#include <nbit/kernel/register_tile.hpp>
 
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -39,10 +40,6 @@ struct tile_reader;
 /// Dots of tiles of one form with int8 activations of one group length.
 template <class Arch, tile_form Form, int Group>
 struct tile_dot;
-
-/// Parts of a tile's rows to and from y.
-template <class Arch>
-struct tile_store;
 
 }  // namespace NBIT_TAG
 }  // namespace nbit

@@ -78,55 +78,6 @@ struct tile_reader<NBIT_ARCH, W> {
   }
 };
 
-/// The lanes of a tile as part of a row of y.
-template <>
-struct tile_store<NBIT_ARCH> {
-  using vec = lanes<NBIT_ARCH>;
-  /// f(0) ... f(N - 1) with constants, unrolled on every compiler and at every level of optimisation.
-  template <std::size_t N, class F>
-  NBIT_INLINE static void each(F f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
-      (f(std::integral_constant<std::size_t, I>{}), ...);
-    }(std::make_index_sequence<N>{});
-  }
-  NBIT_INLINE static vec::type load(const float* y, std::size_t n) {
-    if (n >= lane_count) return vec::load(y);
-    float whole[lane_count];
-    part(y, n, whole);
-    return vec::load(whole);
-  }
-  NBIT_INLINE static void store(float* y, std::size_t n, vec::type v) {
-    if (n >= lane_count) return vec::store(y, v);
-    float whole[lane_count];
-    vec::store(whole, v);
-    part(whole, n, y);
-  }
-
-  /// T * V tiles of y, V side by side in each of T rows, come into registers (zeros if fresh), through f, and back;
-  /// columns: those that y has.
-  template <std::size_t T, std::size_t V, class F>
-  NBIT_INLINE static void with(float* y, std::size_t stride, std::size_t columns, bool fresh, F f) {
-    typename vec::type outer[T * V];
-    std::size_t left[V];
-    for (std::size_t v = 0; v < V; ++v) left[v] = columns > v * lane_count ? columns - v * lane_count : 0;
-    if (fresh) {
-      NBIT_TILE_UNROLL
-      for (std::size_t i = 0; i < T * V; ++i) outer[i] = vec::zero();
-    } else {
-      NBIT_TILE_UNROLL
-      for (std::size_t i = 0; i < T * V; ++i) outer[i] = load(y + i / V * stride + i % V * lane_count, left[i % V]);
-    }
-    f(outer);
-    NBIT_TILE_UNROLL
-    for (std::size_t i = 0; i < T * V; ++i) store(y + i / V * stride + i % V * lane_count, left[i % V], outer[i]);
-  }
-
- private:
-  NBIT_NOINLINE static void part(const float* from, std::size_t n, float* to) {
-    for (std::size_t i = 0; i < n; ++i) to[i] = from[i];
-  }
-};
-
 template <tile_form W, int Group>
 struct tile_dot<NBIT_ARCH, W, Group> {
   using vec = lanes<NBIT_ARCH>;
@@ -202,7 +153,7 @@ struct tile_dot<NBIT_ARCH, W, Group> {
  private:
   template <std::size_t N, class F>
   NBIT_INLINE static void each(F f) {
-    tile_store<NBIT_ARCH>::template each<N>(f);
+    register_tile<NBIT_ARCH>::template each<N>(f);
   }
   // one link of a chain; the first may multiply only: fma from zero differs in the sign of a zero, which ends in outer
   template <bool First>
