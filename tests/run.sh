@@ -11,8 +11,8 @@ cd "$root" || exit 2
 . tests/support/packages.sh
 
 # no-exceptions is not among the chosen: tests/freestanding compiles every header that way within gcc and clang.
-parts="format gcc clang asan single-header scalar-only tsan cross no-exceptions"
-chosen="format gcc clang asan single-header scalar-only tsan cross"
+parts="format gcc clang asan single-header scalar-only tsan cross fuzz no-exceptions"
+chosen="format gcc clang asan single-header scalar-only tsan cross fuzz"
 while [ $# -gt 0 ]; do
   case $1 in
     --only) [ $# -ge 2 ] || stop "--only needs parts: $parts"; chosen=$(printf '%s' "$2" | tr ',' ' '); shift 2 ;;
@@ -81,6 +81,13 @@ for part in $chosen; do
       sh tests/format.sh >build/format.log 2>&1 || good=no
       cat build/format.log
       record format $(($(date +%s) - start)) $good "$(tail -1 build/format.log)"
+      ;;
+    fuzz)
+      say "" "==== fuzz ===="
+      start=$(date +%s) good=yes
+      sh tests/fuzz/run.sh 20 >build/fuzz.log 2>&1 || good=no
+      cat build/fuzz.log
+      record fuzz $(($(date +%s) - start)) $good "$(tail -1 build/fuzz.log)"
       ;;
     gcc) preset gcc dev all . -DNBIT_INTEROP=ON ;;
     clang) preset clang clang all . -DNBIT_TREE_CHECKS=COMPILER ;;

@@ -128,6 +128,10 @@ TEST_CASE("an importance matrix survives both files, and what no file may hold i
   refuse([](nbit::imatrix& m) { m.entries[0].sums[4] = -1.0f; }, nbit::errc::malformed);
   refuse([](nbit::imatrix& m) { m.entries[0].counts[1] = std::nanf(""); }, nbit::errc::malformed);
   refuse([](nbit::imatrix& m) { m.entries[0].sums.pop_back(); }, nbit::errc::shape);
+  nbit::imatrix many = small();
+  many.entries[0].counts[0] = 1e30f;  // no 32 bits hold its calls
+  nbit::memory_sink out;
+  CHECK(nbit::write_imatrix_dat(many, out).error().code == nbit::errc::overflow);
 }
 
 TEST_CASE("damaged importance matrices are refused, every prefix too") {

@@ -134,11 +134,11 @@ result<void> write_imatrix_dat(const imatrix& from, Sink& to) {
     for (const float c : e.counts) most = c > most ? c : most;
     // A call is a chunk; rounded up, so that little data does not become none.
     const auto chunk = static_cast<float>(from.chunk_size == 0 || from.legacy ? 1 : from.chunk_size);
-    const float calls_as_float = static_cast<float>(static_cast<std::int64_t>((most + (chunk - 1.0f)) / chunk));
-    if (!(calls_as_float < 2147483648.0f) || e.sums.size() > 0x7fffffffu)
+    const float whole = (most + (chunk - 1.0f)) / chunk;
+    if (!(whole < 2147483648.0f) || e.sums.size() > 0x7fffffffu)
       return make_error(errc::overflow, "a count of an importance matrix does not fit 32 bits", "below 2^31")
           .about(e.name);
-    const auto calls = static_cast<std::int32_t>(calls_as_float);
+    const auto calls = static_cast<std::int32_t>(whole);
     text(e.name);
     put(calls);
     put(static_cast<std::int32_t>(e.sums.size()));
