@@ -12,6 +12,7 @@ namespace tool {
 int inspect(std::span<const std::string> words);
 int quantize(std::span<const std::string> words);
 int convert(std::span<const std::string> words);
+int imatrix(std::span<const std::string> words);
 int eval(std::span<const std::string> words);
 int generate(std::span<const std::string> words);
 int demo(std::span<const std::string> words);

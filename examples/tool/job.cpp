@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include <nbit/io/gguf_split.hpp>
 #include <nbit/io/gguf_writer.hpp>
 
 #include "job_parts.hpp"
@@ -34,7 +35,14 @@ bytes plain_bytes(const target& t, const source& from, const job& what, const en
   w.decode(view);
   bytes made;
   if (t.quantized) {
-    made = need(find_block_type(t.type)->solve(method::rtn, {view, nullptr, {}}, what.settings, pool),
+    std::vector<float> importance;
+    if (what.importance != nullptr && what.importance->find(s.name) != nullptr) {
+      if (s.ne.size() > 2 && s.ne[2] > 1)
+        throw failure{bad_input,
+                      "'" + s.name + "': experts with an importance matrix; nbit convert --imatrix does them"};
+      importance = need(nbit::importance(*what.importance, s.name, s.cols()));
+    }
+    made = need(find_block_type(t.type)->solve(method::rtn, {view, nullptr, importance}, what.settings, pool),
                 "'" + s.stored_name + "'");
   } else if (t.type == nbit::ggml_type::f32) {
     made = as_bytes_of(values);
@@ -70,6 +78,7 @@ job_report run_gguf(const job& what, const source& from, const engine::model* mo
   nbit::gguf::writer header;
   if (from.kind == container::gguf) {
     need(header.copy_keys(*from.gguf));
+    nbit::gguf::erase_split_keys(header);
   } else {
     const engine::config c = config_of(from);
     std::filesystem::path folder = std::filesystem::weakly_canonical(from.folder);
@@ -78,6 +87,13 @@ job_report run_gguf(const job& what, const source& from, const engine::model* mo
   }
   if (std::any_of(plan.begin(), plan.end(), [](const target& t) { return !is_float(t.type); }))
     need(header.set("general.quantization_version", std::uint32_t{2}));
+  if (what.importance != nullptr) {
+    need(header.set("quantize.imatrix.file", what.importance_file));
+    if (!what.importance->datasets.empty())
+      need(header.set("quantize.imatrix.dataset", what.importance->datasets.front()));
+    need(header.set("quantize.imatrix.entries_count", static_cast<std::int32_t>(what.importance->entries.size())));
+    need(header.set("quantize.imatrix.chunks_count", static_cast<std::int32_t>(what.importance->chunk_count)));
+  }
   need(header.set("general.file_type", file_type_of(what.types.type)));
   for (const target& t : plan) {
     need(header.declare(t.from->name, t.from->ne, t.type));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <nbit/solver/calibration.hpp>
+#include <nbit/io/imatrix.hpp>
 
 #include <engine/evaluate.hpp>
 #include <engine/forward.hpp>
@@ -42,6 +43,8 @@ struct job {
   solver_settings settings;
   bool tokenizer = true;  // write the tokenizer into a GGUF file that is made from a folder
   const engine::token_windows* calibration = nullptr;         // for every solver but rtn
+  std::string importance_file;                                // where it came from
+  const nbit::imatrix* importance = nullptr;                  // for rtn: weighs the errors of what it names
   const std::vector<block_statistics>* statistics = nullptr;  // of the unquantized model, if they are known already
 };
 

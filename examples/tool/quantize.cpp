@@ -6,7 +6,9 @@
 #include <optional>
 
 #include <nbit/parallel/threads.hpp>
+#include <nbit/io/imatrix_gguf.hpp>
 #include <nbit/io/json.hpp>
+#include <nbit/io/mapped_file.hpp>
 
 #include "commands.hpp"
 #include "failure.hpp"
@@ -31,6 +33,7 @@ constexpr option known[] = {
      "awq     scale and clip first, fold the scales, then round"},
     {"--calib", "IDS", "token windows for every solver but rtn: safetensors, tensor ids I32 [windows, tokens]"},
     {"--calib-windows", "N", "use the first N windows only"},
+    {"--imatrix", "FILE", "rtn: importance matrix (.dat or .gguf) that weighs the errors"},
     {"--damping", "PERMILLE", "gptq: share of the mean added to the diagonal, in thousandths (default 10)"},
     {"--passes", "N", "gptq: rounds of reconsidering scales and codes (default 8)"},
     {"--keep-embeddings", nullptr, "embedding and output matrix stay as they are"},
@@ -101,6 +104,15 @@ int quantize(std::span<const std::string> words) {
   what.tokenizer = !args.has("--no-tokenizer");
   if (what.how != solver::rtn && !args.has("--calib"))
     throw failure{wrong_usage, "--solver " + args.get("--solver") + " needs --calib IDS; allowed without: rtn"};
+  std::optional<nbit::imatrix> importance;
+  if (args.has("--imatrix")) {
+    if (what.how != solver::rtn || what.checkpoint)
+      throw failure{wrong_usage, "--imatrix: only for --solver rtn and GGUF; other solvers calibrate with --calib"};
+    what.importance_file = args.get("--imatrix");
+    const auto bytes = need(nbit::mapped_file::open(what.importance_file), "reading " + what.importance_file);
+    importance = need(nbit::read_imatrix(bytes.bytes()), "reading " + what.importance_file);
+    what.importance = &*importance;
+  }
   const auto threads = static_cast<unsigned>(args.number("--threads", 0, 0, 1024));
   const long windows = args.number("--calib-windows", 0, 1, 1 << 30);
 

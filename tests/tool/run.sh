@@ -35,7 +35,7 @@ json() { cases=$((cases + 1)); python3 -c "$1" <"$work/out" || fail "JSON: $1"; 
 expect 1
 expect 0 --help
 expect 0 --version
-for command in inspect quantize convert eval generate demo; do expect 0 "$command" --help; done
+for command in inspect quantize convert imatrix eval generate demo; do expect 0 "$command" --help; done
 expect 1 transmogrify; says "transmogrify"; says "allowed"
 expect 1 convert; says "one input"
 expect 1 quantize --frobnicate "$data" -o "$work/x.gguf"; says "--frobnicate"
@@ -93,6 +93,25 @@ assert (q['bits'], q['group_size'], q['checkpoint_format']) == (4, 128, 'gptq')"
 expect 1 quantize "$data" -o "$work/ckpt" --format gptq; says "exists"
 expect 2 quantize "$work/ckpt" -o "$work/x.gguf"; says "GPTQ checkpoint already"
 expect 1 quantize "$data" -o "$work/x" --format gptq --bits 7; says "not compiled in"; nothing_at "$work/x"
+
+# An importance matrix in both forms: the same codes, other ones than without
+for form in gguf dat; do
+  expect 0 imatrix "$data" --ids "$data/calib_ids.safetensors" --windows 2 -o "$work/im.$form"
+  expect 0 quantize "$data" -o "$work/im_$form.gguf" --type Q4_K --imatrix "$work/im.$form"
+done
+expect 0 quantize "$data" -o "$work/im_none.gguf" --type Q4_K
+python3 - "$work" <<'END' || fail "codes with an importance matrix"
+import sys
+a, b, none = (open(f"{sys.argv[1]}/im_{x}.gguf", "rb").read() for x in ("gguf", "dat", "none"))
+tail = len(none) // 2  # weights, behind all keys
+same = sum(x == y for x, y in zip(a[-tail:], b[-tail:]))
+other = sum(x == y for x, y in zip(a[-tail:], none[-tail:]))
+assert same > 0.999 * tail and other < 0.98 * tail, (same / tail, other / tail)
+END
+cases=$((cases + 1))
+expect 1 quantize "$data" -o "$work/x.gguf" --imatrix "$work/im.dat" --solver search --calib "$data/calib_ids.safetensors"
+says "--imatrix"
+expect 2 quantize "$data" -o "$work/x.gguf" --imatrix "$data/tokenizer.json"; nothing_at "$work/x.gguf"
 
 # convert: exact or nothing; splits, shards, byte orders and spellings there and back
 same() { cases=$((cases + 1)); cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
