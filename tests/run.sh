@@ -90,7 +90,7 @@ for part in $chosen; do
       record fuzz $(($(date +%s) - start)) $good "$(tail -1 build/fuzz.log)"
       ;;
     gcc) preset gcc dev all . -DNBIT_INTEROP=ON ;;
-    clang) preset clang clang all . -DNBIT_TREE_CHECKS=COMPILER ;;
+    clang) preset clang clang all . -DNBIT_TREE_CHECKS=COMPILER -DNBIT_BENCH=OFF ;;
     # The examples are compiled and run by the two parts above; here and below the tests alone are the gate.
     asan) preset asan asan all . -DNBIT_EXAMPLES=OFF ;;
     # The single header holds the same text (single_include/amalgamate.py --check compares), so a few folders that touch
