@@ -11,8 +11,8 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
 
   NBIT_INLINE static type sub(type a, type b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
   NBIT_INLINE static type div(type a, type b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
-  NBIT_INLINE static type min(type a, type b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
-  NBIT_INLINE static type max(type a, type b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+  NBIT_INLINE static type smaller(type a, type b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+  NBIT_INLINE static type larger(type a, type b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
   NBIT_INLINE static type sqrt(type a) { return {_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)}; }
   NBIT_INLINE static type abs(type a) {
     const __m256 sign = _mm256_set1_ps(-0.0f);
@@ -173,8 +173,8 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
 
   NBIT_INLINE static type sub(type a, type b) { return _mm512_sub_ps(a, b); }
   NBIT_INLINE static type div(type a, type b) { return _mm512_div_ps(a, b); }
-  NBIT_INLINE static type min(type a, type b) { return _mm512_maskz_min_ps(all, a, b); }
-  NBIT_INLINE static type max(type a, type b) { return _mm512_maskz_max_ps(all, a, b); }
+  NBIT_INLINE static type smaller(type a, type b) { return _mm512_maskz_min_ps(all, a, b); }
+  NBIT_INLINE static type larger(type a, type b) { return _mm512_maskz_max_ps(all, a, b); }
   NBIT_INLINE static type sqrt(type a) { return _mm512_maskz_sqrt_ps(all, a); }
   NBIT_INLINE static type abs(type a) { return _mm512_maskz_andnot_ps(all, _mm512_set1_ps(-0.0f), a); }
   NBIT_INLINE static type negate(type a) { return _mm512_maskz_xor_ps(all, _mm512_set1_ps(-0.0f), a); }

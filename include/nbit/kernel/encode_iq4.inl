@@ -50,7 +50,7 @@ struct group_encoder<NBIT_ARCH, F> {
     return m::fma(v, m::broadcast(1.0f / level_pieces::width), m::broadcast(12582912.0f));
   }
   NBIT_INLINE static void put_codes(type v, std::uint8_t* codes) {
-    v = m::min(m::max(v, m::broadcast(-150.0f)), m::broadcast(150.0f));
+    v = m::smaller(m::larger(v, m::broadcast(-150.0f)), m::broadcast(150.0f));
     const type at = piece_of(v);
     const auto below = m::less(v, m::lookup(pieces.cut, at));
     m::store_whole(codes, m::choose(below, m::lookup(pieces.code_below, at), m::lookup(pieces.code_above, at)));

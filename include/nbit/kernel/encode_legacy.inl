@@ -15,9 +15,9 @@ struct block_of_32<NBIT_ARCH> {
   type a, b;
 
   NBIT_INLINE static block_of_32 load(const float* x) { return {m::load(x), m::load(x + 16)}; }
-  NBIT_INLINE float size() const { return m::largest(m::max(m::abs(a), m::abs(b))); }
-  NBIT_INLINE float top() const { return m::largest(m::max(a, b)); }
-  NBIT_INLINE float bottom() const { return -m::largest(m::max(m::negate(a), m::negate(b))); }
+  NBIT_INLINE float size() const { return m::largest(m::larger(m::abs(a), m::abs(b))); }
+  NBIT_INLINE float top() const { return m::largest(m::larger(a, b)); }
+  NBIT_INLINE float bottom() const { return -m::largest(m::larger(m::negate(a), m::negate(b))); }
   /// Where the first weight of this value, or of this magnitude, is.
   NBIT_INLINE int first(float v) const {
     const type s = m::broadcast(v);

@@ -74,7 +74,7 @@ struct lane_search<NBIT_ARCH> {
   }
 
   // v rounded and held; for |v| below 2^21, where it is level_of.
-  NBIT_INLINE static type level(type v, type low, type high) { return m::min(m::max(m::round(v), low), high); }
+  NBIT_INLINE static type level(type v, type low, type high) { return m::smaller(m::larger(m::round(v), low), high); }
 
   template <int N, int High, bool Absolute>
   NBIT_INLINE static type lowered_error(const float* x, const float* weight, const float* levels, type scale,
@@ -95,7 +95,7 @@ struct lane_search<NBIT_ARCH> {
     type low = at(x, 0), top = low, sum_w = at(weight, 0), sum_wx = m::mul(sum_w, low);
     for (int i = 1; i < N; ++i) {
       const type v = at(x, i), w = at(weight, i);
-      low = m::min(v, low), top = m::max(v, top);
+      low = m::smaller(v, low), top = m::larger(v, top);
       sum_w = m::add(sum_w, w), sum_wx = m::add(sum_wx, m::mul(w, v));
     }
     const type bottom = low;
@@ -109,7 +109,7 @@ struct lane_search<NBIT_ARCH> {
     for (int s = 0; s < Steps; ++s) {
       const type span = m::sub(top, low);
       const type inverse = m::div(number(first + stride * static_cast<float>(s) + static_cast<float>(High)), span);
-      const type farthest = m::max(m::abs(span), m::abs(m::sub(bottom, low)));
+      const type farthest = m::larger(m::abs(span), m::abs(m::sub(bottom, low)));
       fine = m::both(fine, m::less(m::mul(m::abs(inverse), farthest), range));
       type wl = zero, wll = zero, wlx = zero;
       for (int i = 0; i < N; ++i) {
@@ -150,8 +150,8 @@ struct lane_search<NBIT_ARCH> {
 #pragma GCC unroll 3
       for (int k = 0; k < K; ++k) {
         type l = m::round(m::mul(inverse[k], v));
-        if (Low) l = m::max(l, low);
-        if (High) l = m::min(l, high);
+        if (Low) l = m::larger(l, low);
+        if (High) l = m::smaller(l, high);
         a[k] = m::add(a[k], m::mul(wx, l)), b[k] = m::add(b[k], m::mul(m::mul(w, l), l));
       }
     }
@@ -240,7 +240,7 @@ struct lane_search<NBIT_ARCH> {
     alignas(64) float levels[N * 16];
     const type high = number(static_cast<float>(High)), zero = m::zero(), one = number(1.0f);
     type top = zero, bottom = zero;
-    for (int i = 0; i < N; ++i) top = m::max(at(x, i), top), bottom = m::min(at(x, i), bottom);
+    for (int i = 0; i < N; ++i) top = m::larger(at(x, i), top), bottom = m::smaller(at(x, i), bottom);
     const mask negligible = m::less(top, number(ggml_block::negligible));
     type inverse = m::div(high, top), best = zero;
     for (int s = 0; s < 9; ++s) {
@@ -250,7 +250,7 @@ struct lane_search<NBIT_ARCH> {
       const type scale = m::div(one, trial);
       type error = zero;
       for (int i = 0; i < N; ++i) {
-        const type v = at(x, i), l = m::min(m::round(m::mul(trial, v)), high), diff = m::sub(v, m::mul(scale, l));
+        const type v = at(x, i), l = m::smaller(m::round(m::mul(trial, v)), high), diff = m::sub(v, m::mul(scale, l));
         error = m::add(error, m::mul(m::mul(at(weight, i), diff), diff));
       }
       const mask better = m::less(error, best);
@@ -259,7 +259,7 @@ struct lane_search<NBIT_ARCH> {
     }
     type wxl = zero, wll = zero;
     for (int i = 0; i < N; ++i) {
-      const type v = at(x, i), w = at(weight, i), l = m::min(m::round(m::mul(inverse, v)), high);
+      const type v = at(x, i), w = at(weight, i), l = m::smaller(m::round(m::mul(inverse, v)), high);
       m::store(levels + 16 * i, l);
       wxl = m::add(wxl, m::mul(m::mul(w, v), l)), wll = m::add(wll, m::mul(m::mul(w, l), l));
     }
@@ -271,7 +271,7 @@ struct lane_search<NBIT_ARCH> {
         const type o = m::level_of(m::div(m::mul(v, rest_wll), rest_wxl), -0x400000, High);
         mask better = m::without(m::both(m::less(zero, rest_wxl), m::less(zero, rest_wll)), m::equal(o, l));
         if (m::bits(better) == 0) continue;
-        bottom = m::min(m::choose(better, o, zero), bottom);
+        bottom = m::smaller(m::choose(better, o, zero), bottom);
         const type new_wxl = m::add(rest_wxl, m::mul(wx, o)), new_wll = m::add(rest_wll, m::mul(m::mul(w, o), o));
         better = m::both(better, m::less(m::mul(m::mul(wxl, wxl), new_wll), m::mul(m::mul(new_wxl, new_wxl), wll)));
         m::store(levels + 16 * i, m::choose(better, o, l));
