@@ -125,13 +125,13 @@ void add_tiles(const char* name, entries& out) {
     using arch = decltype(tag);
     operations run;
     run.tag = arch::name;
-    run.quantize = [](nbit::matrix_view<const float> w, hash&, hash& codes, void* q) {
+    // not the bytes: tiles are for memory, in the machine's own order
+    run.quantize = [](nbit::matrix_view<const float> w, hash&, hash&, void* q) {
       const auto made =
           nbit::quantize<F>(nbit::arch::scalar{}, w, nbit::quantize_options{.ragged = nbit::ragged_rows::pad});
       if (!made) return false;
       auto tiled = nbit::repack<nbit::row_tiles>(made->view());
       if (!tiled) return false;
-      codes.bytes(tiled->bytes.data(), tiled->bytes.size());
       *static_cast<packed*>(q) = *std::move(tiled);
       return true;
     };
