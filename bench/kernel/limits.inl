@@ -22,7 +22,9 @@ struct limits<NBIT_ARCH> {
   // eight independent chains: two multiply-adds a cycle at a latency of four
   static float peak() {
     const auto x = vec::broadcast(0.999f), y = vec::broadcast(0.001f);
-    auto a = vec::zero(), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+    // chains that begin alike are one chain to a compiler
+    auto a = vec::broadcast(0.1f), b = vec::broadcast(0.2f), c = vec::broadcast(0.3f), d = vec::broadcast(0.4f),
+         e = vec::broadcast(0.5f), f = vec::broadcast(0.6f), g = vec::broadcast(0.7f), h = vec::broadcast(0.8f);
     for (std::size_t i = 0; i < steps; ++i) {
       a = vec::fma(a, x, y), b = vec::fma(b, x, y), c = vec::fma(c, x, y), d = vec::fma(d, x, y);
       e = vec::fma(e, x, y), f = vec::fma(f, x, y), g = vec::fma(g, x, y), h = vec::fma(h, x, y);

@@ -13,6 +13,8 @@ int inspect(std::span<const std::string> words);
 int quantize(std::span<const std::string> words);
 int convert(std::span<const std::string> words);
 int imatrix(std::span<const std::string> words);
+int calibrate(std::span<const std::string> words);
+int plan(std::span<const std::string> words);
 int eval(std::span<const std::string> words);
 int generate(std::span<const std::string> words);
 int demo(std::span<const std::string> words);

@@ -21,6 +21,8 @@ constexpr const char* usage =
     "  quantize IN -o OUT ...   a model in fewer bits, as GGUF or as a GPTQ checkpoint\n"
     "  convert IN -o OUT ...    between files and checkpoint formats, exactly unless told otherwise\n"
     "  imatrix MODEL --ids IDS  how much each input of a matrix matters, for quantize, convert and llama.cpp\n"
+    "  calibrate MODEL ...      what a model's matrices read, as a file of statistics\n"
+    "  plan MODEL ...           types for a budget, by measured loss\n"
     "  eval FILE --ids IDS ...  perplexity, and KL divergence from another model\n"
     "  generate FILE ...        the most likely continuation of a prompt\n"
     "  demo --model DIR ...     every solver on one model: a table, demo.json and report.html\n"
@@ -35,6 +37,8 @@ int run(const std::vector<std::string>& words) {
   if (command == "quantize") return tool::quantize(rest);
   if (command == "convert") return tool::convert(rest);
   if (command == "imatrix") return tool::imatrix(rest);
+  if (command == "calibrate") return tool::calibrate(rest);
+  if (command == "plan") return tool::plan(rest);
   if (command == "eval") return tool::eval(rest);
   if (command == "generate") return tool::generate(rest);
   if (command == "demo") return tool::demo(rest);
@@ -46,7 +50,8 @@ int run(const std::vector<std::string>& words) {
     std::printf("nbit %d.%d.%d\n", NBIT_VERSION_MAJOR, NBIT_VERSION_MINOR, NBIT_VERSION_PATCH);
     return tool::success;
   }
-  if (!command.empty()) tool::refuse_option("command", command, "inspect quantize convert imatrix eval generate demo");
+  if (!command.empty())
+    tool::refuse_option("command", command, "inspect quantize convert imatrix calibrate plan eval generate demo");
   std::fputs(usage, stderr);
   return tool::wrong_usage;
 }

@@ -10,6 +10,7 @@
 #include <nbit/io/json.hpp>
 #include <nbit/io/mapped_file.hpp>
 
+#include "calibrate.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
 #include "job.hpp"
@@ -32,6 +33,8 @@ constexpr option known[] = {
      "gptq    codes that keep the output's error small (default with --calib)\n"
      "awq     scale and clip first, fold the scales, then round"},
     {"--calib", "IDS", "token windows for every solver but rtn: safetensors, tensor ids I32 [windows, tokens]"},
+    {"--statistics", "FILE",
+     "statistics of nbit calibrate for search and awq, and for gptq on the unchanged model's inputs"},
     {"--calib-windows", "N", "use the first N windows only"},
     {"--imatrix", "FILE", "rtn: importance matrix (.dat or .gguf) that weighs the errors"},
     {"--damping", "PERMILLE", "gptq: share of the mean added to the diagonal, in thousandths (default 10)"},
@@ -41,6 +44,7 @@ constexpr option known[] = {
     {"--output-type", "TYPE", "type of the output matrix (default: Q6_K if --type is smaller, else as --type)"},
     {"--override", "REGEX=TYPE",
      "type of all tensors whose GGUF name holds a match; may be given again, the first match counts"},
+    {"--plan", "FILE", "types that nbit plan chose; they come before --override"},
     {"--ragged", "refuse|fallback",
      "rows that are no whole blocks: an error (default), or a type with blocks of 32, or F16"},
     {"--requantize", nullptr, "allow weights that are quantized already to be decoded and quantized again"},
@@ -62,6 +66,18 @@ plan_options types_of(const arguments& args) {
   o.fall_back = args.choice("--ragged", "refuse", "refuse fallback") == "fallback";
   if (args.has("--embedding-type")) o.embedding = type_named("--embedding-type", args.get("--embedding-type"));
   if (args.has("--output-type")) o.output = type_named("--output-type", args.get("--output-type"));
+  if (args.has("--plan")) {
+    const std::string path = args.get("--plan");
+    const nbit::json_value root = read_json(path);
+    const nbit::json_value* const types = root.find("types");
+    if (types == nullptr || !types->is(nbit::json_kind::object))
+      throw failure{bad_input, "'" + path + "': no types; wanted a file that nbit plan wrote"};
+    for (std::size_t i = 0; i < types->size(); ++i) {
+      std::string exactly = "^";
+      for (const char c : types->names()[i]) exactly += c == '.' ? std::string("\\.") : std::string(1, c);
+      o.overrides.emplace_back(std::regex(exactly + "$"), type_named("--plan", std::string(types->items()[i].text())));
+    }
+  }
   for (const std::string& text : args.all("--override")) {
     const std::size_t equals = text.rfind('=');
     if (equals == std::string::npos) refuse_option("--override", text, "REGEX=TYPE, as in 'ffn_down=Q6_K'");
@@ -98,12 +114,14 @@ int quantize(std::span<const std::string> words) {
   what.bits = static_cast<int>(args.number("--bits", 4, 2, 8));
   what.group = args.number("--group", 128, -1, 1 << 20);
   what.symmetric = args.has("--symmetric");
-  what.how = solver_of(args.choice("--solver", args.has("--calib") ? "gptq" : "rtn", "rtn search gptq awq"));
+  what.how = solver_of(
+      args.choice("--solver", args.has("--calib") || args.has("--statistics") ? "gptq" : "rtn", "rtn search gptq awq"));
   what.settings.damping = static_cast<double>(args.number("--damping", 10, 0, 1000000)) / 1000.0;
   what.settings.passes = static_cast<int>(args.number("--passes", 8, 0, 1000));
   what.tokenizer = !args.has("--no-tokenizer");
-  if (what.how != solver::rtn && !args.has("--calib"))
-    throw failure{wrong_usage, "--solver " + args.get("--solver") + " needs --calib IDS; allowed without: rtn"};
+  if (what.how != solver::rtn && !args.has("--calib") && !args.has("--statistics"))
+    throw failure{wrong_usage,
+                  "--solver " + args.get("--solver") + " needs --calib IDS or --statistics FILE; allowed without: rtn"};
   std::optional<nbit::imatrix> importance;
   if (args.has("--imatrix")) {
     if (what.how != solver::rtn || what.checkpoint)
@@ -123,7 +141,11 @@ int quantize(std::span<const std::string> words) {
   std::optional<engine::model> model;
   engine::token_windows text;
   if (what.how != solver::rtn || what.checkpoint) model = run_ready(from);
-  if (what.how != solver::rtn) {
+  std::vector<block_statistics> statistics;
+  if (what.how != solver::rtn && args.has("--statistics")) {
+    statistics = statistics_of_blocks(args.get("--statistics"), model->config);
+    what.statistics = &statistics;
+  } else if (what.how != solver::rtn) {
     text = read_windows(args.get("--calib"), model->config.vocabulary);
     if (windows > 0) text = text.first(static_cast<std::size_t>(windows));
     if (text.ids.empty()) throw failure{bad_input, "'" + args.get("--calib") + "': no tokens to calibrate with"};

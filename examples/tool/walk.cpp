@@ -147,7 +147,7 @@ std::vector<block_statistics> collect(const engine::model& m, const engine::toke
 void solve_blocks_of(const job& what, const engine::model& m, const engine::workers& pool, const engine::progress& told,
                      const solved_sink& to) {
   walker w{what, m, pool, to};
-  const bool sequential = what.how == solver::gptq;
+  const bool sequential = what.how == solver::gptq && what.calibration != nullptr;
   const std::size_t steps = m.blocks.size() * engine::site_count;
   block_statistics here;
   engine::observer watch, watch_before;
@@ -189,6 +189,8 @@ void solve_blocks_of(const job& what, const engine::model& m, const engine::work
     if (what.how == solver::awq) w.awq_block(b, inputs);
     if (what.how == solver::search)
       for (std::size_t s = 0; s < engine::site_count; ++s) w.solve(b, static_cast<site>(s), inputs[s], method::search);
+    if (what.how == solver::gptq && !sequential)
+      for (std::size_t s = 0; s < engine::site_count; ++s) w.solve(b, static_cast<site>(s), inputs[s], method::gptq);
     if (told) told((b + 1) * engine::site_count, steps);
   }
 }

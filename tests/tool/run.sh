@@ -35,7 +35,7 @@ json() { cases=$((cases + 1)); python3 -c "$1" <"$work/out" || fail "JSON: $1"; 
 expect 1
 expect 0 --help
 expect 0 --version
-for command in inspect quantize convert imatrix eval generate demo; do expect 0 "$command" --help; done
+for command in inspect quantize convert imatrix calibrate plan eval generate demo; do expect 0 "$command" --help; done
 expect 1 transmogrify; says "transmogrify"; says "allowed"
 expect 1 convert; says "one input"
 expect 1 quantize --frobnicate "$data" -o "$work/x.gguf"; says "--frobnicate"
@@ -46,6 +46,21 @@ expect 1 quantize "$data" -o "$work/x.gguf" --threads many; says "many"
 expect 1 quantize "$data" -o "$work/x.gguf" --override 'ffn(=Q4_K'; says "regular expression"
 expect 1 eval "$data"; says "--ids"
 nothing_at "$work/x.gguf"
+
+# Statistics: written on the way or not, the same bytes; a sum of files; what is not to be done
+ids=$data/calib_ids.safetensors
+expect 0 calibrate "$data" --ids "$ids" --windows 9 -o "$work/a.st"
+expect 0 calibrate "$data" --ids "$ids" --windows 9 --save-every 0 -o "$work/b.st"
+cmp -s "$work/a.st" "$work/b.st" || fail "statistics depend on how often they are written"
+expect 0 calibrate "$data" --ids "$ids" --windows 9 --resume -o "$work/b.st"
+cmp -s "$work/a.st" "$work/b.st" || fail "resuming what is done changed it"
+expect 2 calibrate "$data" --ids "$ids" --windows 8 --resume -o "$work/b.st"; says "another text"
+expect 4 calibrate "$data" --ids "$ids" --memory 3 -o "$work/c.st"; says "--memory"
+expect 0 calibrate "$data" --ids "$ids" --dry-run -o "$work/c.st"
+nothing_at "$work/c.st"
+expect 0 calibrate --merge "$work/a.st" "$work/b.st" -o "$work/sum.st"
+expect 2 calibrate --merge "$ids" -o "$work/c.st"; says "statistics"
+expect 1 plan "$data"; says "--ids"
 
 # A round trip: quantize, inspect, eval, generate
 expect 0 quantize "$data" -o "$work/q4.gguf" --type q4_k --override 'ffn_down=Q6_K' --json
