@@ -144,11 +144,13 @@ void check_floats(const char* name) {
 
 TEST_CASE("int8 products of row tiles, in the order that is written down") {
   cells = 0;
-  check_products<nbit::w4g128, 32>("w4g128");             // weights coarser than activations
-  check_products<nbit::w3g64a, nbit::per_row>("w3g64a");  // finer, three planes, zeros
-  check_products<w8a, 64>("w8a");                         // coarser, with offsets, eight bits
-  check_products<nbit::q2_k, 256>("Q2_K");                // two levels in nibbles, runs of sixteen
-  check_products<nbit::iq4_xs, 32>("IQ4_XS");             // as fine, uneven levels
+  check_products<nbit::w4g128, 32>("w4g128");                        // weights coarser than activations
+  check_products<nbit::q2_k, 256>("Q2_K");                           // two levels in nibbles, runs of sixteen
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they double what the rest costs to compile
+  check_products<nbit::w3g64a, nbit::per_row>("w3g64a");             // finer, three planes, zeros
+  check_products<w8a, 64>("w8a");                                    // coarser, with offsets, eight bits
+  check_products<nbit::iq4_xs, 32>("IQ4_XS");                        // as fine, uneven levels
+#endif
   std::printf("row tiles: %d product cells\n", cells);
 }
 

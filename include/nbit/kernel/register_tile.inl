@@ -10,8 +10,8 @@ struct register_tile<NBIT_ARCH> {
   /// f(0) ... f(N - 1) with constants, unrolled on every compiler and at every level of optimisation.
   template <std::size_t N, class F>
   NBIT_INLINE static void each(F f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
-      (f(std::integral_constant<std::size_t, I>{}), ...);
+    [&]<std::size_t... At>(std::index_sequence<At...>) __attribute__((always_inline)) {
+      (f(std::integral_constant<std::size_t, At>{}), ...);
     }(std::make_index_sequence<N>{});
   }
   /// T * V vectors of y, V side by side in each of T rows, come into registers (zeros if fresh), through f, and back;
