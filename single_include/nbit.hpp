@@ -29616,8 +29616,8 @@ struct register_tile<NBIT_ARCH> {
   /// f(0) ... f(N - 1) with constants, unrolled on every compiler and at every level of optimisation.
   template <std::size_t N, class F>
   NBIT_INLINE static void each(F f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
-      (f(std::integral_constant<std::size_t, I>{}), ...);
+    [&]<std::size_t... At>(std::index_sequence<At...>) __attribute__((always_inline)) {
+      (f(std::integral_constant<std::size_t, At>{}), ...);
     }(std::make_index_sequence<N>{});
   }
   /// T * V vectors of y, V side by side in each of T rows, come into registers (zeros if fresh), through f, and back;
@@ -29758,8 +29758,8 @@ struct register_tile<NBIT_ARCH> {
   /// f(0) ... f(N - 1) with constants, unrolled on every compiler and at every level of optimisation.
   template <std::size_t N, class F>
   NBIT_INLINE static void each(F f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
-      (f(std::integral_constant<std::size_t, I>{}), ...);
+    [&]<std::size_t... At>(std::index_sequence<At...>) __attribute__((always_inline)) {
+      (f(std::integral_constant<std::size_t, At>{}), ...);
     }(std::make_index_sequence<N>{});
   }
   /// T * V vectors of y, V side by side in each of T rows, come into registers (zeros if fresh), through f, and back;
@@ -29895,8 +29895,8 @@ struct register_tile<NBIT_ARCH> {
   /// f(0) ... f(N - 1) with constants, unrolled on every compiler and at every level of optimisation.
   template <std::size_t N, class F>
   NBIT_INLINE static void each(F f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
-      (f(std::integral_constant<std::size_t, I>{}), ...);
+    [&]<std::size_t... At>(std::index_sequence<At...>) __attribute__((always_inline)) {
+      (f(std::integral_constant<std::size_t, At>{}), ...);
     }(std::make_index_sequence<N>{});
   }
   /// T * V vectors of y, V side by side in each of T rows, come into registers (zeros if fresh), through f, and back;
@@ -30028,8 +30028,8 @@ struct register_tile<NBIT_ARCH> {
   /// f(0) ... f(N - 1) with constants, unrolled on every compiler and at every level of optimisation.
   template <std::size_t N, class F>
   NBIT_INLINE static void each(F f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
-      (f(std::integral_constant<std::size_t, I>{}), ...);
+    [&]<std::size_t... At>(std::index_sequence<At...>) __attribute__((always_inline)) {
+      (f(std::integral_constant<std::size_t, At>{}), ...);
     }(std::make_index_sequence<N>{});
   }
   /// T * V vectors of y, V side by side in each of T rows, come into registers (zeros if fresh), through f, and back;
@@ -32371,14 +32371,15 @@ struct product_kernel<NBIT_ARCH> {
     const std::size_t valid = p.n - at.j < width ? p.n - at.j : width;
     const float* b = p.b + at.t * p.b_stride + at.j;
     std::size_t b_stride = p.b_stride;
-    const bool far = b_stride > 4 * width;
-    if (valid < width || (far && at.rows > tile_rows)) {
+    const bool distant = b_stride > 4 * width;
+    if (valid < width || (distant && at.rows > tile_rows)) {
       copy(b, b_stride, valid, packed, width, width, at.terms);
       b = packed, b_stride = width;
     }
     const bool last_strip = at.j + width >= at.last, last_terms = at.t + at.terms >= p.k;
     for (std::size_t r = 0; r < at.rows; r += tile_rows) {
-      if (far && !last_strip) fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
+      if (distant && !last_strip)
+        fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
       if (last_strip && !last_terms)
         fetch(p.a + (at.t + chunk) * p.a_stride + at.i, p.a_stride, at.rows,
               p.k - at.t - chunk < chunk ? p.k - at.t - chunk : chunk, r, at.rows);
@@ -32610,14 +32611,15 @@ struct product_kernel<NBIT_ARCH> {
     const std::size_t valid = p.n - at.j < width ? p.n - at.j : width;
     const float* b = p.b + at.t * p.b_stride + at.j;
     std::size_t b_stride = p.b_stride;
-    const bool far = b_stride > 4 * width;
-    if (valid < width || (far && at.rows > tile_rows)) {
+    const bool distant = b_stride > 4 * width;
+    if (valid < width || (distant && at.rows > tile_rows)) {
       copy(b, b_stride, valid, packed, width, width, at.terms);
       b = packed, b_stride = width;
     }
     const bool last_strip = at.j + width >= at.last, last_terms = at.t + at.terms >= p.k;
     for (std::size_t r = 0; r < at.rows; r += tile_rows) {
-      if (far && !last_strip) fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
+      if (distant && !last_strip)
+        fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
       if (last_strip && !last_terms)
         fetch(p.a + (at.t + chunk) * p.a_stride + at.i, p.a_stride, at.rows,
               p.k - at.t - chunk < chunk ? p.k - at.t - chunk : chunk, r, at.rows);
@@ -32844,14 +32846,15 @@ struct product_kernel<NBIT_ARCH> {
     const std::size_t valid = p.n - at.j < width ? p.n - at.j : width;
     const float* b = p.b + at.t * p.b_stride + at.j;
     std::size_t b_stride = p.b_stride;
-    const bool far = b_stride > 4 * width;
-    if (valid < width || (far && at.rows > tile_rows)) {
+    const bool distant = b_stride > 4 * width;
+    if (valid < width || (distant && at.rows > tile_rows)) {
       copy(b, b_stride, valid, packed, width, width, at.terms);
       b = packed, b_stride = width;
     }
     const bool last_strip = at.j + width >= at.last, last_terms = at.t + at.terms >= p.k;
     for (std::size_t r = 0; r < at.rows; r += tile_rows) {
-      if (far && !last_strip) fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
+      if (distant && !last_strip)
+        fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
       if (last_strip && !last_terms)
         fetch(p.a + (at.t + chunk) * p.a_stride + at.i, p.a_stride, at.rows,
               p.k - at.t - chunk < chunk ? p.k - at.t - chunk : chunk, r, at.rows);
@@ -33074,14 +33077,15 @@ struct product_kernel<NBIT_ARCH> {
     const std::size_t valid = p.n - at.j < width ? p.n - at.j : width;
     const float* b = p.b + at.t * p.b_stride + at.j;
     std::size_t b_stride = p.b_stride;
-    const bool far = b_stride > 4 * width;
-    if (valid < width || (far && at.rows > tile_rows)) {
+    const bool distant = b_stride > 4 * width;
+    if (valid < width || (distant && at.rows > tile_rows)) {
       copy(b, b_stride, valid, packed, width, width, at.terms);
       b = packed, b_stride = width;
     }
     const bool last_strip = at.j + width >= at.last, last_terms = at.t + at.terms >= p.k;
     for (std::size_t r = 0; r < at.rows; r += tile_rows) {
-      if (far && !last_strip) fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
+      if (distant && !last_strip)
+        fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
       if (last_strip && !last_terms)
         fetch(p.a + (at.t + chunk) * p.a_stride + at.i, p.a_stride, at.rows,
               p.k - at.t - chunk < chunk ? p.k - at.t - chunk : chunk, r, at.rows);
@@ -38498,8 +38502,8 @@ struct gram_access {
 namespace nbit::detail {
 /// Rows that are solved side by side; columns between two catch-ups with the columns just before; and columns that are
 /// brought up to date with all others at once.
-inline constexpr std::size_t panel_rows = 64, panel_columns = 32, far_columns = 96;
-static_assert(far_columns % panel_columns == 0);
+inline constexpr std::size_t panel_rows = 64, panel_columns = 32, outer_columns = 96;
+static_assert(outer_columns % panel_columns == 0);
 }  // namespace nbit::detail
 
 namespace nbit {
@@ -38523,16 +38527,16 @@ inline void transpose_panel(matrix_view<const float> w, std::size_t first, std::
 inline void quadratic_form(const float* h, std::size_t stride, std::size_t cols, const float* e, double* out) {
   NBIT_EXACT
   for (std::size_t r = 0; r < panel_rows; ++r) out[r] = 0.0;
-  float all_sums[far_columns * panel_rows];
-  for (std::size_t far = 0; far < cols; far += far_columns) {
-    const std::size_t width = cols - far < far_columns ? cols - far : far_columns;
+  float all_sums[outer_columns * panel_rows];
+  for (std::size_t outer = 0; outer < cols; outer += outer_columns) {
+    const std::size_t width = cols - outer < outer_columns ? cols - outer : outer_columns;
     for (float& v : all_sums) v = 0.0f;
-    add_product({all_sums, panel_rows, h + far, stride, e, panel_rows, width, panel_rows, far, 1.0f});
-    for (std::size_t first = far; first < far + width; first += panel_columns) {
-      const std::size_t n = far + width - first < panel_columns ? far + width - first : panel_columns;
-      float* const sums = all_sums + (first - far) * panel_rows;
-      add_product({sums, panel_rows, h + far * stride + first, stride, e + far * panel_rows, panel_rows, n, panel_rows,
-                   first - far, 1.0f});
+    add_product({all_sums, panel_rows, h + outer, stride, e, panel_rows, width, panel_rows, outer, 1.0f});
+    for (std::size_t first = outer; first < outer + width; first += panel_columns) {
+      const std::size_t n = outer + width - first < panel_columns ? outer + width - first : panel_columns;
+      float* const sums = all_sums + (first - outer) * panel_rows;
+      add_product({sums, panel_rows, h + outer * stride + first, stride, e + outer * panel_rows, panel_rows, n,
+                   panel_rows, first - outer, 1.0f});
       for (std::size_t j = 0; j < n; ++j) {
         float* const sum = sums + j * panel_rows;
         for (std::size_t i = 0; i < j; ++i) {
@@ -40264,7 +40268,7 @@ enum class column_order : std::uint8_t {
 /// When a group's parameters are fitted.
 enum class group_fit : std::uint8_t {
   upfront,    // on the original weights, before anything is rounded
-  refreshed,  // when its first column is reached, on the weights with all feedback so far
+  refreshed,  // when its first column is reached, on the weights with all feedback so outer
   published,  // the same, without the feedback of the current 128 columns, as the first implementation has it
 };
 
@@ -40329,7 +40333,7 @@ struct gptq_panel {
   float* w;      // [column][row]
   float* e;      // w - value, [column][row]
   float* extra;  // as large as w: compensated weights of a group, then errors of plain rounding
-  float sums[far_columns * panel_rows];
+  float sums[outer_columns * panel_rows];
 };
 
 /// The parameters of a stored column.
@@ -40446,15 +40450,15 @@ inline void round_panel(gptq_panel<F>& p) {
   const metric& m = *job.m;
   constexpr std::size_t step = std::size_t(step_of<F>);
   const std::size_t cols = job.w.cols;
-  for (std::size_t far = 0; far < cols; far += far_columns) {
-    const std::size_t width = cols - far < far_columns ? cols - far : far_columns;
-    for (std::size_t k = 0; k < width * panel_rows; ++k) p.sums[k] = p.w[far * panel_rows + k];
-    add_product({p.sums, panel_rows, m.s.data() + far, m.stride, p.e, panel_rows, width, panel_rows, far, 1.0f});
-    for (std::size_t first = far; first < far + width; first += panel_columns) {
-      const std::size_t n = far + width - first < panel_columns ? far + width - first : panel_columns;
-      float* const sums = p.sums + (first - far) * panel_rows;
-      add_product({sums, panel_rows, m.s.data() + far * m.stride + first, m.stride, p.e + far * panel_rows, panel_rows,
-                   n, panel_rows, first - far, 1.0f});
+  for (std::size_t outer = 0; outer < cols; outer += outer_columns) {
+    const std::size_t width = cols - outer < outer_columns ? cols - outer : outer_columns;
+    for (std::size_t k = 0; k < width * panel_rows; ++k) p.sums[k] = p.w[outer * panel_rows + k];
+    add_product({p.sums, panel_rows, m.s.data() + outer, m.stride, p.e, panel_rows, width, panel_rows, outer, 1.0f});
+    for (std::size_t first = outer; first < outer + width; first += panel_columns) {
+      const std::size_t n = outer + width - first < panel_columns ? outer + width - first : panel_columns;
+      float* const sums = p.sums + (first - outer) * panel_rows;
+      add_product({sums, panel_rows, m.s.data() + outer * m.stride + first, m.stride, p.e + outer * panel_rows,
+                   panel_rows, n, panel_rows, first - outer, 1.0f});
       for (std::size_t j = 0; j < n; j += step) {
         const std::size_t position = first + j;
         if (job.groups != group_fit::upfront && (position == 0 || job.group_at[position] != job.group_at[position - 1]))
@@ -40482,24 +40486,24 @@ inline bool descend_panel(gptq_panel<F>& p) {
   const metric& m = *job.m;
   constexpr std::size_t step = std::size_t(step_of<F>);
   const std::size_t cols = job.w.cols;
-  float moved_by[far_columns * panel_rows];
+  float moved_by[outer_columns * panel_rows];
   bool moved = false;
-  for (std::size_t far = 0; far < cols; far += far_columns) {
-    const std::size_t width = cols - far < far_columns ? cols - far : far_columns;
+  for (std::size_t outer = 0; outer < cols; outer += outer_columns) {
+    const std::size_t width = cols - outer < outer_columns ? cols - outer : outer_columns;
     for (float& v : p.sums) v = 0.0f;
     for (float& v : moved_by) v = 0.0f;
     // Half the gradient, e H, as it is when the columns begin; moves among them are added as they happen.
-    add_product({p.sums, panel_rows, m.h.data() + far, m.stride, p.e, panel_rows, width, panel_rows, cols, 1.0f});
+    add_product({p.sums, panel_rows, m.h.data() + outer, m.stride, p.e, panel_rows, width, panel_rows, cols, 1.0f});
     for (std::size_t j = 0; j < width; j += step) {
       if (j % panel_columns == 0 && j != 0)
-        add_product({p.sums + j * panel_rows, panel_rows, m.h.data() + far * m.stride + far + j, m.stride, moved_by,
+        add_product({p.sums + j * panel_rows, panel_rows, m.h.data() + outer * m.stride + outer + j, m.stride, moved_by,
                      panel_rows, width - j < panel_columns ? width - j : panel_columns, panel_rows, j, 1.0f});
       for (std::size_t k = j; k < j + step; ++k)
         for (std::size_t i = j / panel_columns * panel_columns; i < j; ++i) {
-          const float u = m.h[(far + i) * m.stride + far + k];
+          const float u = m.h[(outer + i) * m.stride + outer + k];
           for (std::size_t r = 0; r < panel_rows; ++r) p.sums[k * panel_rows + r] += u * moved_by[i * panel_rows + r];
         }
-      const std::size_t column = far + j;
+      const std::size_t column = outer + j;
       const int at = place_in_group<F>(column);
       const float* const h = m.h.data() + column * m.stride + column;
       for (std::size_t r = 0; r < p.rows; ++r) {
@@ -50586,8 +50590,8 @@ inline bool finish_exactly(std::span<const allocation_item> items, std::span<con
     double score = 1e300;
     for (const std::size_t k : hulls[i].allowed) {
       const allocation_choice& c = items[i].choices[k];
-      bytes = std::min(bytes, c.bytes);
-      score = std::min(score, c.loss + best.price * static_cast<double>(c.bytes));
+      bytes = (std::min)(bytes, c.bytes);
+      score = (std::min)(score, c.loss + best.price * static_cast<double>(c.bytes));
     }
     rest_bytes[i] = rest_bytes[i + 1] + bytes, rest_score[i] = rest_score[i + 1] + score;
   }
@@ -50673,10 +50677,10 @@ inline void finish_by_exchange(std::span<const allocation_item> items, std::span
     const std::string_view name = item.tensors.empty() ? std::string_view(item.role) : item.tensors.front();
     double floor = 0;
     for (const allocation_floor& f : o.floors)
-      if (f.role == item.role) floor = std::max(floor, f.bits_per_weight);
+      if (f.role == item.role) floor = (std::max)(floor, f.bits_per_weight);
     std::uint64_t most = 0;
     for (const allocation_choice& c : item.choices) {
-      most = std::max(most, c.bytes);
+      most = (std::max)(most, c.bytes);
       if (!(c.loss >= 0 && c.loss <= 1e300))
         return make_error(errc::invalid_option, "a measured loss is no finite number", "0 or more").about(name);
     }

@@ -185,6 +185,7 @@ int calibrate(std::span<const std::string> words) {
                                    "', wanted '" + about[0].second + "')"};
     all = read_statistics_file(to);
     done = static_cast<std::size_t>(std::strtoull(fact(file, "windows_done").c_str(), nullptr, 10));
+    about[1].second = std::to_string(done);  // written back even when nothing is left to do
     if (all.size() != m.blocks.size() * engine::site_count || done > text.count)
       throw failure{bad_input, "'" + to + "': statistics of another model"};
     for (std::size_t i = 0; i < all.size(); ++i) {

@@ -71,7 +71,7 @@ def main():
                     std.add(match.group(1))
     # Only headers this machine has: an include for another system stands inside an #if.
     first = "".join(f"#if __has_include(<{s}>)\n#include <{s}>\n#endif\n" for s in sorted(std)
-                    if s not in ("arm_neon.h", "arm_sve.h", "windows.h"))
+                    if s not in ("arm_neon.h", "arm_sve.h", "wasm_simd128.h", "windows.h"))
     everything = "".join(f"#include <{h}>\n" for h in headers)
     jobs = []
     for compiler in compilers:

@@ -116,14 +116,15 @@ struct product_kernel<NBIT_ARCH> {
     const std::size_t valid = p.n - at.j < width ? p.n - at.j : width;
     const float* b = p.b + at.t * p.b_stride + at.j;
     std::size_t b_stride = p.b_stride;
-    const bool far = b_stride > 4 * width;
-    if (valid < width || (far && at.rows > tile_rows)) {
+    const bool distant = b_stride > 4 * width;
+    if (valid < width || (distant && at.rows > tile_rows)) {
       copy(b, b_stride, valid, packed, width, width, at.terms);
       b = packed, b_stride = width;
     }
     const bool last_strip = at.j + width >= at.last, last_terms = at.t + at.terms >= p.k;
     for (std::size_t r = 0; r < at.rows; r += tile_rows) {
-      if (far && !last_strip) fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
+      if (distant && !last_strip)
+        fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
       if (last_strip && !last_terms)
         fetch(p.a + (at.t + chunk) * p.a_stride + at.i, p.a_stride, at.rows,
               p.k - at.t - chunk < chunk ? p.k - at.t - chunk : chunk, r, at.rows);

@@ -113,8 +113,8 @@ inline bool finish_exactly(std::span<const allocation_item> items, std::span<con
     double score = 1e300;
     for (const std::size_t k : hulls[i].allowed) {
       const allocation_choice& c = items[i].choices[k];
-      bytes = std::min(bytes, c.bytes);
-      score = std::min(score, c.loss + best.price * static_cast<double>(c.bytes));
+      bytes = (std::min)(bytes, c.bytes);
+      score = (std::min)(score, c.loss + best.price * static_cast<double>(c.bytes));
     }
     rest_bytes[i] = rest_bytes[i + 1] + bytes, rest_score[i] = rest_score[i + 1] + score;
   }
@@ -200,10 +200,10 @@ inline void finish_by_exchange(std::span<const allocation_item> items, std::span
     const std::string_view name = item.tensors.empty() ? std::string_view(item.role) : item.tensors.front();
     double floor = 0;
     for (const allocation_floor& f : o.floors)
-      if (f.role == item.role) floor = std::max(floor, f.bits_per_weight);
+      if (f.role == item.role) floor = (std::max)(floor, f.bits_per_weight);
     std::uint64_t most = 0;
     for (const allocation_choice& c : item.choices) {
-      most = std::max(most, c.bytes);
+      most = (std::max)(most, c.bytes);
       if (!(c.loss >= 0 && c.loss <= 1e300))
         return make_error(errc::invalid_option, "a measured loss is no finite number", "0 or more").about(name);
     }

@@ -43,7 +43,7 @@ enum class column_order : std::uint8_t {
 /// When a group's parameters are fitted.
 enum class group_fit : std::uint8_t {
   upfront,    // on the original weights, before anything is rounded
-  refreshed,  // when its first column is reached, on the weights with all feedback so far
+  refreshed,  // when its first column is reached, on the weights with all feedback so outer
   published,  // the same, without the feedback of the current 128 columns, as the first implementation has it
 };
 
@@ -108,7 +108,7 @@ struct gptq_panel {
   float* w;      // [column][row]
   float* e;      // w - value, [column][row]
   float* extra;  // as large as w: compensated weights of a group, then errors of plain rounding
-  float sums[far_columns * panel_rows];
+  float sums[outer_columns * panel_rows];
 };
 
 /// The parameters of a stored column.
@@ -225,15 +225,15 @@ inline void round_panel(gptq_panel<F>& p) {
   const metric& m = *job.m;
   constexpr std::size_t step = std::size_t(step_of<F>);
   const std::size_t cols = job.w.cols;
-  for (std::size_t far = 0; far < cols; far += far_columns) {
-    const std::size_t width = cols - far < far_columns ? cols - far : far_columns;
-    for (std::size_t k = 0; k < width * panel_rows; ++k) p.sums[k] = p.w[far * panel_rows + k];
-    add_product({p.sums, panel_rows, m.s.data() + far, m.stride, p.e, panel_rows, width, panel_rows, far, 1.0f});
-    for (std::size_t first = far; first < far + width; first += panel_columns) {
-      const std::size_t n = far + width - first < panel_columns ? far + width - first : panel_columns;
-      float* const sums = p.sums + (first - far) * panel_rows;
-      add_product({sums, panel_rows, m.s.data() + far * m.stride + first, m.stride, p.e + far * panel_rows, panel_rows,
-                   n, panel_rows, first - far, 1.0f});
+  for (std::size_t outer = 0; outer < cols; outer += outer_columns) {
+    const std::size_t width = cols - outer < outer_columns ? cols - outer : outer_columns;
+    for (std::size_t k = 0; k < width * panel_rows; ++k) p.sums[k] = p.w[outer * panel_rows + k];
+    add_product({p.sums, panel_rows, m.s.data() + outer, m.stride, p.e, panel_rows, width, panel_rows, outer, 1.0f});
+    for (std::size_t first = outer; first < outer + width; first += panel_columns) {
+      const std::size_t n = outer + width - first < panel_columns ? outer + width - first : panel_columns;
+      float* const sums = p.sums + (first - outer) * panel_rows;
+      add_product({sums, panel_rows, m.s.data() + outer * m.stride + first, m.stride, p.e + outer * panel_rows,
+                   panel_rows, n, panel_rows, first - outer, 1.0f});
       for (std::size_t j = 0; j < n; j += step) {
         const std::size_t position = first + j;
         if (job.groups != group_fit::upfront && (position == 0 || job.group_at[position] != job.group_at[position - 1]))
@@ -261,24 +261,24 @@ inline bool descend_panel(gptq_panel<F>& p) {
   const metric& m = *job.m;
   constexpr std::size_t step = std::size_t(step_of<F>);
   const std::size_t cols = job.w.cols;
-  float moved_by[far_columns * panel_rows];
+  float moved_by[outer_columns * panel_rows];
   bool moved = false;
-  for (std::size_t far = 0; far < cols; far += far_columns) {
-    const std::size_t width = cols - far < far_columns ? cols - far : far_columns;
+  for (std::size_t outer = 0; outer < cols; outer += outer_columns) {
+    const std::size_t width = cols - outer < outer_columns ? cols - outer : outer_columns;
     for (float& v : p.sums) v = 0.0f;
     for (float& v : moved_by) v = 0.0f;
     // Half the gradient, e H, as it is when the columns begin; moves among them are added as they happen.
-    add_product({p.sums, panel_rows, m.h.data() + far, m.stride, p.e, panel_rows, width, panel_rows, cols, 1.0f});
+    add_product({p.sums, panel_rows, m.h.data() + outer, m.stride, p.e, panel_rows, width, panel_rows, cols, 1.0f});
     for (std::size_t j = 0; j < width; j += step) {
       if (j % panel_columns == 0 && j != 0)
-        add_product({p.sums + j * panel_rows, panel_rows, m.h.data() + far * m.stride + far + j, m.stride, moved_by,
+        add_product({p.sums + j * panel_rows, panel_rows, m.h.data() + outer * m.stride + outer + j, m.stride, moved_by,
                      panel_rows, width - j < panel_columns ? width - j : panel_columns, panel_rows, j, 1.0f});
       for (std::size_t k = j; k < j + step; ++k)
         for (std::size_t i = j / panel_columns * panel_columns; i < j; ++i) {
-          const float u = m.h[(far + i) * m.stride + far + k];
+          const float u = m.h[(outer + i) * m.stride + outer + k];
           for (std::size_t r = 0; r < panel_rows; ++r) p.sums[k * panel_rows + r] += u * moved_by[i * panel_rows + r];
         }
-      const std::size_t column = far + j;
+      const std::size_t column = outer + j;
       const int at = place_in_group<F>(column);
       const float* const h = m.h.data() + column * m.stride + column;
       for (std::size_t r = 0; r < p.rows; ++r) {

@@ -19,8 +19,8 @@
 namespace nbit::detail {
 /// Rows that are solved side by side; columns between two catch-ups with the columns just before; and columns that are
 /// brought up to date with all others at once.
-inline constexpr std::size_t panel_rows = 64, panel_columns = 32, far_columns = 96;
-static_assert(far_columns % panel_columns == 0);
+inline constexpr std::size_t panel_rows = 64, panel_columns = 32, outer_columns = 96;
+static_assert(outer_columns % panel_columns == 0);
 }  // namespace nbit::detail
 
 namespace nbit {
@@ -44,16 +44,16 @@ inline void transpose_panel(matrix_view<const float> w, std::size_t first, std::
 inline void quadratic_form(const float* h, std::size_t stride, std::size_t cols, const float* e, double* out) {
   NBIT_EXACT
   for (std::size_t r = 0; r < panel_rows; ++r) out[r] = 0.0;
-  float all_sums[far_columns * panel_rows];
-  for (std::size_t far = 0; far < cols; far += far_columns) {
-    const std::size_t width = cols - far < far_columns ? cols - far : far_columns;
+  float all_sums[outer_columns * panel_rows];
+  for (std::size_t outer = 0; outer < cols; outer += outer_columns) {
+    const std::size_t width = cols - outer < outer_columns ? cols - outer : outer_columns;
     for (float& v : all_sums) v = 0.0f;
-    add_product({all_sums, panel_rows, h + far, stride, e, panel_rows, width, panel_rows, far, 1.0f});
-    for (std::size_t first = far; first < far + width; first += panel_columns) {
-      const std::size_t n = far + width - first < panel_columns ? far + width - first : panel_columns;
-      float* const sums = all_sums + (first - far) * panel_rows;
-      add_product({sums, panel_rows, h + far * stride + first, stride, e + far * panel_rows, panel_rows, n, panel_rows,
-                   first - far, 1.0f});
+    add_product({all_sums, panel_rows, h + outer, stride, e, panel_rows, width, panel_rows, outer, 1.0f});
+    for (std::size_t first = outer; first < outer + width; first += panel_columns) {
+      const std::size_t n = outer + width - first < panel_columns ? outer + width - first : panel_columns;
+      float* const sums = all_sums + (first - outer) * panel_rows;
+      add_product({sums, panel_rows, h + outer * stride + first, stride, e + outer * panel_rows, panel_rows, n,
+                   panel_rows, first - outer, 1.0f});
       for (std::size_t j = 0; j < n; ++j) {
         float* const sum = sums + j * panel_rows;
         for (std::size_t i = 0; i < j; ++i) {
