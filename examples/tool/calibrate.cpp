@@ -61,12 +61,12 @@ int merge(const arguments& args) {
   if (args.positional.empty()) throw failure{wrong_usage, "calibrate --merge needs files of statistics"};
   statistics_list all = read_statistics_file(args.positional[0]);
   for (std::size_t i = 1; i < args.positional.size(); ++i)
-    for (auto& [name, h] : read_statistics_file(args.positional[i])) {
-      const auto there = std::find_if(all.begin(), all.end(), [&](const auto& e) { return e.first == name; });
+    for (auto& layer : read_statistics_file(args.positional[i])) {
+      const auto there = std::find_if(all.begin(), all.end(), [&](const auto& e) { return e.first == layer.first; });
       if (there == all.end())
-        all.emplace_back(name, std::move(h));
+        all.push_back(std::move(layer));
       else
-        need(there->second.merge(h), args.positional[i] + ": " + name);
+        need(there->second.merge(layer.second), args.positional[i] + ": " + layer.first);
     }
   write(args.get("--output"), all, {{"merged", std::to_string(args.positional.size())}});
   std::printf("%s: %zu layers from %zu files\n", args.get("--output").c_str(), all.size(), args.positional.size());
