@@ -34867,6 +34867,7 @@ struct tile_dot<NBIT_ARCH, W, Group> {
       }
     }
     void set_token(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n, std::size_t t) {
+      n = (n + W.block - 1) / W.block * W.block;  // whole blocks are multiplied: zeros stand behind the last column
       const std::int16_t* const sums = x.row_sums(m) + c / 16;
       const std::size_t known = (x.stride() - c) / 16, segments = (n + segment - 1) / segment;
       int total[Span / segment];
@@ -35239,6 +35240,7 @@ struct tile_dot<NBIT_ARCH, W, Group> {
       }
     }
     void set_token(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n, std::size_t t) {
+      n = (n + W.block - 1) / W.block * W.block;  // whole blocks are multiplied: zeros stand behind the last column
       const std::int16_t* const sums = x.row_sums(m) + c / 16;
       const std::size_t known = (x.stride() - c) / 16, segments = (n + segment - 1) / segment;
       int total[Span / segment];
@@ -35606,6 +35608,7 @@ struct tile_dot<NBIT_ARCH, W, Group> {
       }
     }
     void set_token(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n, std::size_t t) {
+      n = (n + W.block - 1) / W.block * W.block;  // whole blocks are multiplied: zeros stand behind the last column
       const std::int16_t* const sums = x.row_sums(m) + c / 16;
       const std::size_t known = (x.stride() - c) / 16, segments = (n + segment - 1) / segment;
       int total[Span / segment];
@@ -35969,6 +35972,7 @@ struct tile_dot<NBIT_ARCH, W, Group> {
       }
     }
     void set_token(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n, std::size_t t) {
+      n = (n + W.block - 1) / W.block * W.block;  // whole blocks are multiplied: zeros stand behind the last column
       const std::int16_t* const sums = x.row_sums(m) + c / 16;
       const std::size_t known = (x.stride() - c) / 16, segments = (n + segment - 1) / segment;
       int total[Span / segment];
@@ -37985,6 +37989,7 @@ inline result<packed_matrix<F, row_tiles>> repack(const packed_view<F, L, Byte>&
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 // BEGIN nbit/solver/gram.hpp
 // nbit/solver/gram.hpp — the sums behind a hessian: X^T X as a packed triangle, and sums of single columns.
@@ -38118,6 +38123,13 @@ inline void gram_fold(gram_sums& g, Executor&& ex) {
   }
   g.pending = 0;
 }
+/// gram_fold with one executor: a named type, since a lambda inside a class that stands outside the flag tag would be a
+/// weak symbol of every unit.
+template <class Executor>
+struct fold_with {
+  Executor* ex;
+  void operator()(gram_sums& g) const { gram_fold(g, *ex); }
+};
 
 /// Adds tokens; fold(g) is called when the panel is full and has to empty it.
 template <class Fold>
@@ -38387,7 +38399,7 @@ class hessian {
       return make_error(errc::shape, "batch has another number of columns than the statistics", "the layer's inputs")
           .with(static_cast<std::int64_t>(x.cols));
     if (auto done = allocate(); !done) return done;
-    return detail::gram_add(sums_, x, [&ex](detail::gram_sums& g) { detail::gram_fold(g, ex); });
+    return detail::gram_add(sums_, x, detail::fold_with<std::remove_reference_t<Executor>>{&ex});
   }
   /// Counts the end of a sequence (a text, a window).
   NBIT_INLINE void end_sequence() { ++sums_.sequences; }

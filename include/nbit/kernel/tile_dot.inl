@@ -107,6 +107,7 @@ struct tile_dot<NBIT_ARCH, W, Group> {
       }
     }
     void set_token(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n, std::size_t t) {
+      n = (n + W.block - 1) / W.block * W.block;  // whole blocks are multiplied: zeros stand behind the last column
       const std::int16_t* const sums = x.row_sums(m) + c / 16;
       const std::size_t known = (x.stride() - c) / 16, segments = (n + segment - 1) / segment;
       int total[Span / segment];

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/contract.hpp>
@@ -64,7 +65,7 @@ class hessian {
       return make_error(errc::shape, "batch has another number of columns than the statistics", "the layer's inputs")
           .with(static_cast<std::int64_t>(x.cols));
     if (auto done = allocate(); !done) return done;
-    return detail::gram_add(sums_, x, [&ex](detail::gram_sums& g) { detail::gram_fold(g, ex); });
+    return detail::gram_add(sums_, x, detail::fold_with<std::remove_reference_t<Executor>>{&ex});
   }
   /// Counts the end of a sequence (a text, a window).
   NBIT_INLINE void end_sequence() { ++sums_.sequences; }

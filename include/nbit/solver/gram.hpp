@@ -128,6 +128,13 @@ inline void gram_fold(gram_sums& g, Executor&& ex) {
   }
   g.pending = 0;
 }
+/// gram_fold with one executor: a named type, since a lambda inside a class that stands outside the flag tag would be a
+/// weak symbol of every unit.
+template <class Executor>
+struct fold_with {
+  Executor* ex;
+  void operator()(gram_sums& g) const { gram_fold(g, *ex); }
+};
 
 /// Adds tokens; fold(g) is called when the panel is full and has to empty it.
 template <class Fold>
