@@ -121,7 +121,7 @@ class converter {
 
   const convert_source& from_;
   const convert_target& to_;
-  const engine::workers pool_;  // by value: it refers to the pool itself, and callers pass a temporary
+  const engine::workers pool_;              // by value: it refers to the pool itself, and callers pass a temporary
   std::vector<nbit::planned_tensor> plan_;  // for each item, with a mix
 };
 
