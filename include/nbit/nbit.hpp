@@ -41,6 +41,7 @@
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/ggml_q6_k.hpp>
 #include <nbit/format/ggml_q8.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 #include <nbit/format/ggml_search.hpp>
 #include <nbit/format/ggml_shells.hpp>
 #include <nbit/format/ggml_ternary.hpp>

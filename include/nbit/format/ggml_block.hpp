@@ -14,6 +14,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/numeric.hpp>
+#include <nbit/format/concepts.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -89,27 +90,18 @@ float largest_signed(const float* x) {
 /// Encodes one group, whole or short: a short one is continued with zeros that nothing weighs.
 template <class F>
 void encode_group(std::span<const float> w, std::span<const float> importance, float mean_square, typename F::params& p,
-                  std::span<std::uint8_t> codes) {
-  constexpr std::size_t n = static_cast<std::size_t>(F::group);
+                  std::span<code_t<F>> codes) {
+  constexpr std::size_t n = std::size_t(F::group), count = n / std::size_t(step_of<F>);
   const bool weighed = importance.size() >= w.size() && !importance.empty();
-  if (w.size() >= n && codes.size() >= n) {
+  if (w.size() >= n && codes.size() >= count) {
     F::encode_block(w.data(), weighed ? importance.data() : nullptr, mean_square, p, codes.data());
     return;
   }
   float x[n] = {}, q[n] = {};
-  std::uint8_t c[n];
+  code_t<F> c[count];
   for (std::size_t i = 0; i < w.size() && i < n; ++i) x[i] = w[i], q[i] = weighed ? importance[i] : 0.0f;
   F::encode_block(x, weighed ? q : nullptr, mean_square, p, c);
-  for (std::size_t i = 0; i < codes.size() && i < n; ++i) codes[i] = c[i];
-}
-
-/// The parameters that the reference encoder picks for a group; the group stands for its row.
-template <class F>
-typename F::params fit_group(std::span<const float> w, std::span<const float> importance) {
-  typename F::params p{};
-  std::uint8_t codes[F::group];
-  encode_group<F>(w, importance, row_mean_square(w), p, codes);
-  return p;
+  for (std::size_t i = 0; i < codes.size() && i < count; ++i) codes[i] = c[i];
 }
 
 }  // namespace ggml_block

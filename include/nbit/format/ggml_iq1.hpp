@@ -25,6 +25,7 @@
 #include <nbit/format/ggml_iq1_search.hpp>
 #include <nbit/format/ggml_lattice.hpp>
 #include <nbit/format/ggml_lattice_search.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 #include <nbit/format/ggml_search.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -186,15 +187,12 @@ inline void store_iq1_m(std::byte* to, const iq1_m_params& p, const std::uint16_
 }  // namespace NBIT_TAG
 
 /// ggml's IQ1_S: 1.5625 bits a weight. A parameter nibble is a 3-bit scale and the shift bit of 32 weights.
-struct iq1_s {
+struct iq1_s : detail::encoded_by_blocks<iq1_s> {
   static constexpr int bits = 11, step = 8, group = 256, ggml_type = 19;
   static constexpr std::size_t block_bytes = 50;
   static constexpr const char* name = "IQ1_S";
   using params = iq_params<8>;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_lattice_group<iq1_s>(w, importance);
-  }
   /// The nearest of all codes; importance does not count.
   NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     return ggml_block::nearest_iq1(w.data(), step_of_run(p, i >> 5), p.nibble(i >> 5) >> 3).point;
@@ -202,12 +200,8 @@ struct iq1_s {
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     ggml_block::iq1_values(static_cast<unsigned>(c) & 2047u, p.nibble(i >> 5) >> 3, step_of_run(p, i >> 5), out.data());
   }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                      std::span<std::uint16_t> codes) {
-    ggml_block::encode_lattice_group<iq1_s>(w, importance, p, codes);
-  }
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
     ggml_block::encode_iq1_s(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_s_params(from); }
@@ -223,15 +217,12 @@ struct iq1_s {
 };
 
 /// ggml's IQ1_M: 1.75 bits a weight. Bit 11 of a code is the shift of its 8 weights.
-struct iq1_m {
+struct iq1_m : detail::encoded_by_blocks<iq1_m> {
   static constexpr int bits = 12, step = 8, group = 256, ggml_type = 29;
   static constexpr std::size_t block_bytes = 56;
   static constexpr const char* name = "IQ1_M";
   using params = iq1_m_params;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_lattice_group<iq1_m>(w, importance);
-  }
   /// The nearest of all codes with either shift; importance does not count.
   NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     const float d = p.step(i >> 4);
@@ -242,12 +233,8 @@ struct iq1_m {
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     ggml_block::iq1_values(static_cast<unsigned>(c) & 2047u, c >> 11 & 1, p.step(i >> 4), out.data());
   }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                      std::span<std::uint16_t> codes) {
-    ggml_block::encode_lattice_group<iq1_m>(w, importance, p, codes);
-  }
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
     ggml_block::encode_iq1_m(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_m_params(from); }

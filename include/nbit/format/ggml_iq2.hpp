@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include <nbit/base/bits.hpp>
 #include <nbit/base/config.hpp>
@@ -23,6 +24,7 @@
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_lattice.hpp>
 #include <nbit/format/ggml_lattice_search.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -142,37 +144,50 @@ NBIT_INLINE float iq2_step(const iq_params<Runs>& p, int s) {
 }  // namespace ggml_block
 }  // namespace NBIT_TAG
 
-/// ggml's IQ2_XXS: 2.0625 bits a weight on 256 points.
-struct iq2_xxs {
-  static constexpr int bits = 15, step = 8, group = 256, ggml_type = 16;
-  static constexpr std::size_t block_bytes = 66;
-  static constexpr const char* name = "IQ2_XXS";
-  using params = iq_params<8>;
+namespace detail {
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_lattice_group<iq2_xxs>(w, importance);
-  }
+/// What the IQ2 formats share: a code is the index of a point of Grid and, above it, signs of its 8 weights, seven and
+/// an even count of minus signs or all eight; a step for each Run weights.
+template <class F, class Grid, int IndexBits, bool EvenSigns, int Run>
+struct iq2_points : encoded_by_blocks<F> {
+  static constexpr int bits = IndexBits + (EvenSigns ? 7 : 8), step = 8, group = 256;
+  using params = iq_params<256 / Run>;
+  using stored = std::conditional_t<(bits <= 16), std::uint16_t, std::uint32_t>;
+
   /// The nearest of all codes; importance does not count.
   NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
-    return ggml_block::nearest_iq2<iq2_xxs_grid, 8, true>(w.data(), ggml_block::iq2_step(p, i >> 5));
+    return ggml_block::nearest_iq2<Grid, IndexBits, EvenSigns>(w.data(), step_at(p, i));
   }
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
-    const unsigned u = static_cast<unsigned>(c), signs = ggml_block::even_signs(u >> 8 & 127u);
-    ggml_block::point_values<iq2_xxs_grid>(u & 255u, signs, ggml_block::iq2_step(p, i >> 5), out.data());
+    const unsigned u = static_cast<unsigned>(c);
+    ggml_block::point_values<Grid>(index_of(u), signs_of(u), step_at(p, i), out.data());
   }
   /// Levels of 8 weights; returns their signs, bit i for weight i. A value is step_at times level, then the sign.
-  NBIT_INLINE static unsigned levels8(const std::uint16_t* codes, std::int8_t* out) {
-    const unsigned u = codes[0];
-    ggml_block::point_levels<iq2_xxs_grid>(u & 255u, out);
-    return ggml_block::even_signs(u >> 8 & 127u);
+  NBIT_INLINE static unsigned levels8(const stored* codes, std::int8_t* out) {
+    ggml_block::point_levels<Grid>(index_of(codes[0]), out);
+    return signs_of(codes[0]);
   }
-  NBIT_INLINE static float step_at(const params& p, int i) { return ggml_block::iq2_step(p, i >> 5); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                      std::span<std::uint16_t> codes) {
-    ggml_block::encode_lattice_group<iq2_xxs>(w, importance, p, codes);
+  NBIT_INLINE static float step_at(const params& p, int i) {
+    return ggml_block::iq2_step(p, static_cast<int>(static_cast<unsigned>(i) / unsigned(Run)));
   }
+
+ private:
+  NBIT_INLINE static unsigned index_of(unsigned u) { return u & ((1u << IndexBits) - 1u); }
+  NBIT_INLINE static unsigned signs_of(unsigned u) {
+    return EvenSigns ? ggml_block::even_signs(u >> IndexBits & 127u) : u >> IndexBits & 255u;
+  }
+};
+
+}  // namespace detail
+
+/// ggml's IQ2_XXS: 2.0625 bits a weight on 256 points.
+struct iq2_xxs : detail::iq2_points<iq2_xxs, iq2_xxs_grid, 8, true, 32> {
+  static constexpr int ggml_type = 16;
+  static constexpr std::size_t block_bytes = 66;
+  static constexpr const char* name = "IQ2_XXS";
+
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
     ggml_block::encode_iq2<ggml_block::iq2_xxs_search, 8>(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq2_xxs_params(from); }
@@ -185,36 +200,13 @@ struct iq2_xxs {
 };
 
 /// ggml's IQ2_XS: 2.3125 bits a weight on 512 points.
-struct iq2_xs {
-  static constexpr int bits = 16, step = 8, group = 256, ggml_type = 17;
+struct iq2_xs : detail::iq2_points<iq2_xs, iq2_xs_grid, 9, true, 16> {
+  static constexpr int ggml_type = 17;
   static constexpr std::size_t block_bytes = 74;
   static constexpr const char* name = "IQ2_XS";
-  using params = iq_params<16>;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_lattice_group<iq2_xs>(w, importance);
-  }
-  /// The nearest of all codes; importance does not count.
-  NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
-    return ggml_block::nearest_iq2<iq2_xs_grid, 9, true>(w.data(), ggml_block::iq2_step(p, i >> 4));
-  }
-  NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
-    const unsigned u = static_cast<unsigned>(c), signs = ggml_block::even_signs(u >> 9 & 127u);
-    ggml_block::point_values<iq2_xs_grid>(u & 511u, signs, ggml_block::iq2_step(p, i >> 4), out.data());
-  }
-  /// Levels of 8 weights; returns their signs, bit i for weight i. A value is step_at times level, then the sign.
-  NBIT_INLINE static unsigned levels8(const std::uint16_t* codes, std::int8_t* out) {
-    const unsigned u = codes[0];
-    ggml_block::point_levels<iq2_xs_grid>(u & 511u, out);
-    return ggml_block::even_signs(u >> 9 & 127u);
-  }
-  NBIT_INLINE static float step_at(const params& p, int i) { return ggml_block::iq2_step(p, i >> 4); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                      std::span<std::uint16_t> codes) {
-    ggml_block::encode_lattice_group<iq2_xs>(w, importance, p, codes);
-  }
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
     ggml_block::encode_iq2<ggml_block::iq2_xs_search, 9>(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
@@ -233,36 +225,13 @@ struct iq2_xs {
 };
 
 /// ggml's IQ2_S: 2.5625 bits a weight on 1024 points, all signs kept.
-struct iq2_s {
-  static constexpr int bits = 18, step = 8, group = 256, ggml_type = 22;
+struct iq2_s : detail::iq2_points<iq2_s, iq2_s_grid, 10, false, 16> {
+  static constexpr int ggml_type = 22;
   static constexpr std::size_t block_bytes = 82;
   static constexpr const char* name = "IQ2_S";
-  using params = iq_params<16>;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_lattice_group<iq2_s>(w, importance);
-  }
-  /// The nearest of all codes; importance does not count.
-  NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
-    return ggml_block::nearest_iq2<iq2_s_grid, 10, false>(w.data(), ggml_block::iq2_step(p, i >> 4));
-  }
-  NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
-    const unsigned u = static_cast<unsigned>(c);
-    ggml_block::point_values<iq2_s_grid>(u & 1023u, u >> 10 & 255u, ggml_block::iq2_step(p, i >> 4), out.data());
-  }
-  /// Levels of 8 weights; returns their signs, bit i for weight i. A value is step_at times level, then the sign.
-  NBIT_INLINE static unsigned levels8(const std::uint32_t* codes, std::int8_t* out) {
-    const unsigned u = codes[0];
-    ggml_block::point_levels<iq2_s_grid>(u & 1023u, out);
-    return u >> 10 & 255u;
-  }
-  NBIT_INLINE static float step_at(const params& p, int i) { return ggml_block::iq2_step(p, i >> 4); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                      std::span<std::uint32_t> codes) {
-    ggml_block::encode_lattice_group<iq2_s>(w, importance, p, codes);
-  }
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint32_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c) {
     ggml_block::encode_iq2<ggml_block::iq2_s_search, 10>(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {

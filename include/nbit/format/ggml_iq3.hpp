@@ -21,6 +21,7 @@
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_lattice.hpp>
 #include <nbit/format/ggml_lattice_search.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -144,15 +145,12 @@ inline void store_iq3_s_codes(std::byte* to, const std::uint16_t* codes) {
 }  // namespace NBIT_TAG
 
 /// ggml's IQ3_XXS: 3.0625 bits a weight on 256 points.
-struct iq3_xxs {
+struct iq3_xxs : detail::encoded_by_blocks<iq3_xxs> {
   static constexpr int bits = 23, step = 8, group = 256, ggml_type = 18;
   static constexpr std::size_t block_bytes = 98;
   static constexpr const char* name = "IQ3_XXS";
   using params = iq_params<8>;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_lattice_group<iq3_xxs>(w, importance);
-  }
   /// The nearest of all codes; importance does not count.
   NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     return ggml_block::nearest_iq3_xxs(w.data(), step_of_run(p, i >> 5));
@@ -171,12 +169,8 @@ struct iq3_xxs {
     return ggml_block::even_signs(u >> 16 & 127u);
   }
   NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                      std::span<std::uint32_t> codes) {
-    ggml_block::encode_lattice_group<iq3_xxs>(w, importance, p, codes);
-  }
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint32_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c) {
     ggml_block::encode_iq3_xxs(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq3_xxs_params(from); }
@@ -192,15 +186,12 @@ struct iq3_xxs {
 };
 
 /// ggml's IQ3_S: 3.4375 bits a weight on 512 points.
-struct iq3_s {
+struct iq3_s : detail::encoded_by_blocks<iq3_s> {
   static constexpr int bits = 13, step = 4, group = 256, ggml_type = 21;
   static constexpr std::size_t block_bytes = 110;
   static constexpr const char* name = "IQ3_S";
   using params = iq_params<8>;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_lattice_group<iq3_s>(w, importance);
-  }
   /// The nearest of all codes; importance does not count.
   NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int i) {
     return ggml_block::nearest_iq3_s(w.data(), step_of_run(p, i >> 5));
@@ -217,12 +208,8 @@ struct iq3_s {
     return (u >> 9 & 15u) | (v >> 9 & 15u) << 4;
   }
   NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance, float, params& p,
-                                      std::span<std::uint16_t> codes) {
-    ggml_block::encode_lattice_group<iq3_s>(w, importance, p, codes);
-  }
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, params& p, std::uint16_t* c) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
     ggml_block::encode_iq3_s(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {

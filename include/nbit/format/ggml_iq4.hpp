@@ -27,6 +27,7 @@
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_legacy.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 #include <nbit/format/ggml_search.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -181,26 +182,14 @@ inline void store_iq4_xs(std::byte* to, const iq4_xs_params& p, const std::uint8
 }  // namespace NBIT_TAG
 
 /// ggml's IQ4_NL: 4.5 bits a weight on 16 uneven levels.
-struct iq4_nl {
+struct iq4_nl : detail::block_of_levels<iq4_nl> {
   static constexpr int bits = 4, group = 32, run = 32, ggml_type = 20;
   static constexpr std::size_t block_bytes = 18;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "IQ4_NL";
-  struct params {
-    f16 d;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<iq4_nl>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     const float d = static_cast<float>(p.d);
     return d != 0.0f ? ggml_block::nearest_iq4(v / d) : 8;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) { return scale(p, 0) * static_cast<float>(level(c)); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<iq4_nl>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
@@ -220,31 +209,17 @@ struct iq4_nl {
     ggml_block::store_split_nibbles(to + 2, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return device_table<sixteen_levels<iq4_levels>>().of[c & 15]; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
 
 /// ggml's IQ4_XS: 4.25 bits a weight, the levels of IQ4_NL and a 6-bit scale for each 32 of 256 weights.
-struct iq4_xs {
-  static constexpr int bits = 4, group = 256, run = 32, ggml_type = 23;
+struct iq4_xs : detail::runs_of_levels<iq4_xs, iq4_xs_params, 32> {
+  static constexpr int bits = 4, ggml_type = 23;
   static constexpr std::size_t block_bytes = 136;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "IQ4_XS";
-  using params = iq4_xs_params;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<iq4_xs>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
-    const float d = p.step(i >> 5);
+    const float d = p.step(run_at(i));
     return d != 0.0f ? ggml_block::nearest_iq4(v / d) : 8;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int i) {
-    return p.step(i >> 5) * static_cast<float>(level(c));
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<iq4_xs>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
@@ -262,14 +237,10 @@ struct iq4_xs {
     ggml_block::store_iq4_xs(to, p, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return device_table<sixteen_levels<iq4_levels>>().of[c & 15]; }
-  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
-  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
-  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scale_of(s); }
 };
 
 /// ggml's MXFP4: 4.25 bits a weight, E2M1 codes under a power-of-two scale; importance is ignored, as in the reference.
-struct mxfp4 {
+struct mxfp4 : detail::encoded_by_blocks<mxfp4> {
   static constexpr int bits = 4, group = 32, run = 32, ggml_type = 39;
   static constexpr std::size_t block_bytes = 17;
   static constexpr bool symmetric = true, exact_levels = true;
@@ -279,15 +250,8 @@ struct mxfp4 {
     e8m0 e;
   };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<mxfp4>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int) { return ggml_block::nearest_mxfp4(v, scale(p, 0)); }
   NBIT_INLINE static float value(int c, const params& p, int) { return static_cast<float>(level(c)) * scale(p, 0); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<mxfp4>(w, importance, row_mean_square, p, codes);
-  }
   /// One whole group without bounds.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
     ggml_block::encode_mxfp4(x, p.e, c);

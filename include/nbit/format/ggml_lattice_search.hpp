@@ -233,32 +233,6 @@ void pack_lattice_scales(const lattice_result<Search>& found, iq_params<Runs>& p
   }
 }
 
-/// Encodes one group, whole or short: a short one is continued with zeros that nothing weighs.
-template <class F>
-void encode_lattice_group(std::span<const float> w, std::span<const float> importance, typename F::params& p,
-                          std::span<code_t<F>> codes) {
-  constexpr std::size_t n = 256, count = n / static_cast<std::size_t>(F::step);
-  const bool weighed = importance.size() >= w.size() && !importance.empty();
-  if (w.size() >= n && codes.size() >= count) {
-    F::encode_block(w.data(), weighed ? importance.data() : nullptr, p, codes.data());
-    return;
-  }
-  float x[n] = {}, q[n] = {};
-  code_t<F> c[count];
-  for (std::size_t i = 0; i < w.size() && i < n; ++i) x[i] = w[i], q[i] = weighed ? importance[i] : 0.0f;
-  F::encode_block(x, weighed ? q : nullptr, p, c);
-  for (std::size_t i = 0; i < codes.size() && i < count; ++i) codes[i] = c[i];
-}
-
-/// The parameters that the reference encoder picks for a group.
-template <class F>
-typename F::params fit_lattice_group(std::span<const float> w, std::span<const float> importance) {
-  typename F::params p{};
-  code_t<F> codes[256 / F::step];
-  encode_lattice_group<F>(w, importance, p, codes);
-  return p;
-}
-
 }  // namespace ggml_block
 }  // namespace NBIT_TAG
 }  // namespace nbit

@@ -20,6 +20,7 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 #include <nbit/format/ggml_search.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -117,35 +118,62 @@ inline void store_fifth_bits(std::byte* to, const std::uint8_t* codes) {
 }  // namespace ggml_block
 }  // namespace NBIT_TAG
 
-/// ggml's Q4_0: 4.5 bits a weight, symmetric.
-struct q4_0 {
-  static constexpr int bits = 4, group = 32, run = 32, ggml_type = 2;
-  static constexpr std::size_t block_bytes = 18;
-  static constexpr bool symmetric = true, exact_levels = true;
-  static constexpr const char* name = "Q4_0";
-  struct params {
-    f16 d;
-  };
+/// What Q4_1 and Q5_1 store besides the codes: the step and the smallest value.
+struct step_and_minimum {
+  f16 d, m;
+};
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q4_0>(w, importance);
+namespace detail {
+
+/// What Q4_0 (Half = 8) and Q5_0 (Half = 16) share: all but where the codes lie.
+template <class F, int Half>
+struct centred_levels : block_of_levels<F> {
+  static constexpr int group = 32, run = 32;
+
+  NBIT_HOST_INLINE static int code(float v, const block_scale& p, int) {
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -Half, Half - 1) + Half;
   }
+  /// One whole group without bounds; q may be null.
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, block_scale& p,
+                                            std::uint8_t* c) {
+    ggml_block::encode_centred<Half>(x, q, row_mean_square, p, c);
+  }
+  NBIT_INLINE static block_scale load_params(const std::byte* from) { return {load_f16(from)}; }
+  NBIT_INLINE static constexpr int level(int c) { return c - Half; }
+};
+
+/// What Q4_1 (High = 15) and Q5_1 (High = 31) share.
+template <class F, int High>
+struct levels_above_minimum : block_of_levels<F, step_and_minimum> {
+  static constexpr int group = 32, run = 32;
+  static constexpr bool symmetric = false;
+  using params = step_and_minimum;
+
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
-    return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -8, 7) + 8;
+    return ggml_block::nearest_level(v, static_cast<float>(p.d), static_cast<float>(p.m), 0, High);
   }
   NBIT_INLINE static float value(int c, const params& p, int) {
-    return static_cast<float>(c - 8) * static_cast<float>(p.d);
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q4_0>(w, importance, row_mean_square, p, codes);
+    NBIT_EXACT
+    return static_cast<float>(c) * static_cast<float>(p.d) + static_cast<float>(p.m);
   }
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
                                             std::uint8_t* c) {
-    ggml_block::encode_centred<8>(x, q, row_mean_square, p, c);
+    ggml_block::encode_ranged<High>(x, q, row_mean_square, p, c);
   }
-  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }
+  NBIT_INLINE static constexpr int level(int c) { return c; }
+  NBIT_INLINE static float offset(const params& p, int) { return static_cast<float>(p.m); }
+};
+
+}  // namespace detail
+
+/// ggml's Q4_0: 4.5 bits a weight, symmetric.
+struct q4_0 : detail::centred_levels<q4_0, 8> {
+  static constexpr int bits = 4, ggml_type = 2;
+  static constexpr std::size_t block_bytes = 18;
+  static constexpr const char* name = "Q4_0";
+
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 2, codes);
   }
@@ -153,41 +181,14 @@ struct q4_0 {
     store_f16(to, p.d);
     ggml_block::store_split_nibbles(to + 2, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return c - 8; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
 
 /// ggml's Q4_1: 5 bits a weight, scale and smallest value.
-struct q4_1 {
-  static constexpr int bits = 4, group = 32, run = 32, ggml_type = 3;
+struct q4_1 : detail::levels_above_minimum<q4_1, 15> {
+  static constexpr int bits = 4, ggml_type = 3;
   static constexpr std::size_t block_bytes = 20;
-  static constexpr bool symmetric = false, exact_levels = true;
   static constexpr const char* name = "Q4_1";
-  struct params {
-    f16 d, m;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q4_1>(w, importance);
-  }
-  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
-    return ggml_block::nearest_level(v, static_cast<float>(p.d), static_cast<float>(p.m), 0, 15);
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) {
-    NBIT_EXACT
-    return static_cast<float>(c) * static_cast<float>(p.d) + static_cast<float>(p.m);
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q4_1>(w, importance, row_mean_square, p, codes);
-  }
-  /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
-                                            std::uint8_t* c) {
-    ggml_block::encode_ranged<15>(x, q, row_mean_square, p, c);
-  }
-  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 4, codes);
   }
@@ -196,40 +197,14 @@ struct q4_1 {
     store_f16(to + 2, p.m);
     ggml_block::store_split_nibbles(to + 4, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return c; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params& p, int) { return static_cast<float>(p.m); }
 };
 
 /// ggml's Q5_0: 5.5 bits a weight, symmetric.
-struct q5_0 {
-  static constexpr int bits = 5, group = 32, run = 32, ggml_type = 6;
+struct q5_0 : detail::centred_levels<q5_0, 16> {
+  static constexpr int bits = 5, ggml_type = 6;
   static constexpr std::size_t block_bytes = 22;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q5_0";
-  struct params {
-    f16 d;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q5_0>(w, importance);
-  }
-  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
-    return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -16, 15) + 16;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) {
-    return static_cast<float>(c - 16) * static_cast<float>(p.d);
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q5_0>(w, importance, row_mean_square, p, codes);
-  }
-  /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
-                                            std::uint8_t* c) {
-    ggml_block::encode_centred<16>(x, q, row_mean_square, p, c);
-  }
-  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_fifth_bits(from + 2, codes);
   }
@@ -237,41 +212,14 @@ struct q5_0 {
     store_f16(to, p.d);
     ggml_block::store_fifth_bits(to + 2, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return c - 16; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
 
 /// ggml's Q5_1: 6 bits a weight, scale and smallest value.
-struct q5_1 {
-  static constexpr int bits = 5, group = 32, run = 32, ggml_type = 7;
+struct q5_1 : detail::levels_above_minimum<q5_1, 31> {
+  static constexpr int bits = 5, ggml_type = 7;
   static constexpr std::size_t block_bytes = 24;
-  static constexpr bool symmetric = false, exact_levels = true;
   static constexpr const char* name = "Q5_1";
-  struct params {
-    f16 d, m;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q5_1>(w, importance);
-  }
-  NBIT_HOST_INLINE static int code(float v, const params& p, int) {
-    return ggml_block::nearest_level(v, static_cast<float>(p.d), static_cast<float>(p.m), 0, 31);
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) {
-    NBIT_EXACT
-    return static_cast<float>(c) * static_cast<float>(p.d) + static_cast<float>(p.m);
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q5_1>(w, importance, row_mean_square, p, codes);
-  }
-  /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float row_mean_square, params& p,
-                                            std::uint8_t* c) {
-    ggml_block::encode_ranged<31>(x, q, row_mean_square, p, c);
-  }
-  NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_fifth_bits(from + 4, codes);
   }
@@ -280,9 +228,6 @@ struct q5_1 {
     store_f16(to + 2, p.m);
     ggml_block::store_fifth_bits(to + 4, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return c; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params& p, int) { return static_cast<float>(p.m); }
 };
 
 }  // namespace nbit

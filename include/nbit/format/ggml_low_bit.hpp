@@ -18,6 +18,7 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -71,27 +72,13 @@ void store_small_codes(std::byte* to, const std::uint8_t* codes) {
 }  // namespace NBIT_TAG
 
 /// ggml's Q1_0: 1.125 bits a weight, signs and one magnitude.
-struct q1_0 {
+struct q1_0 : detail::block_of_levels<q1_0> {
   static constexpr int bits = 1, group = 128, run = 128, ggml_type = 41;
   static constexpr std::size_t block_bytes = 18;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q1_0";
-  struct params {
-    f16 d;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q1_0>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return (static_cast<float>(p.d) >= 0.0f) == (v >= 0.0f) ? 1 : 0;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) {
-    return static_cast<float>(p.d) * static_cast<float>(level(c));
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q1_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
@@ -106,32 +93,16 @@ struct q1_0 {
     ggml_block::store_small_codes<128, 1>(to + 2, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return 2 * c - 1; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
 
 /// ggml's Q2_0: 2.25 bits a weight, codes mean -d, 0, d, 2 d.
-struct q2_0 {
+struct q2_0 : detail::block_of_levels<q2_0> {
   static constexpr int bits = 2, group = 64, run = 64, ggml_type = 42;
   static constexpr std::size_t block_bytes = 18;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q2_0";
-  struct params {
-    f16 d;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q2_0>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 2) + 1;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) {
-    return static_cast<float>(p.d) * static_cast<float>(level(c));
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q2_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
@@ -146,8 +117,6 @@ struct q2_0 {
     ggml_block::store_small_codes<64, 2>(to + 2, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return c - 1; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
 
 }  // namespace nbit

@@ -21,6 +21,7 @@
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_iq4.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -80,7 +81,7 @@ inline void store_nvfp4_codes(std::byte* to, const std::uint8_t* codes) {
 }  // namespace NBIT_TAG
 
 /// ggml's NVFP4: 4.5 bits a weight, 4-bit floats with an 8-bit float scale for each 16.
-struct nvfp4 {
+struct nvfp4 : detail::encoded_by_blocks<nvfp4> {
   static constexpr int bits = 4, group = 64, run = 16, ggml_type = 40;
   static constexpr std::size_t block_bytes = 36;
   static constexpr bool symmetric = true, exact_levels = true;
@@ -88,18 +89,11 @@ struct nvfp4 {
   using exact_scale = f16;  // half of an UE4M3 number
   using params = nvfp4_params;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<nvfp4>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
     return ggml_block::nearest_mxfp4(v, p.step(i >> 4));
   }
   NBIT_INLINE static float value(int c, const params& p, int i) {
     return p.step(i >> 4) * static_cast<float>(level(c));
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<nvfp4>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {

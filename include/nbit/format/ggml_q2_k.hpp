@@ -18,6 +18,7 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 #include <nbit/format/ggml_search.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -29,8 +30,10 @@ struct q2_k_params {
   std::uint8_t scales[16];
   f16 d, dmin;
 
-  NBIT_INLINE float step(int s) const { return static_cast<float>(d) * static_cast<float>(scales[s] & 15); }
-  NBIT_INLINE float lowered(int s) const { return static_cast<float>(dmin) * static_cast<float>(scales[s] >> 4); }
+  NBIT_INLINE constexpr int scale_of(int s) const { return scales[s] & 15; }
+  NBIT_INLINE constexpr int minimum_of(int s) const { return scales[s] >> 4; }
+  NBIT_INLINE float step(int s) const { return static_cast<float>(d) * static_cast<float>(scale_of(s)); }
+  NBIT_INLINE float lowered(int s) const { return static_cast<float>(dmin) * static_cast<float>(minimum_of(s)); }
 };
 
 inline namespace NBIT_TAG {
@@ -127,28 +130,12 @@ inline void store_q2_k(std::byte* to, const q2_k_params& p, const std::uint8_t* 
 }  // namespace NBIT_TAG
 
 /// ggml's Q2_K: 2.625 bits a weight.
-struct q2_k {
-  static constexpr int bits = 2, group = 256, run = 16, ggml_type = 10;
+struct q2_k : detail::runs_above_minima<q2_k, q2_k_params, 16, 3> {
+  static constexpr int bits = 2, ggml_type = 10;
   static constexpr std::size_t block_bytes = 84;
-  static constexpr bool symmetric = false, exact_levels = true;
   static constexpr bool sub_nibbles = true;  // sub_scale and sub_offset are 0 .. 15
   static constexpr const char* name = "Q2_K";
-  using params = q2_k_params;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q2_k>(w, importance);
-  }
-  NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
-    return ggml_block::nearest_level(v, p.step(i >> 4), -p.lowered(i >> 4), 0, 3);
-  }
-  NBIT_INLINE static float value(int c, const params& p, int i) {
-    NBIT_EXACT
-    return p.step(i >> 4) * static_cast<float>(c) - p.lowered(i >> 4);
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q2_k>(w, importance, row_mean_square, p, codes);
-  }
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
     ggml_block::encode_q2_k(x, q, p, c);
@@ -167,13 +154,6 @@ struct q2_k {
   NBIT_HOST_INLINE static void store(std::byte* to, const params& p, const std::uint8_t* codes) {
     ggml_block::store_q2_k(to, p, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return c; }
-  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
-  NBIT_INLINE static float offset(const params& p, int s) { return -p.lowered(s); }
-  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
-  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scales[s] & 15; }
-  NBIT_INLINE static float super_offset(const params& p) { return -static_cast<float>(p.dmin); }
-  NBIT_INLINE static int sub_offset(const params& p, int s) { return p.scales[s] >> 4; }
 };
 
 }  // namespace nbit

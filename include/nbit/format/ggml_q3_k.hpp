@@ -21,6 +21,7 @@
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
 #include <nbit/format/ggml_q4_k.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 #include <nbit/format/ggml_search.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -101,23 +102,13 @@ inline void store_q3_k_params(std::byte* to, const q3_k_params& p) {
 }  // namespace NBIT_TAG
 
 /// ggml's Q3_K: 3.4375 bits a weight, symmetric.
-struct q3_k {
-  static constexpr int bits = 3, group = 256, run = 16, ggml_type = 11;
+struct q3_k : detail::runs_of_levels<q3_k, q3_k_params, 16> {
+  static constexpr int bits = 3, ggml_type = 11;
   static constexpr std::size_t block_bytes = 110;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q3_K";
-  using params = q3_k_params;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q3_k>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
-    return ggml_block::nearest_level(v, p.step(i >> 4), 0.0f, -4, 3) + 4;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int i) { return p.step(i >> 4) * static_cast<float>(c - 4); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q3_k>(w, importance, row_mean_square, p, codes);
+    return ggml_block::nearest_level(v, p.step(run_at(i)), 0.0f, -4, 3) + 4;
   }
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
@@ -141,10 +132,6 @@ struct q3_k {
     ggml_block::store_q3_k_params(to, p);
   }
   NBIT_INLINE static constexpr int level(int c) { return c - 4; }
-  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
-  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
-  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scale_of(s); }
 };
 
 }  // namespace nbit

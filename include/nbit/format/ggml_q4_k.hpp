@@ -20,6 +20,7 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 #include <nbit/format/ggml_search.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -165,31 +166,16 @@ void store_bit_plane(std::byte* to, const std::uint8_t* codes) {
 }  // namespace ggml_block
 }  // namespace NBIT_TAG
 
-/// ggml's Q4_K: 4.5 bits a weight.
-struct q4_k {
-  static constexpr int bits = 4, group = 256, run = 32, ggml_type = 12;
-  static constexpr std::size_t block_bytes = 144;
-  static constexpr bool symmetric = false, exact_levels = true;
-  static constexpr const char* name = "Q4_K";
+namespace detail {
+
+/// What Q4_K (High = 15) and Q5_K (High = 31) share: all but where the codes lie.
+template <class F, int High>
+struct eight_runs : runs_above_minima<F, k_scales_and_minima, 32, High> {
   using params = k_scales_and_minima;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q4_k>(w, importance);
-  }
-  NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
-    return ggml_block::nearest_level(v, p.step(i >> 5), -p.lowered(i >> 5), 0, 15);
-  }
-  NBIT_INLINE static float value(int c, const params& p, int i) {
-    NBIT_EXACT
-    return p.step(i >> 5) * static_cast<float>(c) - p.lowered(i >> 5);
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q4_k>(w, importance, row_mean_square, p, codes);
-  }
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
-    ggml_block::encode_scales_and_minima<15>(x, q, p, c);
+    ggml_block::encode_scales_and_minima<High>(x, q, p, c);
   }
   /// Pieces of the reference encoder, for faster ones: runs' scales or minima by their maximum, and stored numbers.
   NBIT_HOST_INLINE static float scales_by_maximum(const float* x, std::uint8_t* c) {
@@ -199,6 +185,16 @@ struct q4_k {
     ggml_block::pack_scales_and_minima(scales, minima, p.packed);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_scales_and_minima(from); }
+};
+
+}  // namespace detail
+
+/// ggml's Q4_K: 4.5 bits a weight.
+struct q4_k : detail::eight_runs<q4_k, 15> {
+  static constexpr int bits = 4, ggml_type = 12;
+  static constexpr std::size_t block_bytes = 144;
+  static constexpr const char* name = "Q4_K";
+
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_nibbles_by_64(from + 16, codes);
   }
@@ -206,49 +202,14 @@ struct q4_k {
     ggml_block::store_scales_and_minima(to, p);
     ggml_block::store_nibbles_by_64(to + 16, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return c; }
-  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
-  NBIT_INLINE static float offset(const params& p, int s) { return -p.lowered(s); }
-  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
-  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scale_of(s); }
-  NBIT_INLINE static float super_offset(const params& p) { return -static_cast<float>(p.dmin); }
-  NBIT_INLINE static int sub_offset(const params& p, int s) { return p.minimum_of(s); }
 };
 
 /// ggml's Q5_K: 5.5 bits a weight.
-struct q5_k {
-  static constexpr int bits = 5, group = 256, run = 32, ggml_type = 13;
+struct q5_k : detail::eight_runs<q5_k, 31> {
+  static constexpr int bits = 5, ggml_type = 13;
   static constexpr std::size_t block_bytes = 176;
-  static constexpr bool symmetric = false, exact_levels = true;
   static constexpr const char* name = "Q5_K";
-  using params = k_scales_and_minima;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q5_k>(w, importance);
-  }
-  NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
-    return ggml_block::nearest_level(v, p.step(i >> 5), -p.lowered(i >> 5), 0, 31);
-  }
-  NBIT_INLINE static float value(int c, const params& p, int i) {
-    NBIT_EXACT
-    return p.step(i >> 5) * static_cast<float>(c) - p.lowered(i >> 5);
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q5_k>(w, importance, row_mean_square, p, codes);
-  }
-  /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
-    ggml_block::encode_scales_and_minima<31>(x, q, p, c);
-  }
-  /// Pieces of the reference encoder, for faster ones: runs' scales or minima by their maximum, and stored numbers.
-  NBIT_HOST_INLINE static float scales_by_maximum(const float* x, std::uint8_t* c) {
-    return ggml_block::six_bits_by_maximum(x, c);
-  }
-  NBIT_HOST_INLINE static void pack_scales(params& p, const std::uint8_t* scales, const std::uint8_t* minima) {
-    ggml_block::pack_scales_and_minima(scales, minima, p.packed);
-  }
-  NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_scales_and_minima(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_nibbles_by_64(from + 48, codes);
     ggml_block::load_bit_plane<4>(from + 16, codes);
@@ -258,13 +219,6 @@ struct q5_k {
     ggml_block::store_bit_plane<4>(to + 16, codes);
     ggml_block::store_nibbles_by_64(to + 48, codes);
   }
-  NBIT_INLINE static constexpr int level(int c) { return c; }
-  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
-  NBIT_INLINE static float offset(const params& p, int s) { return -p.lowered(s); }
-  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
-  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scale_of(s); }
-  NBIT_INLINE static float super_offset(const params& p) { return -static_cast<float>(p.dmin); }
-  NBIT_INLINE static int sub_offset(const params& p, int s) { return p.minimum_of(s); }
 };
 
 }  // namespace nbit

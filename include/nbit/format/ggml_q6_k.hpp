@@ -19,6 +19,7 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 #include <nbit/format/ggml_search.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -30,7 +31,8 @@ struct q6_k_params {
   std::int8_t scales[16];
   f16 d;
 
-  NBIT_INLINE float step(int s) const { return static_cast<float>(d) * static_cast<float>(scales[s]); }
+  NBIT_INLINE constexpr int scale_of(int s) const { return scales[s]; }
+  NBIT_INLINE float step(int s) const { return static_cast<float>(d) * static_cast<float>(scale_of(s)); }
 };
 
 inline namespace NBIT_TAG {
@@ -112,23 +114,13 @@ inline void store_q6_k(std::byte* to, const q6_k_params& p, const std::uint8_t* 
 }  // namespace NBIT_TAG
 
 /// ggml's Q6_K: 6.5625 bits a weight, symmetric.
-struct q6_k {
-  static constexpr int bits = 6, group = 256, run = 16, ggml_type = 14;
+struct q6_k : detail::runs_of_levels<q6_k, q6_k_params, 16> {
+  static constexpr int bits = 6, ggml_type = 14;
   static constexpr std::size_t block_bytes = 210;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q6_K";
-  using params = q6_k_params;
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q6_k>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int i) {
-    return ggml_block::nearest_level(v, p.step(i >> 4), 0.0f, -32, 31) + 32;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int i) { return p.step(i >> 4) * static_cast<float>(c - 32); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q6_k>(w, importance, row_mean_square, p, codes);
+    return ggml_block::nearest_level(v, p.step(run_at(i)), 0.0f, -32, 31) + 32;
   }
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint8_t* c) {
@@ -146,10 +138,6 @@ struct q6_k {
     ggml_block::store_q6_k(to, p, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return c - 32; }
-  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
-  NBIT_INLINE static float super_scale(const params& p) { return static_cast<float>(p.d); }
-  NBIT_INLINE static int sub_scale(const params& p, int s) { return p.scales[s]; }
 };
 
 }  // namespace nbit

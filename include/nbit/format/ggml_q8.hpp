@@ -19,6 +19,7 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 #include <nbit/format/ggml_search.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -90,27 +91,13 @@ inline void store_sums_of_16(std::byte* to, const std::uint8_t* codes) {
 }  // namespace NBIT_TAG
 
 /// ggml's Q8_0: 8.5 bits a weight, symmetric; importance is ignored, as in the reference.
-struct q8_0 {
+struct q8_0 : detail::block_of_levels<q8_0> {
   static constexpr int bits = 8, group = 32, run = 32, ggml_type = 8;
   static constexpr std::size_t block_bytes = 34;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q8_0";
-  struct params {
-    f16 d;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q8_0>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -127, 127) + 128;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) {
-    return static_cast<float>(c - 128) * static_cast<float>(p.d);
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q8_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
@@ -127,33 +114,22 @@ struct q8_0 {
     ggml_block::store_signed_bytes<32>(to + 2, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return c - 128; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+/// What Q8_1 stores besides the codes.
+struct q8_1_params {
+  f16 d, s;
 };
 
 /// ggml's Q8_1: Q8_0 and s, the sum of the decoded values, that dot products with Q4_1 and Q5_1 need.
 /// s is what encode stored; it goes stale if codes are changed afterwards.
-struct q8_1 {
+struct q8_1 : detail::block_of_levels<q8_1, q8_1_params> {
   static constexpr int bits = 8, group = 32, run = 32, ggml_type = 9;
   static constexpr std::size_t block_bytes = 36;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q8_1";
-  struct params {
-    f16 d, s;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q8_1>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -127, 127) + 128;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) {
-    return static_cast<float>(c - 128) * static_cast<float>(p.d);
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q8_1>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
@@ -174,30 +150,21 @@ struct q8_1 {
     ggml_block::store_signed_bytes<32>(to + 4, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return c - 128; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
+};
+
+/// What Q8_K stores besides the codes and what follows from them.
+struct q8_k_params {
+  float d;
 };
 
 /// ggml's Q8_K: 256 activations with one f32 scale, which may be negative, and the sums of their codes by 16.
-struct q8_k {
+struct q8_k : detail::block_of_levels<q8_k, q8_k_params> {
   static constexpr int bits = 8, group = 256, run = 256, ggml_type = 15;
   static constexpr std::size_t block_bytes = 292;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "Q8_K";
-  struct params {
-    float d;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<q8_k>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, p.d, 0.0f, -127, 127) + 128;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) { return p.d * static_cast<float>(c - 128); }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<q8_k>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
@@ -213,8 +180,6 @@ struct q8_k {
     ggml_block::store_sums_of_16(to + 260, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return c - 128; }
-  NBIT_INLINE static float scale(const params& p, int) { return p.d; }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
 
 }  // namespace nbit

@@ -22,6 +22,7 @@
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
+#include <nbit/format/ggml_scaled.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -87,27 +88,13 @@ void store_trits(std::byte* to, const std::uint8_t* codes) {
 }  // namespace NBIT_TAG
 
 /// ggml's TQ1_0: 1.6875 bits a weight, five ternary codes to a byte. Code 3 means what code 2 means.
-struct tq1_0 {
+struct tq1_0 : detail::block_of_levels<tq1_0> {
   static constexpr int bits = 2, group = 256, run = 256, ggml_type = 34;
   static constexpr std::size_t block_bytes = 54;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "TQ1_0";
-  struct params {
-    f16 d;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<tq1_0>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 1) + 1;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) {
-    return static_cast<float>(p.d) * static_cast<float>(level(c));
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<tq1_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
@@ -126,32 +113,16 @@ struct tq1_0 {
     store_f16(to + 52, p.d);
   }
   NBIT_INLINE static constexpr int level(int c) { return c < 2 ? c - 1 : 1; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
 
 /// ggml's TQ2_0: 2.0625 bits a weight, four codes to a byte.
-struct tq2_0 {
+struct tq2_0 : detail::block_of_levels<tq2_0> {
   static constexpr int bits = 2, group = 256, run = 256, ggml_type = 35;
   static constexpr std::size_t block_bytes = 66;
-  static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "TQ2_0";
-  struct params {
-    f16 d;
-  };
 
-  NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
-    return ggml_block::fit_group<tq2_0>(w, importance);
-  }
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     return ggml_block::nearest_level(v, static_cast<float>(p.d), 0.0f, -1, 2) + 1;
-  }
-  NBIT_INLINE static float value(int c, const params& p, int) {
-    return static_cast<float>(p.d) * static_cast<float>(level(c));
-  }
-  NBIT_HOST_INLINE static void encode(std::span<const float> w, std::span<const float> importance,
-                                      float row_mean_square, params& p, std::span<std::uint8_t> codes) {
-    ggml_block::encode_group<tq2_0>(w, importance, row_mean_square, p, codes);
   }
   /// One whole group without bounds; the reference ignores importance.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float*, float, params& p, std::uint8_t* c) {
@@ -166,8 +137,6 @@ struct tq2_0 {
     store_f16(to + 64, p.d);
   }
   NBIT_INLINE static constexpr int level(int c) { return c - 1; }
-  NBIT_INLINE static float scale(const params& p, int) { return static_cast<float>(p.d); }
-  NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
 
 }  // namespace nbit
