@@ -38,7 +38,7 @@ for arch in $architectures; do
   report "$log" >"$work/sm_$arch.spills"
   count=$(wc -l <"$work/sm_$arch.spills")
   kernels=$((kernels + count))
-  spilled=$(awk '$1 > 0' "$work/sm_$arch.spills" | c++filt | sed 's/.*run<nbit::cuda:://; s/ >(.*//')
+  spilled=$(awk '$1 > 0' "$work/sm_$arch.spills" | c++filt | sed 's/.*entry<nbit::cuda:://; s/ >(.*//')
   echo "sm_$arch: $count kernels, $(awk '$1 > 0' "$work/sm_$arch.spills" | wc -l) spill"
   if [ -n "$spilled" ]; then
     echo "$spilled"
@@ -50,6 +50,18 @@ done
 if "$nvcc" $flags -arch=sm_90 -c -o "$work/host.o" -DNBIT_HOT_KERNELS "$root/tests/cuda/all_kernels.cu" >"$work/host.log" 2>&1
 then echo "host half: compiled"
 else head -20 "$work/host.log"; failed=$((failed + 1))
+fi
+
+# libnvrtc and its header come with the toolkit that nvcc is of
+toolkit=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
+first=$(echo "$architectures" | cut -d' ' -f1)
+nvrtc=$(ls "$toolkit"/lib64/libnvrtc.so "$toolkit"/targets/*/lib/libnvrtc.so 2>/dev/null | head -1)
+if [ -z "$nvrtc" ] || [ ! -f "$toolkit/include/nvrtc.h" ]; then
+  echo "skipped: cuda: NVRTC is not in $toolkit"
+elif "${CXX:-c++}" -std=c++20 -O1 -I "$toolkit/include" -o "$work/nvrtc_test" "$root/tests/cuda/nvrtc_test.cpp" "$nvrtc" \
+  "-Wl,-rpath,$(dirname "$nvrtc")" && "$work/nvrtc_test" "$root/include" "$toolkit/include" "sm_$first"
+then :
+else echo "NVRTC: failed"; failed=$((failed + 1))
 fi
 
 echo "count: cuda: $kernels kernels compiled, $failed failed"

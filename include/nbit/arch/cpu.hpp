@@ -107,7 +107,7 @@ inline bool same_name(const char* a, const char* b) noexcept {
 /// only; it never raises the choice.
 template <class... Tags>
 inline int narrowed_level(unsigned levels, tag_list<Tags...>) noexcept {
-#if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
+#if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(__CUDACC_RTC__)
   if (const char* const wish = std::getenv("NBIT_ARCH"); wish != nullptr) {
     const auto narrow = [&](const char* name, int level) {
       if (same_name(wish, name)) levels &= (2u << level) - 1u;

@@ -8,6 +8,9 @@
 #define NBIT_BASE_CONFIG_HPP
 
 #include <nbit/version.hpp>
+#if defined(__CUDACC_RTC__)
+#include <nbit/base/nvrtc.hpp>
+#endif
 
 #if defined(__CUDACC__)
 #define NBIT_HD __host__ __device__

@@ -6,7 +6,9 @@
 #ifndef NBIT_BASE_CONTRACT_HPP
 #define NBIT_BASE_CONTRACT_HPP
 
+#if !defined(__CUDACC_RTC__)
 #include <atomic>
+#endif
 
 #include <nbit/base/config.hpp>
 
@@ -22,6 +24,7 @@ struct contract_violation {
 /// Called for every broken precondition; may log, count, throw or stop, as the program likes.
 using contract_hook = void (*)(const contract_violation&);
 
+#if !defined(__CUDACC_RTC__)
 namespace contract_detail {
 inline std::atomic<contract_hook> hook{nullptr};
 }  // namespace contract_detail
@@ -30,6 +33,7 @@ inline std::atomic<contract_hook> hook{nullptr};
 NBIT_HOST_INLINE contract_hook set_contract_hook(contract_hook hook) noexcept {
   return contract_detail::hook.exchange(hook, std::memory_order_acq_rel);
 }
+#endif
 
 namespace contract_detail {
 NBIT_INLINE void violated(const char* expected, const char* file, int line) {

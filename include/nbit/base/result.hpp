@@ -6,14 +6,16 @@
 #ifndef NBIT_BASE_RESULT_HPP
 #define NBIT_BASE_RESULT_HPP
 
+#include <nbit/base/config.hpp>
+
+#if !defined(__CUDACC_RTC__)  // a kernel has no use for errors, and NVRTC no string_view
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-
-#include <nbit/base/config.hpp>
 
 namespace nbit {
 
@@ -152,5 +154,7 @@ class [[nodiscard]] result<void> {
 };
 
 }  // namespace nbit
+
+#endif  // __CUDACC_RTC__
 
 #endif

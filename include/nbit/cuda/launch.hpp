@@ -15,19 +15,11 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
-#include <nbit/cuda/context.hpp>
+#include <nbit/cuda/entry.hpp>
 
 namespace nbit::cuda {
 
 namespace launch_detail {
-/// The one function of the library that a GPU starts; a kernel's struct is its argument.
-template <class Kernel>
-__global__ void __launch_bounds__(Kernel::threads, 1) run(const Kernel kernel) {
-  __shared__ alignas(16) std::byte memory[Kernel::shared_bytes == 0 ? 16 : Kernel::shared_bytes];
-  thread_context self{memory};
-  kernel(self);
-}
-
 inline result<void> outcome(cudaError_t e) {
   if (e == cudaSuccess) return {};
   (void)cudaGetLastError();
@@ -88,7 +80,7 @@ inline result<void> launch(const Kernel& kernel, std::size_t blocks, std::size_t
   if (blocks > 0x7fffffffu || blocks_y > 65535u)
     return make_error(errc::overflow, "the matrix needs more blocks than a grid has", "2147483647 x 65535")
         .with(static_cast<std::int64_t>(blocks > 0x7fffffffu ? blocks : blocks_y));
-  launch_detail::run<Kernel>
+  entry<Kernel>
       <<<dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(blocks_y)), Kernel::threads, 0, stream>>>(kernel);
   return launch_detail::outcome(cudaGetLastError());
 }

@@ -26,6 +26,21 @@ namespace ggml_block {
 /// The three levels, shifted up and down.
 inline constexpr float iq1_levels[2][3] = {{-0.875f, 0.125f, 1.125f}, {-1.125f, -0.125f, 0.875f}};
 
+/// What the encoders of IQ1_S (runs of 32) and IQ1_M (runs of 16) have in common.
+template <int Run>
+struct iq1_result {
+  float scale[256 / Run], largest;
+  std::uint16_t point[32];
+  std::uint8_t shift[256 / Run];
+};
+
+#if defined(__CUDACC_RTC__)  // as ggml_search.hpp: declared for the encoders' text
+
+template <int Run>
+void encode_iq1(const float* x, const float* weight, float least_size, iq1_result<Run>& out);
+
+#else
+
 /// The positions of N weights in ascending order; equal weights stay in order.
 template <int N>
 void sorted_places(const float* x, int* place) {
@@ -153,14 +168,6 @@ float place_cut(const float* x, const float* weight, const int* place, iq1_cut& 
   return wqx > 0.0f && wqq > 0.0f ? wqx / wqq : cut.scale;
 }
 
-/// What the encoders of IQ1_S (runs of 32) and IQ1_M (runs of 16) have in common.
-template <int Run>
-struct iq1_result {
-  float scale[256 / Run], largest;
-  std::uint16_t point[32];
-  std::uint8_t shift[256 / Run];
-};
-
 /// Runs whose largest magnitude is below `least_size` are left at point 0, shifted up, with scale 0.
 template <int Run>
 void encode_iq1(const float* x, const float* weight, float least_size, iq1_result<Run>& out) {
@@ -182,6 +189,8 @@ void encode_iq1(const float* x, const float* weight, float least_size, iq1_resul
     out.largest = out.largest > out.scale[r] ? out.largest : out.scale[r];
   }
 }
+
+#endif
 
 }  // namespace ggml_block
 }  // namespace NBIT_TAG

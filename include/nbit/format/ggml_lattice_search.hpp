@@ -42,6 +42,13 @@ struct lattice_result {
   bool empty[runs];
 };
 
+#if defined(__CUDACC_RTC__)  // as ggml_search.hpp: declared for the encoders' text
+
+template <class Search>
+void encode_lattice(const float* x, const float* importance, lattice_result<Search>& out);
+
+#else
+
 /// Magnitudes and signs of 8 weights. Parity: the cheapest weight changes sides when the count of minus signs is odd,
 /// and the eighth sign, which then follows from the others, is not kept.
 template <bool Parity>
@@ -218,6 +225,8 @@ void encode_lattice(const float* x, const float* importance, lattice_result<Sear
     out.largest = out.largest > out.scale[r] ? out.largest : out.scale[r];
   }
 }
+
+#endif
 
 /// d and the 4-bit scales: run r has the step d * (0.5 + nibble), times a constant of the format.
 template <class Search, int Runs>

@@ -34,6 +34,59 @@ NBIT_INLINE int held(int v, int low, int high) {
 /// overflowed inverse scale give the same level as in the reference.
 NBIT_INLINE int level_of(float v, int low, int high) { return held(round_even(v), low, high); }
 
+/// Grid -Half .. Half-1 times a scale: start from the plain scale, then up to 5 rounds of moving one code at a time
+/// while the least-squares fit of all others improves. Weighs by x^2. Codes are level + Half, or all 0 for a
+/// negligible run.
+template <int N, int Half>
+float signed_descent(const float* x, std::uint8_t* codes) {
+  NBIT_EXACT
+  const float largest = largest_signed<N>(x);
+  if (nbit::abs(largest) < negligible) {
+    for (int i = 0; i < N; ++i) codes[i] = 0;
+    return 0.0f;
+  }
+  const float inverse = static_cast<float>(-Half) / largest;
+  int level[N];
+  float sum_wxl = 0.0f, sum_wll = 0.0f;
+  for (int i = 0; i < N; ++i) {
+    const float w = x[i] * x[i];
+    level[i] = level_of(inverse * x[i], -Half, Half - 1);
+    const float l = static_cast<float>(level[i]);
+    sum_wxl += w * x[i] * l;
+    sum_wll += w * l * l;
+  }
+  for (int round = 0; round < 5; ++round) {
+    bool moved = false;
+    for (int i = 0; i < N; ++i) {
+      const float w = x[i] * x[i], l = static_cast<float>(level[i]);
+      float rest_wxl = sum_wxl - w * x[i] * l;
+      if (!(rest_wxl > 0.0f)) continue;
+      float rest_wll = sum_wll - w * l * l;
+      const int other = level_of(x[i] * rest_wll / rest_wxl, -Half, Half - 1);
+      if (other == level[i]) continue;
+      const float o = static_cast<float>(other);
+      rest_wxl += w * x[i] * o;
+      rest_wll += w * o * o;
+      if (rest_wll > 0.0f && rest_wxl * rest_wxl * sum_wll > sum_wxl * sum_wxl * rest_wll) {
+        level[i] = other, sum_wxl = rest_wxl, sum_wll = rest_wll;
+        moved = true;
+      }
+    }
+    if (!moved) break;
+  }
+  for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(level[i] + Half);
+  return sum_wll > 0.0f ? sum_wxl / sum_wll : 0.0f;
+}
+
+#if defined(__CUDACC_RTC__)  // no vector types, and no kernel that searches: declared for the encoders' text
+
+template <int N, int Half>
+float signed_search(const float* x, const float* weight, std::uint8_t* codes);
+template <int N, int High, int Steps, bool Absolute>
+lowered_grid lowered_search(const float* x, const float* weight, std::uint8_t* codes, float first, float stride);
+
+#else
+
 /// Four candidates side by side. No wider vectors: a candidate that wins makes the lanes behind it start again.
 using four_floats = float __attribute__((vector_size(16)));
 using four_ints = std::int32_t __attribute__((vector_size(16)));
@@ -84,50 +137,6 @@ float signed_search(const float* x, const float* weight, std::uint8_t* codes) {
   for (int i = 0; i < N; ++i)
     codes[i] = static_cast<std::uint8_t>(Half + level_of(inverse[chosen] * x[i], -Half, Half - 1));
   return scale;
-}
-
-/// Grid -Half .. Half-1 times a scale: start from the plain scale, then up to 5 rounds of moving one code at a time
-/// while the least-squares fit of all others improves. Weighs by x^2. Codes are level + Half, or all 0 for a
-/// negligible run.
-template <int N, int Half>
-float signed_descent(const float* x, std::uint8_t* codes) {
-  NBIT_EXACT
-  const float largest = largest_signed<N>(x);
-  if (nbit::abs(largest) < negligible) {
-    for (int i = 0; i < N; ++i) codes[i] = 0;
-    return 0.0f;
-  }
-  const float inverse = static_cast<float>(-Half) / largest;
-  int level[N];
-  float sum_wxl = 0.0f, sum_wll = 0.0f;
-  for (int i = 0; i < N; ++i) {
-    const float w = x[i] * x[i];
-    level[i] = level_of(inverse * x[i], -Half, Half - 1);
-    const float l = static_cast<float>(level[i]);
-    sum_wxl += w * x[i] * l;
-    sum_wll += w * l * l;
-  }
-  for (int round = 0; round < 5; ++round) {
-    bool moved = false;
-    for (int i = 0; i < N; ++i) {
-      const float w = x[i] * x[i], l = static_cast<float>(level[i]);
-      float rest_wxl = sum_wxl - w * x[i] * l;
-      if (!(rest_wxl > 0.0f)) continue;
-      float rest_wll = sum_wll - w * l * l;
-      const int other = level_of(x[i] * rest_wll / rest_wxl, -Half, Half - 1);
-      if (other == level[i]) continue;
-      const float o = static_cast<float>(other);
-      rest_wxl += w * x[i] * o;
-      rest_wll += w * o * o;
-      if (rest_wll > 0.0f && rest_wxl * rest_wxl * sum_wll > sum_wxl * sum_wxl * rest_wll) {
-        level[i] = other, sum_wxl = rest_wxl, sum_wll = rest_wll;
-        moved = true;
-      }
-    }
-    if (!moved) break;
-  }
-  for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(level[i] + Half);
-  return sum_wll > 0.0f ? sum_wxl / sum_wll : 0.0f;
 }
 
 /// Four candidate inverse scales and what the weighted 2 x 2 least squares for (scale, start) says of each.
@@ -201,6 +210,8 @@ lowered_grid lowered_search(const float* x, const float* weight, std::uint8_t* c
   for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(level_of(chosen * (x[i] - chosen_low), 0, High));
   return {scale, -low};
 }
+
+#endif
 
 /// Grid scale * code with codes 0 .. High for values that are not negative (scales of scales): the best of 9 inverse
 /// scales by squared error, then up to 5 rounds of moving one code at a time. Returns the least-squares scale.

@@ -15,6 +15,8 @@
 #include <nbit/format/ggml_lattice.hpp>
 #include <nbit/format/ggml_search.hpp>
 
+#if !defined(__CUDACC_RTC__)  // for encoders on the host alone
+
 #include <nbit/base/exact_begin.inl>
 
 namespace nbit {
@@ -158,5 +160,7 @@ four_ints best_neighbours(const lattice_shells<Grid>& found, const float* x, con
 }  // namespace nbit
 
 #include <nbit/base/exact_end.inl>
+
+#endif  // __CUDACC_RTC__
 
 #endif
