@@ -16,10 +16,12 @@
 #include <nbit/layout/awq_interleave.hpp>
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/tiled.hpp>
+#include <nbit/layout/warp_tiles.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/cuda/activations.hpp>
 #include <nbit/cuda/dequantize.hpp>
+#include <nbit/cuda/fragment_gemm.hpp>
 #include <nbit/cuda/gemm.hpp>
 #include <nbit/cuda/gemv.hpp>
 #include <nbit/cuda/int8_gemm.hpp>
@@ -31,6 +33,7 @@ namespace {
 
 struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
 struct w8g64 : nbit::uniform<nbit::scheme{.bits = 8, .group = 64}> {};
+struct w7g20 : nbit::uniform<nbit::scheme{.bits = 7, .group = 20}> {};
 struct w3g64a : nbit::uniform<nbit::scheme{.bits = 3, .group = 64, .symmetry = nbit::symmetry::asymmetric}> {};
 struct user_levels : nbit::codebook<user_levels, 2, 32> {
   static constexpr std::array<float, 4> levels = {-1.0f, -0.25f, 0.25f, 1.0f};
@@ -94,16 +97,19 @@ void check_format(const std::string& name) {
     const auto x = activations<float>(tokens * s.cols, 5);
     std::vector<float> y(tokens * s.rows, -1.0f);
     using gemv = nbit::cuda::gemv_kernel<view, float, 4>;
-    nbit_test::emulate(gemv{w.view(), {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows}}, gemv::blocks_for(s));
-    check_product(y, w.floats, x, s, tokens, 0);
+    for (const bool aligned : {false, s.cols % 4 == 0}) {
+      INFO("loads of 16 bytes " << aligned);
+      nbit_test::emulate(gemv{w.view(), {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows}, aligned},
+                         gemv::blocks_for(s));
+      check_product(y, w.floats, x, s, tokens, 0);
+    }
   }
 }
 
-template <class F, class T, class L = nbit::default_layout<F>>
+template <class F, class T, class L = nbit::default_layout<F>,
+          class gemm = nbit::cuda::gemm_kernel<nbit::packed_view<F, L>, T>>
 void check_gemm(const std::string& name, double step) {
   INFO(name);
-  using view = nbit::packed_view<F, L>;
-  using gemm = nbit::cuda::gemm_kernel<view, T>;
   for (const nbit::shape s : {nbit::shape{70, 328}, nbit::shape{3, 5}}) {
     packed<F, L> w(s);
     const std::size_t tokens = 67;
@@ -117,6 +123,13 @@ void check_gemm(const std::string& name, double step) {
       check_product(y, w.floats, x, s, tokens, step);
     }
   }
+}
+
+template <class F, class T>
+void check_tiles(const std::string& name, double step) {
+  using view = nbit::packed_view<F, nbit::warp_tiles>;
+  check_gemm<F, T, nbit::warp_tiles, nbit::cuda::many_tokens_gemm<view, T>>(name + ", many tokens", step);
+  check_gemm<F, T, nbit::warp_tiles, nbit::cuda::few_tokens_gemm<view, T>>(name + ", few tokens", step);
 }
 
 template <class F, int Group>
@@ -158,6 +171,10 @@ TEST_CASE("dequantize has the CPU's bits and gemv its sums, for every way of rea
   check_format<nbit::w4g128, nbit::awq_interleave>("w4g128, AWQ's order");
   check_format<nbit::w4g128, nbit::tiled<16>>("w4g128, tiled");
   check_format<nbit::nf4>("NF4");
+  check_format<nbit::w4g128, nbit::warp_tiles>("w4g128, warp tiles");
+  check_format<w3g64a, nbit::warp_tiles>("3 bits, asymmetric, warp tiles: a plane of two and one of one");
+  check_format<w8g64, nbit::warp_tiles>("8 bits, warp tiles");
+  check_format<w7g20, nbit::warp_tiles>("7 bits, warp tiles, groups that end inside a piece");
   check_format<user_levels>("a user's codebook");
   check_format<nbit::q4_k>("Q4_K");
   check_format<nbit::q6_k>("Q6_K");
@@ -171,6 +188,11 @@ TEST_CASE("gemm on emulated tensor cores agrees with sums in double") {
   check_gemm<nbit::w4g128, nbit::f16>("w4g128, f16", 0x1p-11);
   check_gemm<nbit::q4_k, nbit::bf16>("Q4_K, bf16", 0x1p-8);
   check_gemm<nbit::iq3_s, nbit::f16>("IQ3_S, f16, one stage", 0x1p-11);
+}
+
+TEST_CASE("gemm that keeps warp tiles in registers agrees with sums in double") {
+  check_tiles<nbit::w4g128, nbit::f16>("w4g128, f16", 0x1p-11);
+  check_tiles<w3g64a, nbit::bf16>("3 bits, bf16", 0x1p-8);
 }
 
 TEST_CASE("int8 activations have the CPU's bytes, and W8A8 their exact sums") {

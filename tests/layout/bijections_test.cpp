@@ -19,6 +19,7 @@
 #include <nbit/layout/split.hpp>
 #include <nbit/layout/tiled.hpp>
 #include <nbit/layout/tinygemm.hpp>
+#include <nbit/layout/warp_tiles.hpp>
 
 namespace nbit {
 static_assert(is_bijection<awq_gemv_rows, 4>());
@@ -53,6 +54,9 @@ static_assert(is_bijection<marlin, 4>() && is_bijection<marlin, 8>() && is_bijec
               is_bijection<marlin_zeros, 8>());
 static_assert(is_bijection<split_nibble, 4>() && is_bijection<split<32>, 2>() && is_bijection<split<64>, 1>() &&
               is_bijection<split<32>, 8>());
+static_assert(is_bijection<warp_tiles, 1>() && is_bijection<warp_tiles, 2>() && is_bijection<warp_tiles, 3>() &&
+              is_bijection<warp_tiles, 4>() && is_bijection<warp_tiles, 5>() && is_bijection<warp_tiles, 6>() &&
+              is_bijection<warp_tiles, 7>() && is_bijection<warp_tiles, 8>());
 static_assert(is_bijection<tiled<4>, 4>() && is_bijection<tiled<16>, 3>() && is_bijection<tiled<8, 4>, 8>() &&
               is_bijection<tiled<16, 4>, 2>() && is_bijection<tiled<2>, 5>());
 static_assert(is_bijection<tinygemm<2>, 4>() && is_bijection<tinygemm<4>, 4>() && is_bijection<tinygemm<8>, 4>());

@@ -12,6 +12,7 @@
 #include <nbit/layout/pack.hpp>
 #include <nbit/layout/split.hpp>
 #include <nbit/layout/tiled.hpp>
+#include <nbit/layout/warp_tiles.hpp>
 
 #include "layout/packed.hpp"
 
@@ -67,6 +68,20 @@ TEST_CASE("tiles walk their rows chunk by chunk") {
   }
 }
 
+TEST_CASE("a lane of a warp tile holds eight columns of each thirty-two, even codes in the lower half") {
+  std::vector<std::uint8_t> codes(8 * 128);
+  for (std::size_t c = 0; c < 8; ++c) codes[3 * 128 + 32 + 16 + c] = static_cast<std::uint8_t>(c + 1);
+  const auto four = packed<nbit::warp_tiles, 4>(codes, {8, 128});  // row 3, columns 48 to 55: lane 14, second word
+  REQUIRE(four[14 * 4 + 1] == 0x86427531);
+  const auto eight = packed<nbit::warp_tiles, 8>(codes, {8, 128});  // third and fourth word
+  REQUIRE(eight[14 * 4 + 2] == 0x04020301);
+  REQUIRE(eight[14 * 4 + 3] == 0x08060705);
+  const auto three = packed<nbit::warp_tiles, 3>(codes, {8, 128});  // two low bits, then a plane of the third
+  REQUIRE(three[14 * 2] == 0x2200dd00);
+  REQUIRE(three[32 * 2 + 14] == 0x006000c0);
+  for (std::size_t i = 0; i < four.size(); ++i) REQUIRE((i == 14 * 4 + 1 || four[i] == 0));
+}
+
 TEST_CASE("every layout gives back what was packed, at every width and ragged shape") {
   CHECK(round_trips<nbit::linear, 1, 2, 3, 4, 5, 6, 7, 8>());
   CHECK(round_trips<nbit::gptq_words, 1, 2, 3, 4, 5, 6, 7, 8>());
@@ -74,6 +89,7 @@ TEST_CASE("every layout gives back what was packed, at every width and ragged sh
   CHECK(round_trips<nbit::awq_interleave, 4, 8>());
   CHECK(round_trips<nbit::tiled<4>, 1, 2, 3, 4, 5, 6, 7, 8>());
   CHECK(round_trips<nbit::tiled<16, 4>, 2, 4, 6, 8>());
+  CHECK(round_trips<nbit::warp_tiles, 1, 2, 3, 4, 5, 6, 7, 8>());
 }
 
 namespace {

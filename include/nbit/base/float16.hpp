@@ -10,6 +10,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include <nbit/base/config.hpp>
 
@@ -24,6 +25,13 @@ struct f16 {
 
   NBIT_INLINE static constexpr f16 from_bits(std::uint16_t b) { return f16{b}; }
   NBIT_INLINE static constexpr f16 from(float v) {
+#if defined(__CUDA_ARCH__)
+    if (!std::is_constant_evaluated() && v == v) {
+      std::uint16_t h;
+      asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(v));
+      return from_bits(h);
+    }
+#endif
     const std::uint32_t u = std::bit_cast<std::uint32_t>(v);
     const std::uint32_t sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
     std::uint32_t h = 0;
@@ -42,6 +50,13 @@ struct f16 {
     return from_bits(static_cast<std::uint16_t>(sign | h));
   }
   NBIT_INLINE constexpr explicit operator float() const {
+#if defined(__CUDA_ARCH__)  // a NaN loses its payload
+    if (!std::is_constant_evaluated()) {
+      float v;
+      asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"(bits));
+      return v;
+    }
+#endif
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16, a = bits & 0x7fffu;
     std::uint32_t u = 0;
     if (a - 0x400u < 0x7800u) [[likely]] {  // normal: one compare on the path that every scale takes

@@ -84,14 +84,8 @@ struct gemm_kernel {
     T* const xs = x_tile(self, p);
     const std::size_t first_token = std::size_t{self.block_y()} * tokens;
     for (std::size_t i = self.thread(); i < tokens * depth / 8; i += threads) {
-      const std::size_t t = i / (depth / 8), k = i % (depth / 8) * 8, token = first_token + t;
-      T* const to = xs + t * pitch + k;
-      if (aligned16 && (token >= x.rows || c + k + 8 <= x.cols || c + k >= x.cols)) {
-        const bool valid = token < x.rows && c + k < x.cols;
-        self.copy16(to, valid ? x.data + token * x.stride + c + k : x.data, valid);
-      } else {
-        for (std::size_t j = 0; j < 8; ++j) to[j] = token < x.rows && c + k + j < x.cols ? x(token, c + k + j) : T{0};
-      }
+      const std::size_t t = i / (depth / 8), k = i % (depth / 8) * 8;
+      copy_eight(self, x, first_token + t, c + k, aligned16, xs + t * pitch + k);
     }
     self.commit();
     T* const ws = w_tile(self, p);
@@ -100,7 +94,10 @@ struct gemm_kernel {
       const std::size_t n = i / (depth / unit), k = i % (depth / unit) * unit, r = first_output + n;
       float v[unit] = {};
       if (r < w.rows && c + k < w.cols) reader::read(w, r, c + k, v);
-      for (std::size_t j = 0; j < unit; ++j) ws[n * pitch + k + j] = T::from(v[j]);
+      for (std::size_t j = 0; j < unit; j += 2) {
+        const std::uint32_t pair = pair_of<T>(v[j], v[j + 1]);
+        __builtin_memcpy(__builtin_assume_aligned(ws + n * pitch + k + j, 4), &pair, sizeof pair);
+      }
     }
   }
 
