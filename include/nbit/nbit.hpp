@@ -69,6 +69,7 @@
 #include <nbit/layout/spread.hpp>
 #include <nbit/layout/tiled.hpp>
 #include <nbit/layout/tinygemm.hpp>
+#include <nbit/layout/warp_tiles.hpp>
 
 #include <nbit/tensor/check_values.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
