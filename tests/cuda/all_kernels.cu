@@ -12,6 +12,7 @@
 #include <nbit/layout/awq_interleave.hpp>
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/tiled.hpp>
+#include <nbit/layout/warp_tiles.hpp>
 #include <nbit/cuda/operations.hpp>
 
 namespace cuda_kernels {
@@ -57,10 +58,13 @@ bool instantiate(nbit::matrix_view<float> y, nbit::matrix_view<const nbit::f16> 
                  nbit::matrix_view<nbit::f8_e4m3> c, cudaStream_t s) {
 #if defined(NBIT_HOT_KERNELS)
   bool good = all<nbit::w4g128>(y, x, xb, s) && all<nbit::w4g128, nbit::gptq_words>(y, x, xb, s) &&
+              all<nbit::w4g128, nbit::warp_tiles>(y, x, xb, s) && all<nbit::nf4, nbit::warp_tiles>(y, x, xb, s) &&
               all<nbit::nf4>(y, x, xb, s) && all<nbit::q4_k>(y, x, xb, s) && all<nbit::q8_0>(y, x, xb, s);
 #else
   bool good = all<nbit::w4g128>(y, x, xb, s) && all<nbit::w4g128, nbit::gptq_words>(y, x, xb, s) &&
               all<nbit::w4g128, nbit::awq_interleave>(y, x, xb, s) && all<nbit::w4g128, nbit::tiled<16>>(y, x, xb, s) &&
+              all<nbit::w4g128, nbit::warp_tiles>(y, x, xb, s) && all<nbit::nf4, nbit::warp_tiles>(y, x, xb, s) &&
+              all<w3g64a, nbit::warp_tiles>(y, x, xb, s) && all<w8row, nbit::warp_tiles>(y, x, xb, s) &&
               all<w3g64a, nbit::gptq_words>(y, x, xb, s) && all<w2g16f>(y, x, xb, s) && all<w8row>(y, x, xb, s) &&
               all<nbit::nf4>(y, x, xb, s) && all<nbit::fp4>(y, x, xb, s) && all<user_levels>(y, x, xb, s) &&
               all<my_grid>(y, x, xb, s) && all(nbit::matrix_view<const nbit::f16>{}, y, x, xb, s);
@@ -70,6 +74,10 @@ bool instantiate(nbit::matrix_view<float> y, nbit::matrix_view<const nbit::f16> 
          all<nbit::nvfp4>(y, x, xb, s) && all<nbit::iq3_s>(y, x, xb, s) && all<nbit::iq1_m>(y, x, xb, s);
 #endif
   good = good && nbit::cuda::gemm(nbit::packed_view<w8row, nbit::linear>{}, q, y, s) &&
-         nbit::cuda::quantize_activations(x, q, s) && nbit::cuda::quantize_activations(x, c, nullptr, s);
+         nbit::cuda::quantize_activations(x, q, s) && nbit::cuda::quantize_activations(x, c, nullptr, s) &&
+         nbit::cuda::append_rows(x, nbit::packed_span<nbit::q8_0>{}, 0, s) &&
+         nbit::cuda::append_rows(y, nbit::packed_span<nbit::q4_0>{}, 0, s) &&
+         nbit::cuda::repack(nbit::packed_view<nbit::w4g128, nbit::gptq_words>{},
+                            nbit::packed_span<nbit::w4g128, nbit::warp_tiles>{}, s);
   return good;
 }

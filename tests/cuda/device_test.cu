@@ -21,6 +21,7 @@
 #include <nbit/kernel/activations.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/quantize.hpp>
+#include <nbit/cuda/describe.hpp>
 #include <nbit/cuda/operations.hpp>
 
 #include "support/random.hpp"
@@ -103,7 +104,7 @@ void check_gemm(const View& w, const std::vector<float>& floats, nbit::shape s, 
 
 template <class F, class L = nbit::default_layout<F>>
 void check(const char* name) {
-  std::printf("%s: %s\n", name, nbit::cuda::describe(nbit::packed_view<F, L>{}));
+  std::printf("%s: %s\n", name, nbit::cuda::describe(nbit::operation::gemv, nbit::packed_view<F, L>{}).how);
   for (const nbit::shape s : {nbit::shape{130, 1024}, nbit::shape{5, 320}, nbit::shape{1, 1}, nbit::shape{33, 72}}) {
     nbit_test::random numbers(s.rows * 1000 + s.cols);
     const auto source = numbers.normals(s.rows * s.cols, 0.05f);

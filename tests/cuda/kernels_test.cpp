@@ -17,14 +17,18 @@
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/tiled.hpp>
 #include <nbit/layout/warp_tiles.hpp>
+#include <nbit/tensor/repack.hpp>
+#include <nbit/kernel/attention.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/cuda/activations.hpp>
+#include <nbit/cuda/append_rows.hpp>
 #include <nbit/cuda/dequantize.hpp>
 #include <nbit/cuda/fragment_gemm.hpp>
 #include <nbit/cuda/gemm.hpp>
 #include <nbit/cuda/gemv.hpp>
 #include <nbit/cuda/int8_gemm.hpp>
+#include <nbit/cuda/repack.hpp>
 
 #include "cuda/emulator.hpp"
 #include "support/random.hpp"
@@ -163,6 +167,46 @@ void check_int8(const std::string& name) {
   check_product(y, w.floats, decoded, s, tokens, 0x1p-22);
 }
 
+template <class F, class L>
+void check_repack(const std::string& name) {
+  INFO(name);
+  for (const nbit::shape s : {nbit::shape{19, 200}, nbit::shape{1, 1}}) {
+    packed<F, L> w(s);
+    const auto expected = nbit::repack<nbit::warp_tiles>(w.view());
+    auto found = nbit::packed_matrix<F, nbit::warp_tiles>::make(s);
+    REQUIRE((expected && found));
+    std::memset(found->bytes.data(), 0xee, found->bytes.size());
+    using kernel = nbit::cuda::repack_kernel<F, L>;
+    nbit_test::emulate(kernel{w.view(), found->span()}, kernel::blocks_for(s));
+    const std::size_t words = nbit::words_for<nbit::warp_tiles, F::bits>(s) * 4;
+    REQUIRE(std::memcmp(found->view().words, expected->view().words, words) == 0);
+    const std::size_t params = nbit::params_count<F>(s.rows, s.cols) * sizeof(typename F::params);
+    REQUIRE(std::memcmp(found->view().params, expected->view().params, params) == 0);
+  }
+}
+
+template <class F, class T>
+void check_append(const std::string& name) {
+  INFO(name);
+  const std::size_t capacity = 6, cols = 100, rows = 3, position = 2;
+  auto x = activations<T>(rows * cols, 21);
+  for (std::size_t c = 32; c < 64; ++c) x[c] = nbit::cuda::number<T>::from(0.0f);
+  x[70] = nbit::cuda::number<T>::from(-3.5f), x[80] = nbit::cuda::number<T>::from(3.5f);  // the first of equals counts
+  auto expected = nbit::packed_matrix<F>::make({capacity, cols}),
+       found = nbit::packed_matrix<F>::make({capacity, cols});
+  REQUIRE((expected && found));
+  std::vector<std::byte> scratch(nbit::quantize_scratch_bytes<F>(cols));
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::vector<float> row(cols);
+    for (std::size_t c = 0; c < cols; ++c) row[c] = nbit::cuda::number<T>::to_float(x[r * cols + c]);
+    REQUIRE(nbit::append_row(nbit::arch::scalar{}, std::span<const float>(row), expected->span(), position + r,
+                             std::span<std::byte>(scratch)));
+  }
+  using kernel = nbit::cuda::append_rows_kernel<F, T>;
+  nbit_test::emulate(kernel{{x.data(), rows, cols}, found->span(), position}, kernel::blocks_for({rows, cols}));
+  REQUIRE(std::memcmp(found->bytes.data(), expected->bytes.data(), expected->bytes.size()) == 0);
+}
+
 }  // namespace
 
 TEST_CASE("dequantize has the CPU's bits and gemv its sums, for every way of reading") {
@@ -198,6 +242,18 @@ TEST_CASE("gemm that keeps warp tiles in registers agrees with sums in double") 
 TEST_CASE("int8 activations have the CPU's bytes, and W8A8 their exact sums") {
   check_int8<w8row, nbit::per_row>("a scale per row on both sides");
   check_int8<w8g64, 128>("groups on both sides");
+}
+
+TEST_CASE("repack into warp tiles has the bits of the CPU's") {
+  check_repack<nbit::w4g128, nbit::gptq_words>("4 bits, GPTQ words");
+  check_repack<w3g64a, nbit::gptq_words>("3 bits, GPTQ words");
+  check_repack<w7g20, nbit::linear>("7 bits, linear");
+  check_repack<w8g64, nbit::linear>("8 bits, linear");
+}
+
+TEST_CASE("rows appended to a cache have the bytes of the CPU's append_row") {
+  check_append<nbit::q8_0, float>("Q8_0, float");
+  check_append<nbit::q4_0, nbit::f16>("Q4_0, f16");
 }
 
 TEST_CASE("fp8 activations: the largest becomes 448, the rest rounds to e4m3") {

@@ -15,9 +15,11 @@ const char* const source = R"(
 #include <nbit/format/ggml_iq3.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/layout/gptq_words.hpp>
+#include <nbit/layout/warp_tiles.hpp>
 #include <nbit/cuda/activations.hpp>
 #include <nbit/cuda/dequantize.hpp>
 #include <nbit/cuda/entry.hpp>
+#include <nbit/cuda/fragment_gemm.hpp>
 #include <nbit/cuda/gemm.hpp>
 #include <nbit/cuda/gemv.hpp>
 #include <nbit/cuda/int8_gemm.hpp>
@@ -39,6 +41,7 @@ const char* const kernels[] = {
     "gemv_kernel<view<nbit::iq3_s>, float, 1>",
     "dequantize_kernel<view<nbit::nf4>, nbit::bf16>",
     "gemm_kernel<view<nbit::q6_k>, nbit::bf16>",
+    "few_tokens_gemm<view<nbit::w4g128, nbit::warp_tiles>, nbit::f16>",
     "int8_gemm_kernel<w8row, nbit::per_row>",
     "quantize_fp8_kernel<nbit::f16>",
 };

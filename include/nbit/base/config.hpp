@@ -46,7 +46,7 @@
 
 // ---- what the compiler can be asked for; arch/stamp.inl stamps kernels for it
 // Before a loop with a constant number of rounds over an array of vectors: unrolled, the array becomes registers.
-#if defined(__clang__) || defined(__CUDA_ARCH__)
+#if defined(__clang__) || defined(__CUDACC__)
 #define NBIT_UNROLL _Pragma("unroll")
 #elif defined(__GNUC__)
 #define NBIT_UNROLL _Pragma("GCC unroll 32")

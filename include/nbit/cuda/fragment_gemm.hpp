@@ -178,7 +178,8 @@ struct fragment_gemm_kernel {
   }
 };
 
-/// The two shapes of it.
+/// The two shapes of it, and the rows of activations up to which gemm takes the one for few.
+inline constexpr std::size_t few_tokens = 16;
 template <class Weights, class T>
 using many_tokens_gemm = fragment_gemm_kernel<Weights, T, 4, 4, false>;
 template <class Weights, class T>

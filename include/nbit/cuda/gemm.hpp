@@ -94,10 +94,7 @@ struct gemm_kernel {
       const std::size_t n = i / (depth / unit), k = i % (depth / unit) * unit, r = first_output + n;
       float v[unit] = {};
       if (r < w.rows && c + k < w.cols) reader::read(w, r, c + k, v);
-      for (std::size_t j = 0; j < unit; j += 2) {
-        const std::uint32_t pair = pair_of<T>(v[j], v[j + 1]);
-        __builtin_memcpy(__builtin_assume_aligned(ws + n * pitch + k + j, 4), &pair, sizeof pair);
-      }
+      for (std::size_t j = 0; j < unit; j += 2) store_word(ws + n * pitch + k + j, pair_of<T>(v[j], v[j + 1]));
     }
   }
 

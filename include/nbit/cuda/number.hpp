@@ -103,6 +103,11 @@ NBIT_INLINE std::uint32_t word_at(const void* from) {
   return v;
 }
 
+/// The same into shared memory.
+NBIT_INLINE void store_word(void* to, std::uint32_t v) {
+  __builtin_memcpy(__builtin_assume_aligned(to, 4), &v, sizeof v);
+}
+
 /// Copies columns c .. c + 7 of a row of x to shared memory, zeros where x ends; in one asynchronous copy if aligned16.
 template <class Context, class T>
 NBIT_INLINE void copy_eight(Context& self, const matrix_view<const T>& x, std::size_t row, std::size_t c,

@@ -42,15 +42,22 @@ struct weight_reader<packed_view<F, warp_tiles>> {
     std::uint32_t bytes[2], nibbles, twos, ones;
   };
 
-  NBIT_INLINE static lane_words load(const std::uint32_t* tile, unsigned lane) {
+  /// Where word k of a lane's bits lies in a tile.
+  NBIT_INLINE static std::size_t place_of(int k, std::size_t lane) {
+    const int first = bits == 8 ? k / 4 * 4 : k < (bits & 4) ? 0 : k < (bits & 6) ? bits & 4 : bits & 6;
+    const int together = bits == 8 || k < (bits & 4) ? 4 : k < (bits & 6) ? 2 : 1;
+    return static_cast<std::size_t>(32 * first + k - first) + lane * static_cast<std::size_t>(together);
+  }
+
+  NBIT_INLINE static lane_words load(const std::uint32_t* tile, std::size_t lane) {
     lane_words v;
     if constexpr (bits == 8) {
-      stream_words<4>(tile + 4 * lane, v.w);
-      stream_words<4>(tile + 128 + 4 * lane, v.w + 4);
+      stream_words<4>(tile + place_of(0, lane), v.w);
+      stream_words<4>(tile + place_of(4, lane), v.w + 4);
     } else {
-      if constexpr ((bits & 4) != 0) stream_words<4>(tile + 4 * lane, v.w);
-      if constexpr ((bits & 2) != 0) stream_words<2>(tile + 32 * (bits & 4) + 2 * lane, v.w + (bits & 4));
-      if constexpr ((bits & 1) != 0) stream_words<1>(tile + 32 * (bits & 6) + lane, v.w + (bits & 6));
+      if constexpr ((bits & 4) != 0) stream_words<4>(tile + place_of(0, lane), v.w);
+      if constexpr ((bits & 2) != 0) stream_words<2>(tile + place_of(bits & 4, lane), v.w + (bits & 4));
+      if constexpr ((bits & 1) != 0) stream_words<1>(tile + place_of(bits & 6, lane), v.w + (bits & 6));
     }
     return v;
   }
@@ -79,6 +86,18 @@ struct weight_reader<packed_view<F, warp_tiles>> {
     return static_cast<int>(v);
   }
 
+  /// Puts code i of piece u into a lane's words, which are zero there.
+  NBIT_INLINE static void put(lane_words& v, int u, int i, std::uint32_t c) {
+    const int half = 16 * (i % 2), k = i / 2;
+    if constexpr (bits == 8) {
+      v.w[2 * u + i / 4] |= c << (8 * (k % 2) + half);
+    } else {
+      if constexpr ((bits & 4) != 0) v.w[u] |= (c & 15u) << (4 * k + half);
+      if constexpr ((bits & 2) != 0) v.w[(bits & 4) + u / 2] |= (c >> (bits & 4) & 3u) << (8 * (u % 2) + 2 * k + half);
+      if constexpr ((bits & 1) != 0) v.w[bits & 6] |= (c >> (bits & 6) & 1u) << (4 * u + k + half);
+    }
+  }
+
   /// The weights at columns c .. c + 7 of row r, whose codes p holds; what lies beyond the matrix is 0.
   NBIT_INLINE static void decode(const weights& w, const piece& p, std::size_t r, std::size_t c, float* out) {
     const bool indexed = w.group_index != nullptr;
@@ -103,11 +122,7 @@ struct weight_reader<packed_view<F, warp_tiles>> {
   NBIT_INLINE static void read(const weights& w, std::size_t r, std::size_t c, float* out) {
     const std::uint32_t* const tile = w.words + map::tile(w.padded(), r, c);
     const std::size_t lane = r % 8 * 4 + c % 32 / 8;
-    const auto word = [=](int i) {  // as load() numbers them
-      const std::size_t k = std::size_t(i), n = k < (bits & 4) || bits == 8 ? 4 : k < (bits & 6) ? 2 : 1;
-      const std::size_t first = bits == 8 ? k / 4 * 4 : n == 4 ? 0 : n == 2 ? bits & 4 : bits & 6;
-      return tile[32 * first + lane * n + k - first];
-    };
+    const auto word = [=](int k) { return tile[place_of(k, lane)]; };
     decode(w, piece_of(static_cast<int>(c % reach / 32), word), r, c, out);
   }
 };

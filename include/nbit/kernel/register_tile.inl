@@ -17,7 +17,7 @@ struct register_tile<NBIT_ARCH> {
   /// T * V vectors of y, V side by side in each of T rows, come into registers (zeros if fresh), through f, and back;
   /// columns: those that y has. A row that ends early goes through a buffer, so that no call disturbs the registers.
   template <std::size_t T, std::size_t V, class F>
-  NBIT_INLINE static void with(float* y, std::size_t stride, std::size_t columns, bool fresh, F f) {
+  NBIT_HOST_INLINE static void with(float* y, std::size_t stride, std::size_t columns, bool fresh, F f) {
     constexpr std::size_t width = V * lane_count;
     alignas(64) float buffer[T * width];
     const bool ragged = columns < width;
@@ -39,7 +39,7 @@ struct register_tile<NBIT_ARCH> {
   }
 
   /// The first n of sixteen lanes, n at least 1.
-  NBIT_INLINE static void store(float* y, std::size_t n, vec::type v) {
+  NBIT_HOST_INLINE static void store(float* y, std::size_t n, vec::type v) {
     if (n >= lane_count) return vec::store(y, v);
     float whole[lane_count];
     vec::store(whole, v);
