@@ -24,6 +24,7 @@
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_lattice.hpp>
 #include <nbit/format/ggml_lattice_search.hpp>
+#include <nbit/format/ggml_neighbours.hpp>
 #include <nbit/format/ggml_scaled.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -67,10 +68,10 @@ struct iq2_s_search : iq2_search<16> {
 
 /// Codes are a point and the signs above it. A block whose scales are all 0 keeps them only in IQ2_S, as in the
 /// reference.
-template <class Search, int PointBits, int Runs, class Code>
-NBIT_NOINLINE void encode_iq2(const float* x, const float* importance, iq_params<Runs>& p, Code* codes) {
+template <class Search, int PointBits, int Runs, class Code, class Steps>
+NBIT_NOINLINE void encode_iq2(const float* x, const float* importance, iq_params<Runs>& p, Code* codes, Steps&& steps) {
   lattice_result<Search> found;
-  encode_lattice(x, importance, found);
+  encode_lattice(x, importance, steps, found);
   pack_lattice_scales(found, p);
   const bool kept = !Search::parity || found.largest > 0.0f;
   for (int k = 0; k < 32; ++k)
@@ -151,6 +152,7 @@ namespace detail {
 template <class F, class Grid, int IndexBits, bool EvenSigns, int Run>
 struct iq2_points : encoded_by_blocks<F> {
   static constexpr int bits = IndexBits + (EvenSigns ? 7 : 8), step = 8, group = 256;
+  using grid = Grid;
   using params = iq_params<256 / Run>;
   using stored = std::conditional_t<(bits <= 16), std::uint16_t, std::uint32_t>;
 
@@ -187,8 +189,9 @@ struct iq2_xxs : detail::iq2_points<iq2_xxs, iq2_xxs_grid, 8, true, 32> {
   static constexpr const char* name = "IQ2_XXS";
 
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
-    ggml_block::encode_iq2<ggml_block::iq2_xxs_search, 8>(x, q, p, c);
+  template <class Steps = ggml_block::lattice_steps>
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c, Steps&& steps = {}) {
+    ggml_block::encode_iq2<ggml_block::iq2_xxs_search, 8>(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq2_xxs_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
@@ -206,8 +209,9 @@ struct iq2_xs : detail::iq2_points<iq2_xs, iq2_xs_grid, 9, true, 16> {
   static constexpr const char* name = "IQ2_XS";
 
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
-    ggml_block::encode_iq2<ggml_block::iq2_xs_search, 9>(x, q, p, c);
+  template <class Steps = ggml_block::lattice_steps>
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c, Steps&& steps = {}) {
+    ggml_block::encode_iq2<ggml_block::iq2_xs_search, 9>(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
     params p{load_f16(from), {}};
@@ -231,8 +235,9 @@ struct iq2_s : detail::iq2_points<iq2_s, iq2_s_grid, 10, false, 16> {
   static constexpr const char* name = "IQ2_S";
 
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c) {
-    ggml_block::encode_iq2<ggml_block::iq2_s_search, 10>(x, q, p, c);
+  template <class Steps = ggml_block::lattice_steps>
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c, Steps&& steps = {}) {
+    ggml_block::encode_iq2<ggml_block::iq2_s_search, 10>(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
     params p{load_f16(from), {}};

@@ -21,6 +21,7 @@
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_lattice.hpp>
 #include <nbit/format/ggml_lattice_search.hpp>
+#include <nbit/format/ggml_neighbours.hpp>
 #include <nbit/format/ggml_scaled.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -51,10 +52,10 @@ struct iq3_s_search : iq3_search {
   static constexpr bool parity = false, again_all = true, again_if_none = true;
 };
 
-NBIT_NOINLINE inline void encode_iq3_xxs(const float* x, const float* importance, iq_params<8>& p,
-                                         std::uint32_t* codes) {
+template <class Steps>
+NBIT_NOINLINE void encode_iq3_xxs(const float* x, const float* importance, iq_params<8>& p, std::uint32_t* codes, Steps&& steps) {
   lattice_result<iq3_xxs_search> found;
-  encode_lattice(x, importance, found);
+  encode_lattice(x, importance, steps, found);
   pack_lattice_scales(found, p);
   const bool any = found.largest > 0.0f;
   for (int k = 0; k < 32; ++k)
@@ -65,9 +66,10 @@ NBIT_NOINLINE inline void encode_iq3_xxs(const float* x, const float* importance
 
 /// The reference does not step over a run of 32 zeros when it writes the low bytes and the signs, only when it writes
 /// the ninth bits: what follows such a run in its block lands one run too early. The bytes here are the same.
-NBIT_NOINLINE inline void encode_iq3_s(const float* x, const float* importance, iq_params<8>& p, std::uint16_t* codes) {
+template <class Steps>
+NBIT_NOINLINE void encode_iq3_s(const float* x, const float* importance, iq_params<8>& p, std::uint16_t* codes, Steps&& steps) {
   lattice_result<iq3_s_search> found;
-  encode_lattice(x, importance, found);
+  encode_lattice(x, importance, steps, found);
   pack_lattice_scales(found, p);
   for (int k = 0; k < 64; ++k) codes[k] = static_cast<std::uint16_t>(found.index[k] & 256u);
   for (int r = 0, to = 0; r < 8; ++r) {
@@ -146,6 +148,7 @@ inline void store_iq3_s_codes(std::byte* to, const std::uint16_t* codes) {
 
 /// ggml's IQ3_XXS: 3.0625 bits a weight on 256 points.
 struct iq3_xxs : detail::encoded_by_blocks<iq3_xxs> {
+  using grid = iq3_xxs_grid;
   static constexpr int bits = 23, step = 8, group = 256, ggml_type = 18;
   static constexpr std::size_t block_bytes = 98;
   static constexpr const char* name = "IQ3_XXS";
@@ -170,8 +173,9 @@ struct iq3_xxs : detail::encoded_by_blocks<iq3_xxs> {
   }
   NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c) {
-    ggml_block::encode_iq3_xxs(x, q, p, c);
+  template <class Steps = ggml_block::lattice_steps>
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c, Steps&& steps = {}) {
+    ggml_block::encode_iq3_xxs(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq3_xxs_params(from); }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint32_t* codes) {
@@ -187,6 +191,7 @@ struct iq3_xxs : detail::encoded_by_blocks<iq3_xxs> {
 
 /// ggml's IQ3_S: 3.4375 bits a weight on 512 points.
 struct iq3_s : detail::encoded_by_blocks<iq3_s> {
+  using grid = iq3_s_grid;
   static constexpr int bits = 13, step = 4, group = 256, ggml_type = 21;
   static constexpr std::size_t block_bytes = 110;
   static constexpr const char* name = "IQ3_S";
@@ -209,8 +214,9 @@ struct iq3_s : detail::encoded_by_blocks<iq3_s> {
   }
   NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
-    ggml_block::encode_iq3_s(x, q, p, c);
+  template <class Steps = ggml_block::lattice_steps>
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c, Steps&& steps = {}) {
+    ggml_block::encode_iq3_s(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
     params p{load_f16(from), {}};

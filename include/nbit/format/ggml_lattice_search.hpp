@@ -185,37 +185,64 @@ float search_lattice(const float* x, const float* weight, const float* root_weig
   return sum_wqq > 0.0f ? sum_wqx / sum_wqq : scale;
 }
 
+/// How encode_lattice does its work for one run; an instruction set brings its own, with the same results.
+struct lattice_steps {
+  template <class Search>
+  static float variance(const float* x) {
+    NBIT_EXACT
+    return Search::variance * sum_of_squares<256>(x) / 256.0f;
+  }
+  template <class Search>
+  static void weigh(const float* x, const float* importance, float variance, float* weight, float* root) {
+    if (importance != nullptr)
+      importance_weights<Search::run>(x, importance, variance, weight);
+    else
+      Search::weights(x, variance, weight);
+    for (int i = 0; i < Search::run; ++i) root[i] = __builtin_sqrtf(weight[i]);
+  }
+  template <class Search>
+  static void split(const float* x, const float* weight, float* magnitude, std::uint8_t* signs) {
+    for (int k = 0; k < Search::run / 8; ++k)
+      signs[k] = split_signs<Search::parity>(x + 8 * k, weight + 8 * k, magnitude + 8 * k);
+  }
+  /// The scale of a finer uniform grid for run r.
+  template <class Search>
+  static float first_scale(const float* magnitude, const float* weight, int) {
+    std::uint8_t unused[Search::run];
+    return positive_search<Search::run, Search::grid::levels + 1>(magnitude, weight, unused);
+  }
+  template <class Search>
+  static float search(const float* magnitude, const float* weight, const float* root, float size, float scale,
+                      std::uint16_t* points) {
+    return search_lattice<Search>(magnitude, weight, root, size, scale, points);
+  }
+};
+
 /// The whole search over 256 weights; importance may be null. Search says how its format does it, see ggml_iq2.hpp.
-template <class Search>
-void encode_lattice(const float* x, const float* importance, lattice_result<Search>& out) {
+template <class Search, class Steps>
+void encode_lattice(const float* x, const float* importance, Steps&& steps, lattice_result<Search>& out) {
   NBIT_EXACT
   using grid = typename Search::grid;
   constexpr int run = Search::run, parts = run / grid::dims;
-  const float variance = Search::variance * sum_of_squares<256>(x) / 256.0f;
+  const float variance = steps.template variance<Search>(x);
   float weight[run], root_weight[run], magnitude[run];
   out = {};
   for (int r = 0; r < 256 / run; ++r) {
-    const float* xr = x + run * r;
-    if (importance != nullptr)
-      importance_weights<run>(xr, importance + run * r, variance, weight);
-    else
-      Search::weights(xr, variance, weight);
-    for (int i = 0; i < run; ++i) root_weight[i] = __builtin_sqrtf(weight[i]);
     std::uint8_t signs[run / 8];
-    for (int k = 0; k < run / 8; ++k)
-      signs[k] = split_signs<Search::parity>(xr + 8 * k, weight + 8 * k, magnitude + 8 * k);
+    steps.template weigh<Search>(x + run * r, importance != nullptr ? importance + run * r : nullptr, variance, weight,
+                                 root_weight);
+    steps.template split<Search>(x + run * r, weight, magnitude, signs);
     float size = magnitude[0];
     for (int i = 1; i < run; ++i) size = size > magnitude[i] ? size : magnitude[i];
     float scale = size / static_cast<float>(2 * grid::levels - 1);
     out.empty[r] = Search::negligible > 0.0f ? size < Search::negligible : size == 0.0f;
     if constexpr (Search::starts_with_search) {  // IQ2_XXS begins with the scale of a finer uniform grid
-      std::uint8_t unused[run];
-      if (!out.empty[r]) scale = positive_search<run, grid::levels + 1>(magnitude, weight, unused);
+      if (!out.empty[r]) scale = steps.template first_scale<Search>(magnitude, weight, r);
       size = scale * static_cast<float>(grid::levels);
       out.empty[r] |= size <= 0.0f;
     }
     if (out.empty[r]) continue;
-    scale = search_lattice<Search>(magnitude, weight, root_weight, size, scale, out.index + parts * r);
+    scale = steps.template search<Search>(magnitude, weight, root_weight, size, scale, out.index + parts * r);
     if (scale < 0.0f) {
       scale = -scale;
       for (int k = 0; k < run / 8; ++k) signs[k] = static_cast<std::uint8_t>(~signs[k] & (Search::parity ? 127 : 255));

@@ -96,11 +96,12 @@ struct lattice_rows {
   }
 };
 
-/// Points that compete for one place: distance << 16 | key, the nearest first; none if the place is a point itself.
+/// Points that compete for one place as keys, the nearest first, of equally near ones the lower index; none if the place
+/// is a point itself.
 template <class Grid>
 struct lattice_shells {
   int count;
-  std::int32_t rank[Grid::points];
+  std::uint16_t key[Grid::points];
 };
 
 /// Finds the points in the nearest Grid::shells shells of distance around a place, or none if it is a point.
@@ -113,23 +114,32 @@ void find_shells(unsigned key, lattice_shells<Grid>& found) {
   found.count = 0;
   if ((rows.member[high][low / 64] >> (low % 64) & 1u) != 0) return;
   int count = 0;
+  std::uint64_t inside[halves::halves][halves::words];
   for (int d = 1, shells = 0; d < halves::reach && shells < Grid::shells; ++d) {
-    const int before = count;
+    std::uint64_t hit[halves::words] = {};  // upper halves with a point at distance d
     for (int n = 0; n < rings.count[high] && rings.at[high][n] <= d; ++n) {
       const int row = rings.neighbour[high][n];
       const std::uint64_t* ring = rings.ring[low][d - rings.at[high][n]];
-      for (int w = 0; w < halves::words; ++w)
-        for (std::uint64_t bits = rows.member[row][w] & ring[w]; bits != 0; bits &= bits - 1)
-          found.rank[count++] =
-              d << 16 | rings.key[row] << halves::key_bits | rings.key[64 * w + __builtin_ctzll(bits)];
+      std::uint64_t any = 0;
+      for (int w = 0; w < halves::words; ++w) any |= inside[row][w] = rows.member[row][w] & ring[w];
+      hit[row / 64] |= std::uint64_t{any != 0} << (row % 64);
     }
+    const int before = count;
+    for (int v = 0; v < halves::words; ++v)
+      for (std::uint64_t left = hit[v]; left != 0; left &= left - 1) {
+        const int row = 64 * v + __builtin_ctzll(left);
+        for (int w = 0; w < halves::words; ++w)
+          for (std::uint64_t bits = inside[row][w]; bits != 0; bits &= bits - 1)
+            found.key[count++] = static_cast<std::uint16_t>(rings.key[row] << halves::key_bits |
+                                                            rings.key[64 * w + __builtin_ctzll(bits)]);
+      }
     shells += count != before;
   }
   found.count = count;
 }
 
 /// Of the points that compete, the key of the one with the least weighted error against x, for four scales: level l of
-/// coordinate i is worth scale * worth[l]. Of equal errors the nearer shell wins, then the lower index.
+/// coordinate i is worth scale * worth[l]. Of equal errors the first wins.
 template <class Grid>
 four_ints best_neighbours(const lattice_shells<Grid>& found, const float* x, const float* weight, four_floats scale,
                           const float* worth) {
@@ -143,16 +153,16 @@ four_ints best_neighbours(const lattice_shells<Grid>& found, const float* x, con
       cost[i][l] = weight[i] * diff * diff;
     }
   }
-  four_ints best = four_ints{} + found.rank[0];
+  four_ints best = four_ints{} + found.key[0];
   for (int n = 0; n < found.count; ++n) {
-    const int key = found.rank[n];
+    const int key = found.key[n];
     four_floats error = cost[0][key & mask];
     for (int i = 1; i < Grid::dims; ++i) error += cost[i][key >> (Grid::bits * i) & mask];
-    const four_ints rank = four_ints{} + key, better = (error < least) | ((error == least) & (rank < best));
+    const four_ints better = error < least;
     least = better ? error : least;
-    best = better ? rank : best;
+    best = better ? four_ints{} + key : best;
   }
-  return best & 0xffff;
+  return best;
 }
 
 }  // namespace ggml_block

@@ -37,6 +37,22 @@ struct q5_k;
 struct q6_k;
 struct iq4_nl;
 struct iq4_xs;
+struct iq2_xxs;
+struct iq2_xs;
+struct iq2_s;
+struct iq3_xxs;
+struct iq3_s;
+
+inline namespace NBIT_TAG {
+namespace ggml_block {
+template <class Grid>
+struct neighbour_memo;
+struct neighbour_list;
+template <class Grid>
+struct lattice_rows;
+struct lattice_steps;
+}  // namespace ggml_block
+}  // namespace NBIT_TAG
 
 namespace detail {
 template <class F, class... G>
@@ -45,6 +61,10 @@ inline constexpr bool is_one_of = (std::is_same_v<F, G> || ...);
 /// Formats whose importance weights ask for the mean square of the row.
 template <class F>
 inline constexpr bool weighs_by_row = is_one_of<F, q4_0, q4_1, q5_0, q5_1>;
+
+/// Formats whose encoders remember neighbours on a lattice.
+template <class F>
+inline constexpr bool has_neighbours = is_one_of<F, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s>;
 }  // namespace detail
 
 /// Groups to encode side by side. Entries from count on repeat the first.
@@ -56,6 +76,7 @@ struct encode_batch {
   const float* importance[width];  // null: none, for all of them
   float mean_square[width];        // of the group's row
   std::byte* to[width];            // F::block_bytes each
+  void* memo;                      // encoder_memo_bytes<F> that stay with this F from batch to batch
 };
 
 inline namespace NBIT_TAG {
@@ -102,6 +123,27 @@ struct block_of_32;
 template <class Arch>
 using encoding_arch = std::conditional_t<std::is_same_v<Arch, arch::avx_vnni>, arch::avx2, Arch>;
 
+/// Eight inverse scales, or eight neighbours of a place off a lattice, side by side.
+template <class Arch>
+struct lattice_lanes;
+
+/// The search for one run of weights.
+template <class Arch, class Search>
+struct lattice_run;
+
+/// ggml_block::lattice_steps of an instruction set.
+template <class Arch, class Grid>
+struct lattice_lane_steps;
+
+/// What an encoder of F wants to remember from batch to batch, aligned to 4.
+template <class F>
+NBIT_INLINE constexpr std::size_t encoder_memo_bytes() {
+  if constexpr (detail::has_neighbours<F>)
+    return sizeof(ggml_block::neighbour_memo<typename F::grid>);
+  else
+    return 0;
+}
+
 /// Whether an instruction set has an encoder of its own for a format.
 template <class Arch, class F>
 inline constexpr bool has_group_encoder =
@@ -117,6 +159,8 @@ inline constexpr bool has_group_encoder =
 #define NBIT_STAMP <nbit/kernel/encode_k.inl>
 #include <nbit/arch/stamp.inl>
 #define NBIT_STAMP <nbit/kernel/encode_iq4.inl>
+#include <nbit/arch/stamp.inl>
+#define NBIT_STAMP <nbit/kernel/encode_lattice.inl>
 #include <nbit/arch/stamp.inl>
 #define NBIT_STAMP <nbit/kernel/encode_legacy.inl>
 #include <nbit/arch/stamp.inl>

@@ -233,9 +233,16 @@ struct lane_search<NBIT_ARCH> {
     return m::choose(m::without(m::less(zero, wll), negligible), m::div(wxl, wll), zero);
   }
 
-  /// positive_search.
-  /// odd gains the lanes where a value or a level is negative or a value infinite: those are not found here.
-  template <int N, int High>
+  /// What a level becomes in a byte.
+  template <bool Signed>
+  NBIT_INLINE static type wrapped(type level) {
+    if constexpr (!Signed) return level;
+    return m::choose(m::less(level, m::zero()), m::add(level, number(256.0f)), level);
+  }
+
+  /// positive_search. Signed: some values are negative, whose levels wrap around in a byte as in the scalar text.
+  /// odd gains the lanes that are not found here: a value is infinite, or a level does not fit.
+  template <int N, int High, bool Signed = false>
   static type positive(const float* x, const float* weight, std::uint8_t* codes, mask& odd) {
     alignas(64) float levels[N * 16];
     const type high = number(static_cast<float>(High)), zero = m::zero(), one = number(1.0f);
@@ -243,6 +250,7 @@ struct lane_search<NBIT_ARCH> {
     for (int i = 0; i < N; ++i) top = m::larger(at(x, i), top), bottom = m::smaller(at(x, i), bottom);
     const mask negligible = m::less(top, number(ggml_block::negligible));
     type inverse = m::div(high, top), best = zero;
+    if constexpr (Signed) bottom = m::round(m::mul(bottom, m::div(number(0.4f + static_cast<float>(High)), top)));
     for (int s = 0; s < 9; ++s) {
       const int k = s == 0 ? 0 : (s < 5 ? s - 5 : s - 4);  // 0, then -4 .. -1, 1 .. 4
       const type trial =
@@ -250,7 +258,8 @@ struct lane_search<NBIT_ARCH> {
       const type scale = m::div(one, trial);
       type error = zero;
       for (int i = 0; i < N; ++i) {
-        const type v = at(x, i), l = m::smaller(m::round(m::mul(trial, v)), high), diff = m::sub(v, m::mul(scale, l));
+        const type v = at(x, i), rounded = m::smaller(m::round(m::mul(trial, v)), high);
+        const type l = s == 0 ? wrapped<Signed>(rounded) : rounded, diff = m::sub(v, m::mul(scale, l));
         error = m::add(error, m::mul(m::mul(at(weight, i), diff), diff));
       }
       const mask better = m::less(error, best);
@@ -260,7 +269,7 @@ struct lane_search<NBIT_ARCH> {
     type wxl = zero, wll = zero;
     for (int i = 0; i < N; ++i) {
       const type v = at(x, i), w = at(weight, i), l = m::smaller(m::round(m::mul(inverse, v)), high);
-      m::store(levels + 16 * i, l);
+      m::store(levels + 16 * i, wrapped<Signed>(l));
       wxl = m::add(wxl, m::mul(m::mul(w, v), l)), wll = m::add(wll, m::mul(m::mul(w, l), l));
     }
     for (int round = 0; round < 5; ++round) {
@@ -274,15 +283,14 @@ struct lane_search<NBIT_ARCH> {
         bottom = m::smaller(m::choose(better, o, zero), bottom);
         const type new_wxl = m::add(rest_wxl, m::mul(wx, o)), new_wll = m::add(rest_wll, m::mul(m::mul(w, o), o));
         better = m::both(better, m::less(m::mul(m::mul(wxl, wxl), new_wll), m::mul(m::mul(new_wxl, new_wxl), wll)));
-        m::store(levels + 16 * i, m::choose(better, o, l));
+        m::store(levels + 16 * i, m::choose(better, wrapped<Signed>(o), l));
         wxl = m::choose(better, new_wxl, wxl), wll = m::choose(better, new_wll, wll);
         moved |= m::bits(better);
       }
       if (moved == 0) break;
     }
-    const mask finite = m::less(top, number(3.0e38f));
-    odd = m::either(
-        odd, m::without(m::without(m::less_equal(zero, top), negligible), m::both(finite, m::equal(bottom, zero))));
+    const mask fine = m::both(m::less(top, number(3.0e38f)), m::less_equal(number(Signed ? -255.0f : 0.0f), bottom));
+    odd = m::either(odd, m::without(m::without(m::less_equal(zero, top), negligible), fine));
     for (int i = 0; i < N; ++i) m::store_whole(codes + 16 * i, m::choose(negligible, zero, at(levels, i)));
     return m::choose(m::without(m::less(zero, wll), negligible), m::div(wxl, wll), zero);
   }

@@ -99,6 +99,13 @@ template <class Arch, weight_format F>
 struct group_queue {
   encode_batch batch{};
 
+  /// memo: encoder_memo_bytes<F>().
+  explicit group_queue(std::byte* memo) {
+    if constexpr (has_neighbours<F>) {
+      batch.memo = memo;
+      static_cast<ggml_block::neighbour_memo<typename F::grid>*>(batch.memo)->clear();
+    }
+  }
   void add_row(std::span<const float> row, std::span<const float> importance, std::span<const float> unpadded,
                std::byte* to) {
     constexpr std::size_t group = std::size_t(F::group);
@@ -122,11 +129,11 @@ struct group_queue {
 
 }  // namespace detail
 
-/// Scratch bytes that quantize_rows needs: one padded row, its importance, and its codes.
+/// Scratch bytes that quantize_rows needs: one padded row, its importance, its codes, and what its encoder remembers.
 template <weight_format F>
 NBIT_INLINE constexpr std::size_t quantize_scratch_bytes(std::size_t cols) {
   const std::size_t padded = detail::padded_cols<F>(cols);
-  return padded * 2 * sizeof(float) + codes_per_row<F>(padded) * sizeof(code_t<F>);
+  return padded * 2 * sizeof(float) + codes_per_row<F>(padded) * sizeof(code_t<F>) + encoder_memo_bytes<F>();
 }
 
 /// Quantizes rows [first, first + count) into `out`, whose words must be zero; the form without allocation.
@@ -155,7 +162,7 @@ inline result<void> quantize_rows(Arch, matrix_view<const float> w, packed_view<
     return std::span<const float>(row, padded);
   };
   if constexpr (std::is_same_v<L, blocks> && has_group_encoder<Arch, F>) {
-    detail::group_queue<Arch, F> queue;
+    detail::group_queue<Arch, F> queue(reinterpret_cast<std::byte*>(codes + codes_per_row<F>(padded)));
     for (std::size_t r = first; r < first + count; ++r) {
       if (!finite_check<Arch>::row(w.row(r))) return detail::not_finite_error(w, r);
       queue.add_row(padded_row(r), importance, w.row(r), out.block(r, 0));
@@ -192,8 +199,9 @@ inline result<packed_matrix<F, L>> quantize(Arch tag, matrix_view<const float> w
       out.params[0] = *fitted;
     }
   }
-  // Rows of one piece share words in layouts that put several rows into a word, so pieces are whole tiles of rows.
-  constexpr std::size_t piece = 64;
+  // Rows of one piece share words in layouts that put several rows into a word, so pieces are whole tiles of rows. What
+  // an encoder remembers pays off over more of them.
+  constexpr std::size_t piece = detail::has_neighbours<F> ? 256 : 64;
   const std::size_t pieces = (w.rows + piece - 1) / piece, bytes = quantize_scratch_bytes<F>(w.cols) / 64 * 64 + 64;
   auto scratch = buffer<std::byte>::make(pieces * bytes);
   if (!scratch) return scratch.error();
