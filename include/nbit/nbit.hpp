@@ -36,6 +36,7 @@
 #include <nbit/format/ggml_lattice_search.hpp>
 #include <nbit/format/ggml_legacy.hpp>
 #include <nbit/format/ggml_low_bit.hpp>
+#include <nbit/format/ggml_neighbours.hpp>
 #include <nbit/format/ggml_nvfp4.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
 #include <nbit/format/ggml_q3_k.hpp>

@@ -1,9 +1,11 @@
 // tests/format/ggml_shells_test.cpp — neighbours off a lattice against their definition, for every place there is.
 // SPDX-License-Identifier: MIT
+#include <nbit/format/ggml_neighbours.hpp>
 #include <nbit/format/ggml_shells.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -78,4 +80,45 @@ TEST_CASE("of equally good neighbours the nearer shell wins, then the lower inde
         nbit::ggml_block::best_neighbours<grid>(found, x, nothing, nbit::ggml_block::four_floats{} + 1.0f, worth);
     for (int lane = 0; lane < 4; ++lane) REQUIRE(best[lane] == found.key[0]);
   }
+}
+
+namespace {
+
+/// The memo has what find_shells finds, also after it forgot all, and its bound on the length of a list holds.
+template <class Grid>
+void check_memo() {
+  using memo = nbit::ggml_block::neighbour_memo<Grid>;
+  const auto known = std::make_unique<memo>();
+  known->clear();
+  nbit::ggml_block::lattice_shells<Grid> found;
+  std::uint32_t before = 0;
+  int forgotten = 0;
+  for (int turn = 0; turn < 3; ++turn)
+    for (unsigned place = 0; place < 1u << (Grid::bits * Grid::dims); ++place) {
+      bool real = true;
+      for (int i = 0; i < Grid::dims; ++i)
+        real = real && int(place >> (Grid::bits * i) & ((1u << Grid::bits) - 1u)) < Grid::levels;
+      if (!real) continue;
+      known->make_room(1);
+      forgotten += known->used < before;
+      const auto list = known->at(place);
+      before = known->used;
+      nbit::ggml_block::find_shells<Grid>(place, found);
+      if (found.count == 0) found.key[0] = static_cast<std::uint16_t>(place), found.count = 1;
+      REQUIRE(found.count <= int(memo::longest));
+      REQUIRE(std::vector<int>(list.keys, list.keys + list.count) ==
+              std::vector<int>(found.key, found.key + found.count));
+    }
+  // IQ2_XS has more neighbours than there is room for.
+  REQUIRE((forgotten > 0) == (Grid::points == 512 && Grid::dims == 8));
+}
+
+}  // namespace
+
+TEST_CASE("a memo of neighbours answers as the search does") {
+  check_memo<nbit::iq3_xxs_grid>();
+  check_memo<nbit::iq3_s_grid>();
+  check_memo<nbit::iq2_xxs_grid>();
+  check_memo<nbit::iq2_xs_grid>();
+  check_memo<nbit::iq2_s_grid>();
 }

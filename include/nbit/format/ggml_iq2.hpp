@@ -190,7 +190,8 @@ struct iq2_xxs : detail::iq2_points<iq2_xxs, iq2_xxs_grid, 8, true, 32> {
 
   /// One whole group without bounds; q may be null.
   template <class Steps = ggml_block::lattice_steps>
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c, Steps&& steps = {}) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c,
+                                            Steps&& steps = {}) {
     ggml_block::encode_iq2<ggml_block::iq2_xxs_search, 8>(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq2_xxs_params(from); }
@@ -210,7 +211,8 @@ struct iq2_xs : detail::iq2_points<iq2_xs, iq2_xs_grid, 9, true, 16> {
 
   /// One whole group without bounds; q may be null.
   template <class Steps = ggml_block::lattice_steps>
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c, Steps&& steps = {}) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c,
+                                            Steps&& steps = {}) {
     ggml_block::encode_iq2<ggml_block::iq2_xs_search, 9>(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
@@ -236,7 +238,8 @@ struct iq2_s : detail::iq2_points<iq2_s, iq2_s_grid, 10, false, 16> {
 
   /// One whole group without bounds; q may be null.
   template <class Steps = ggml_block::lattice_steps>
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c, Steps&& steps = {}) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c,
+                                            Steps&& steps = {}) {
     ggml_block::encode_iq2<ggml_block::iq2_s_search, 10>(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {

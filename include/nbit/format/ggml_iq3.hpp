@@ -53,7 +53,8 @@ struct iq3_s_search : iq3_search {
 };
 
 template <class Steps>
-NBIT_NOINLINE void encode_iq3_xxs(const float* x, const float* importance, iq_params<8>& p, std::uint32_t* codes, Steps&& steps) {
+NBIT_NOINLINE void encode_iq3_xxs(const float* x, const float* importance, iq_params<8>& p, std::uint32_t* codes,
+                                  Steps&& steps) {
   lattice_result<iq3_xxs_search> found;
   encode_lattice(x, importance, steps, found);
   pack_lattice_scales(found, p);
@@ -67,7 +68,8 @@ NBIT_NOINLINE void encode_iq3_xxs(const float* x, const float* importance, iq_pa
 /// The reference does not step over a run of 32 zeros when it writes the low bytes and the signs, only when it writes
 /// the ninth bits: what follows such a run in its block lands one run too early. The bytes here are the same.
 template <class Steps>
-NBIT_NOINLINE void encode_iq3_s(const float* x, const float* importance, iq_params<8>& p, std::uint16_t* codes, Steps&& steps) {
+NBIT_NOINLINE void encode_iq3_s(const float* x, const float* importance, iq_params<8>& p, std::uint16_t* codes,
+                                Steps&& steps) {
   lattice_result<iq3_s_search> found;
   encode_lattice(x, importance, steps, found);
   pack_lattice_scales(found, p);
@@ -174,7 +176,8 @@ struct iq3_xxs : detail::encoded_by_blocks<iq3_xxs> {
   NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
   /// One whole group without bounds; q may be null.
   template <class Steps = ggml_block::lattice_steps>
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c, Steps&& steps = {}) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint32_t* c,
+                                            Steps&& steps = {}) {
     ggml_block::encode_iq3_xxs(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq3_xxs_params(from); }
@@ -215,7 +218,8 @@ struct iq3_s : detail::encoded_by_blocks<iq3_s> {
   NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
   /// One whole group without bounds; q may be null.
   template <class Steps = ggml_block::lattice_steps>
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c, Steps&& steps = {}) {
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c,
+                                            Steps&& steps = {}) {
     ggml_block::encode_iq3_s(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) {

@@ -15,18 +15,18 @@ namespace nbit {
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
-/// The points that compete for a place, in the order of find_shells; a point has itself alone. Readable up to a
-/// multiple of 8.
-struct neighbour_list {
-  const std::uint16_t* keys;
-  int count;
-};
-
 template <class Grid>
 struct neighbour_memo {
   using halves = half_rings<Grid::dims>;
   static constexpr std::uint32_t room = Grid::dims == 4 ? 48u << 10 : 160u << 10;  // all of most lattices
   static constexpr std::uint32_t longest = Grid::dims == 4 ? 40 : 296;             // ggml_shells_test looks
+
+  /// The points that compete for a place, in the order of find_shells; a point has itself alone. Readable up to a
+  /// multiple of 8.
+  struct list {
+    const std::uint16_t* keys;
+    int count;
+  };
 
   std::uint32_t found[halves::halves * halves::halves];  // start / 8 << 9 | count; 0: not asked for yet
   std::uint32_t used;
@@ -41,7 +41,7 @@ struct neighbour_memo {
     if (room - used < static_cast<std::uint32_t>(places) * longest) clear();
   }
   /// Needs: make_room.
-  NBIT_HOST_INLINE neighbour_list at(unsigned key) {
+  NBIT_HOST_INLINE list at(unsigned key) {
     const unsigned low = halves::rings.place[key & ((1u << halves::key_bits) - 1u)];
     std::uint32_t& f = found[low + unsigned(halves::halves) * halves::rings.place[key >> halves::key_bits]];
     if (f == 0) f = find(key);

@@ -96,8 +96,8 @@ struct lattice_rows {
   }
 };
 
-/// Points that compete for one place as keys, the nearest first, of equally near ones the lower index; none if the place
-/// is a point itself.
+/// Points that compete for one place as keys, the nearest first, of equally near ones the lower index; none if the
+/// place is a point itself.
 template <class Grid>
 struct lattice_shells {
   int count;

@@ -47,10 +47,12 @@ inline namespace NBIT_TAG {
 namespace ggml_block {
 template <class Grid>
 struct neighbour_memo;
-struct neighbour_list;
 template <class Grid>
 struct lattice_rows;
-struct lattice_steps;
+template <class Search>
+float search_lattice(const float*, const float*, const float*, float, float, std::uint16_t*);
+template <int N, int High>
+float positive_search(const float*, const float*, std::uint8_t*);
 }  // namespace ggml_block
 }  // namespace NBIT_TAG
 

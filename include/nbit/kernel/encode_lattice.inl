@@ -1,8 +1,8 @@
 // nbit/kernel/encode_lattice.inl — group_encoder for IQ2 and IQ3; included by kernel/encode.hpp once per target.
 //
-// The search of format/ggml_lattice_search.hpp with eight inverse scales side by side, or eight neighbours of one place.
-// Between two neighbours the weighted error changes sides at most once as the scale grows: where the same one wins at
-// both ends of a stretch of scales that round to one place, and by more than rounding can move, it wins within.
+// The search of format/ggml_lattice_search.hpp with eight inverse scales side by side, or eight neighbours of one
+// place. Between two neighbours the weighted error changes sides at most once as the scale grows: where the same one
+// wins at both ends of a stretch of scales that round to one place, and by more than rounding can move, it wins within.
 // SPDX-License-Identifier: MIT
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -14,9 +14,7 @@ struct lattice_lanes<NBIT_ARCH> {
   NBIT_INLINE static __m256i load(const std::int32_t* from) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
   }
-  NBIT_INLINE static void store(std::int32_t* to, __m256i v) {
-    _mm256_store_si256(reinterpret_cast<__m256i*>(to), v);
-  }
+  NBIT_INLINE static void store(std::int32_t* to, __m256i v) { _mm256_store_si256(reinterpret_cast<__m256i*>(to), v); }
   /// The smallest of eight, in all lanes.
   NBIT_INLINE static __m256 smallest(__m256 v) {
     v = _mm256_min_ps(v, _mm256_permute2f128_ps(v, v, 1));
@@ -67,6 +65,7 @@ template <class Search>
 struct lattice_run<NBIT_ARCH, Search> {
   using lanes_of = lattice_lanes<NBIT_ARCH>;
   using grid = typename Search::grid;
+  using list_of_keys = typename ggml_block::neighbour_memo<grid>::list;
   static constexpr int run = Search::run, dims = grid::dims, parts = run / dims, bits = grid::bits;
   static constexpr int candidates = Search::candidates, chunks = (candidates + 7) / 8, lanes = 8 * chunks;
   static constexpr float top = static_cast<float>(2 * grid::levels - 1), most = 3.402823466e38f;
@@ -74,12 +73,13 @@ struct lattice_run<NBIT_ARCH, Search> {
 
   const float *x, *weight, *root;
   ggml_block::neighbour_memo<grid>* memo;
-  alignas(32) float inverse[lanes], scales[lanes], shift[lanes + 8];  // shift: of the inverse from the middle one, twice
+  alignas(32) float inverse[lanes], scales[lanes],
+      shift[lanes + 8];  // shift: of the inverse from the middle one, twice
   alignas(32) std::int32_t keys[parts][lanes + 8];
   std::uint32_t off[parts];  // bit s: off the lattice with inverse scale s
 
   /// best_neighbours for one scale.
-  NBIT_NOINLINE int nearest(const ggml_block::neighbour_list& list, int part, float scale) const {
+  NBIT_NOINLINE int nearest(const list_of_keys& list, int part, float scale) const {
     const float *xk = x + dims * part, *wk = root + dims * part;
     const __m256 v = _mm256_mul_ps(_mm256_set1_ps(scale), lanes_of::template odd_levels<grid>());
     __m256 cost[dims];
@@ -132,7 +132,7 @@ struct lattice_run<NBIT_ARCH, Search> {
   }
 
   /// Finds the points for inverse scales first .. last, which round a part to one place.
-  NBIT_INLINE void replace(const expansion& e, const ggml_block::neighbour_list& list, int part, int first, int last) {
+  NBIT_INLINE void replace(const expansion& e, const list_of_keys& list, int part, int first, int last) {
     constexpr int longest = ggml_block::neighbour_memo<grid>::longest;
     struct {
       alignas(32) float square[longest], slope[longest];
@@ -164,7 +164,8 @@ struct lattice_run<NBIT_ARCH, Search> {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(keys[part] + s), winner);
       // Where the second is as close as rounding, here or in the reference, could decide: the reference's own sums.
       const __m256 common = _mm256_mul_ps(_mm256_mul_ps(by, by), _mm256_set1_ps(0.25f * e.spread));
-      const __m256 slack = _mm256_fmadd_ps(_mm256_add_ps(least, common), _mm256_set1_ps(0x1p-15f), _mm256_set1_ps(e.margin));
+      const __m256 slack =
+          _mm256_fmadd_ps(_mm256_add_ps(least, common), _mm256_set1_ps(0x1p-15f), _mm256_set1_ps(e.margin));
       unsigned open = ~lanes_of::bits(_mm256_cmp_ps(second, _mm256_add_ps(least, slack), _CMP_GT_OQ)) & 255u;
       if (last - s < 7) open &= (2u << (last - s)) - 1u;
       for (; open != 0; open &= open - 1) {
@@ -229,7 +230,8 @@ struct lattice_run<NBIT_ARCH, Search> {
       return ggml_block::search_lattice<Search>(x, weight, root, size, scale, points);
     memo->make_room(parts * (candidates + 1));
     for (int k = 0; k < parts; ++k) place(k);
-    const int chosen = best_scale(weighted, scale);
+    float found = scale;
+    const int chosen = best_scale(weighted, found);
     std::int32_t final_keys[parts];
     std::uint32_t again = 0;  // the parts to round once more
     for (int k = 0; k < parts; ++k) {
@@ -237,11 +239,15 @@ struct lattice_run<NBIT_ARCH, Search> {
       again |= (chosen < 0 ? (Search::again_if_none ? 1u : 0u) : off[k] >> chosen & 1u) << k;
     }
     if (Search::again_always || (Search::again_all && again != 0)) again = ~0u;
-    if (again != 0 && scale > 0.0f) scale = refine(scale, size_of_all, again, weighted, final_keys);
+    if (again != 0 && found > 0.0f) {
+      if (!(size_of_all < 2097152.0f * found))
+        return ggml_block::search_lattice<Search>(x, weight, root, size, scale, points);
+      found = refine(found, again, weighted, final_keys);
+    }
     for (int k = 0; k < parts; ++k)
-      points[k] = static_cast<std::uint16_t>(
-          ggml_block::lattice_rows<grid>::index_of(static_cast<unsigned>(final_keys[k])));
-    return scale;
+      points[k] =
+          static_cast<std::uint16_t>(ggml_block::lattice_rows<grid>::index_of(static_cast<unsigned>(final_keys[k])));
+    return found;
   }
 
   /// The inverse scale that explains most, or -1; its least-squares scale replaces `scale`.
@@ -253,8 +259,8 @@ struct lattice_run<NBIT_ARCH, Search> {
       for (int k = 0; k < parts; ++k) {
         const __m256i key = lanes_of::load(keys[k] + 8 * c);
         for (int i = 0; i < dims; ++i) {
-          const __m256 q = lanes_of::template pick<grid>(lanes_of::template odd_levels<grid>(),
-                                                         _mm256_srli_epi32(key, bits * i));
+          const __m256 q =
+              lanes_of::template pick<grid>(lanes_of::template odd_levels<grid>(), _mm256_srli_epi32(key, bits * i));
           const __m256 wq = _mm256_mul_ps(_mm256_broadcast_ss(weight + dims * k + i), q);
           sum_wqx = _mm256_add_ps(sum_wqx, _mm256_mul_ps(_mm256_broadcast_ss(weighted + dims * k + i), q));
           sum_wqq = _mm256_add_ps(sum_wqq, _mm256_mul_ps(wq, q));
@@ -287,8 +293,7 @@ struct lattice_run<NBIT_ARCH, Search> {
   }
 
   /// Rounds some parts once more and fits the scale anew.
-  NBIT_INLINE float refine(float scale, float size_of_all, std::uint32_t again, const float* weighted,
-                           std::int32_t* final_keys) const {
+  NBIT_INLINE float refine(float scale, std::uint32_t again, const float* weighted, std::int32_t* final_keys) const {
     NBIT_EXACT
     const float once = 1.0f / scale;
     std::int32_t rounded[parts];
@@ -304,11 +309,8 @@ struct lattice_run<NBIT_ARCH, Search> {
       rounded[i / dims] = dims == 8 ? low | high : low;
       if constexpr (dims == 4) rounded[i / dims + 1] = high;
     }
-    const bool simple = once * size_of_all < 2097152.0f;
     for (int k = 0; k < parts; ++k) {
       if ((again >> k & 1u) == 0) continue;
-      if (!simple)
-        rounded[k] = ggml_block::rounded_keys<grid>(x + dims * k, ggml_block::four_floats{} + once)[0];
       final_keys[k] = nearest(memo->at(static_cast<unsigned>(rounded[k])), k, scale);
     }
     float wqx = 0.0f, wqq = 0.0f;
@@ -404,7 +406,8 @@ struct lattice_lane_steps<NBIT_ARCH, Grid> {
       weight_rows[i] = weight[i], magnitude_rows[i] = magnitude[i];
     }
     using search_of = lane_search<NBIT_ARCH>;
-    search_of::template columns<run>(weight_rows, weights), search_of::template columns<run>(magnitude_rows, magnitudes);
+    search_of::template columns<run>(weight_rows, weights),
+        search_of::template columns<run>(magnitude_rows, magnitudes);
     auto odd = m::less(m::zero(), m::zero());
     m::store(first_scales, search_of::template positive<run, levels, true>(magnitudes, weights, codes, odd));
     for (unsigned left = m::bits(odd); left != 0; left &= left - 1) {
