@@ -1,12 +1,12 @@
-// bench/kernel/gemm_bench.cpp — row tiles: gemv from memory, gemm with int8 and f32 activations, beside the machine's
-// limits and peers, taken in turn, one thread.
+// bench/kernel/gemm_bench.cpp — row tiles: gemv from memory, gemm with int8, bf16 and f32 activations, beside the
+// machine's limits and peers, taken in turn, one thread.
 //
 //   nbit_gemm_bench [MiB of weights for gemv = 512, 0: none] [rounds = 7] [part of a format's name = all]
 //
-// gemm: 1024 x 4096 weights; figures are shares of the int8 or f32 multiply-add peak of the instruction set that runs
-// (NBIT_ARCH narrows it). Both sides quantize f32 activations inside the measured time. ggml: its repacked gemm kernels
-// of the same type (bench/support/ggml_peer.hpp). OpenBLAS: cblas_sgemm by dlopen; OPENBLAS_CORETYPE=SkylakeX makes it
-// take its AVX-512 kernels on machines it does not know. onnxruntime and OpenVINO: bench/kernel/gemm_peers.py.
+// gemm: 1024 x 4096 weights; figures are shares of the int8, bf16 or f32 multiply-add peak of the instruction set that
+// runs (NBIT_ARCH narrows it). Both sides quantize f32 activations inside the measured time. ggml: its repacked gemm
+// kernels of the same type (bench/support/ggml_peer.hpp). OpenBLAS: cblas_sgemm by dlopen; OPENBLAS_CORETYPE=SkylakeX
+// makes it take its AVX-512 kernels on machines it does not know. onnxruntime and OpenVINO: bench/kernel/gemm_peers.py.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cstdint>
@@ -31,6 +31,7 @@ struct limits;
 
 }  // namespace
 
+#define NBIT_STAMP_EXTENSIONS
 #define NBIT_STAMP <bench/kernel/limits.inl>
 #include <nbit/arch/stamp.inl>
 
@@ -222,6 +223,35 @@ struct bench {
     std::printf("\n");
   }
 
+  static subject bf16_peak() {
+    return {"bf16 peak",
+            nbit::arch::dispatch_extended([](auto t) { return limits<decltype(t)>::bf16_operations; }),
+            [] { keep(nbit::arch::dispatch_extended([](auto t) { return limits<decltype(t)>::bf16_peak(); })); },
+            {}};
+  }
+  template <class F>
+  void bf16(const char* name) {
+    if (!only.empty() && std::string(name).find(only) == std::string::npos) return;
+    const auto w = std::make_shared<nbit::packed_matrix<F, nbit::row_tiles>>(some_tiles<F>(outputs));
+    for (const std::size_t tokens :
+         {std::size_t{1}, std::size_t{8}, std::size_t{32}, std::size_t{128}, std::size_t{512}}) {
+      auto x = std::make_shared<std::vector<nbit::bf16>>();
+      for (const float v : some_activations(tokens)) x->push_back(nbit::bf16::from(v));
+      auto y = std::make_shared<std::vector<float>>(tokens * outputs);
+      std::vector<subject> s = {bf16_peak(),
+                                {name,
+                                 2.0 * double(tokens) * outputs * cols,
+                                 [=] {
+                                   nbit::gemm(w->view(), {x->data(), tokens, cols}, {y->data(), tokens, outputs});
+                                   keep((*y)[0]);
+                                 },
+                                 {}}};
+      measure(s, rounds);
+      std::printf("gemm %-8s bf16  M=%-4zu %8.1f GFLOP/s  %.3f of bf16 peak\n", name, tokens, s[1].rate() * 1e-9,
+                  s[1].rate() / s[0].rate());
+    }
+  }
+
   template <class F>
   void floats(const char* name) {
     if (!only.empty() && std::string(name).find(only) == std::string::npos) return;
@@ -294,6 +324,10 @@ int main(int argc, char** argv) {
   b.format<nbit::q3_k, 256>("Q3_K");
   b.format<nbit::iq4_xs, 256>("IQ4_XS");
   b.format<nbit::tq2_0, 256>("TQ2_0");
+  b.bf16<nbit::w4g128>("w4g128");
+  b.bf16<nbit::w4g32>("w4g32");
+  b.bf16<nbit::q4_k>("Q4_K");
+  b.bf16<nbit::q8_0>("Q8_0");
   b.floats<nbit::w4g128>("w4g128");
   b.floats<nbit::q4_k>("Q4_K");
   return 0;

@@ -1,10 +1,11 @@
-// bench/kernel/limits.inl — what this machine can read and multiply at best; stamped per instruction set.
+// bench/kernel/limits.inl — what this machine can read and multiply at best; stamped per instruction set and extension.
 // SPDX-License-Identifier: MIT
 namespace {
 
 template <>
 struct limits<NBIT_ARCH> {
-  using vec = nbit::lanes<NBIT_ARCH>;
+  using base = nbit::arch::base_of<NBIT_ARCH>;
+  using vec = nbit::lanes<base>;
 
   static float read(std::span<const std::byte> bytes) {
     auto a = vec::zero(), b = a, c = a, d = a;
@@ -35,7 +36,7 @@ struct limits<NBIT_ARCH> {
   // twelve chains of the dot that gemm uses; the compiler may not know that they are the same
   static constexpr double int8_operations = 2.0 * 64 * 12 * double(steps / 16);
   static float int8_peak() {
-    using code = nbit::code_lanes<NBIT_ARCH>;
+    using code = nbit::code_lanes<base>;
     alignas(64) std::uint8_t bytes[64];
     alignas(64) std::int8_t x[64];
     for (int i = 0; i < 64; ++i) bytes[i] = static_cast<std::uint8_t>(i % 16), x[i] = static_cast<std::int8_t>(i - 32);
@@ -54,6 +55,26 @@ struct limits<NBIT_ARCH> {
     }
     auto total = vec::zero();
     for (int i = 0; i < 12; ++i) total = vec::add(total, code::to_float(sum[i]));
+    return vec::reduce(total);
+  }
+
+  using level = nbit::level_lanes<NBIT_ARCH>;
+  // twelve chains of dots of levels with bf16 activations
+  static constexpr double bf16_operations = 2.0 * 16 * (level::bits == 16 ? 2 : 1) * 12 * double(steps / 16);
+  static float bf16_peak() {
+    alignas(64) std::byte levels[8 * level::bits] = {};
+    typename level::activation x[64] = {};
+    asm volatile("" : : "r"(levels), "r"(x) : "memory");  // the compiler may not know what is multiplied
+    const auto w = level::load(levels);
+    typename vec::type sum[12];
+    NBIT_UNROLL
+    for (int i = 0; i < 12; ++i) sum[i] = vec::broadcast(float(i));
+    for (std::size_t k = 0; k < steps / 16; ++k) {
+      NBIT_UNROLL
+      for (int i = 0; i < 12; ++i) level::template dot<0>(sum[i], w, x + 4 * i);
+    }
+    auto total = vec::zero();
+    for (int i = 0; i < 12; ++i) total = vec::add(total, sum[i]);
     return vec::reduce(total);
   }
 };

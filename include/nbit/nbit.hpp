@@ -89,6 +89,7 @@
 #include <nbit/arch/code_lanes.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/lane_math.hpp>
+#include <nbit/arch/level_lanes.hpp>
 #include <nbit/arch/quads.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/arch/tags.hpp>

@@ -26,7 +26,7 @@ namespace {
 using nbit_test::decoded_format;
 using nbit_test::own_format;
 constexpr nbit::operation products[] = {nbit::operation::dequantize, nbit::operation::gemv, nbit::operation::gemv_int8,
-                                        nbit::operation::gemm, nbit::operation::gemm_int8};
+                                        nbit::operation::gemm, nbit::operation::gemm_int8, nbit::operation::gemm_bf16};
 }  // namespace
 
 TEST_CASE("a kernel of its own answers with its own words") {
@@ -73,6 +73,7 @@ TEST_CASE("what has kernels: blocks of files on x86, row tiles everywhere") {
   nbit::arch::for_each_runnable([&](auto tag) {
     for (const operation op : {operation::gemv, operation::gemv_int8, operation::gemm, operation::gemm_int8})
       CHECK(nbit::describe(tag, op, tiles).path == nbit::kernel_path::own);
+    CHECK(nbit::describe(tag, operation::gemm_bf16, tiles).path == nbit::kernel_path::own);
     const auto blocks = nbit::describe(tag, operation::gemv_int8, nbit::packed_view<nbit::q4_0>());
     if (NBIT_HAS_X86 && decltype(tag)::level > 0) CHECK(blocks.path == nbit::kernel_path::own);
     if (decltype(tag)::level == 0) CHECK(blocks.path == nbit::kernel_path::generic);

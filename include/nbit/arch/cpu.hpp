@@ -43,6 +43,15 @@ using stamped = tag_list<scalar, simd128>;
 using stamped = tag_list<scalar>;
 #endif
 
+template <class... Tags, class... More>
+tag_list<Tags..., More...> joined(tag_list<Tags...>, tag_list<More...>);
+#if NBIT_HAS_X86
+using extensions = tag_list<avx512_bf16>;
+#else
+using extensions = tag_list<>;
+#endif
+using known = decltype(joined(stamped{}, extensions{}));
+
 #if NBIT_HAS_X86
 struct cpuid_registers {
   unsigned a, b, c, d;
@@ -56,6 +65,12 @@ inline bool has(unsigned word, int bit) noexcept { return (word >> bit & 1u) != 
 #endif
 
 NBIT_INLINE constexpr unsigned bit_of(int level) { return 1u << level; }
+
+template <class... Tags>
+constexpr unsigned bits_of(tag_list<Tags...>) {
+  return (bit_of(Tags::level) | ...);
+}
+inline constexpr unsigned general_levels = bits_of(stamped{});  // of tags that all operations are stamped for
 
 /// One bit for the level of each tag this machine runs. Not all below the best: AVX-512 is older than AVX-VNNI.
 inline unsigned detect_levels() noexcept {
@@ -72,7 +87,10 @@ inline unsigned detect_levels() noexcept {
   if (NBIT_HAS_AVX_VNNI && seven.a >= 1 && has(cpuid(7, 1).a, 4)) levels |= bit_of(avx_vnni::level);
   const bool avx512 = has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31);  // F DQ BW VL
   const bool vnni = has(seven.c, 11), zmm_state = (low & 0xe6u) == 0xe6u;
-  if (avx512 && vnni && zmm_state) levels |= bit_of(avx512_vnni::level);
+  if (avx512 && vnni && zmm_state) {
+    levels |= bit_of(avx512_vnni::level);
+    if (seven.a >= 1 && has(cpuid(7, 1).a, 5)) levels |= bit_of(avx512_bf16::level);
+  }
 #elif NBIT_HAS_NEON
   levels |= bit_of(neon::level);
 #if NBIT_HAS_NEON_DOTPROD && defined(__linux__)
@@ -140,7 +158,7 @@ inline decltype(auto) call_with(int level, F&& f, tag_list<First, More...>) {
 inline int selected_level() noexcept {
   int level = detail::level_cache().load(std::memory_order_relaxed);
   if (level < 0) {
-    level = detail::narrowed_level(detail::detect_levels(), detail::stamped{});
+    level = detail::narrowed_level(detail::detect_levels(), detail::known{});
     detail::level_cache().store(level, std::memory_order_relaxed);
   }
   return level;
@@ -164,7 +182,7 @@ inline void call_with_runnable(F&& f, tag_list<Tags...>) {
 /// True when this unit has kernels of that tag and this machine can run them.
 template <class Tag>
 [[nodiscard]] inline bool runnable(Tag) noexcept {
-  return detail::is_stamped<Tag>(detail::stamped{}) && (detail::detect_levels() & detail::bit_of(Tag::level)) != 0;
+  return detail::is_stamped<Tag>(detail::known{}) && (detail::detect_levels() & detail::bit_of(Tag::level)) != 0;
 }
 
 /// Calls f with the best tag of this machine; one branch or two per matrix operation.
@@ -173,10 +191,22 @@ inline decltype(auto) dispatch(F&& f) {
   return detail::call_with(selected_level(), static_cast<F&&>(f), detail::stamped{});
 }
 
+/// The same for operations that are stamped for extensions, too.
+template <class F>
+inline decltype(auto) dispatch_extended(F&& f) {
+  return detail::call_with(selected_level(), static_cast<F&&>(f), detail::known{});
+}
+
 /// Calls f with every tag this machine can run, the definition first.
 template <class F>
 inline void for_each_runnable(F&& f) {
   detail::call_with_runnable(f, detail::stamped{});
+}
+
+/// The same with extensions.
+template <class F>
+inline void for_each_runnable_extended(F&& f) {
+  detail::call_with_runnable(f, detail::known{});
 }
 
 /// The name of the tag that operations without an explicit tag run.

@@ -3,7 +3,8 @@
 //   #define NBIT_STAMP <nbit/kernel/gemv.inl>
 //   #include <nbit/arch/stamp.inl>
 //
-// The text is written once over the primitives of arch/simd.hpp and specialises templates on NBIT_ARCH.
+// The text is written once over the primitives of arch/simd.hpp and specialises templates on NBIT_ARCH. A text that
+// gains from extensions (arch/tags.hpp) is stamped for them too: NBIT_STAMP_EXTENSIONS is defined then.
 // SPDX-License-Identifier: MIT
 #define NBIT_TARGET 0
 #define NBIT_TARGET_DOT 0
@@ -48,4 +49,13 @@
 #include NBIT_STAMP
 #include <nbit/arch/target_end.inl>
 #endif
+
+#if NBIT_HAS_X86 && defined(NBIT_STAMP_EXTENSIONS)
+#define NBIT_TARGET 2
+#define NBIT_TARGET_DOT 2
+#include <nbit/arch/target_begin.inl>
+#include NBIT_STAMP
+#include <nbit/arch/target_end.inl>
+#endif
 #undef NBIT_STAMP
+#undef NBIT_STAMP_EXTENSIONS

@@ -33,6 +33,14 @@ struct avx512_vnni {
   static constexpr const char* name = "avx512_vnni";
 };
 
+/// avx512_vnni with dots of bf16 (AVX512-BF16). An extension: products that gain from it are stamped for it, all others
+/// run its base.
+struct avx512_bf16 {
+  using base = avx512_vnni;
+  static constexpr int level = 4;
+  static constexpr const char* name = "avx512_bf16";
+};
+
 /// Any AArch64 processor.
 struct neon {
   static constexpr int level = 1;
@@ -55,6 +63,19 @@ struct simd128 {
   static constexpr int level = 1;
   static constexpr const char* name = "simd128";
 };
+
+/// The tag whose primitives a tag uses, as a type: its own, but for extensions.
+template <class Arch>
+struct base_tag {
+  using type = Arch;
+};
+template <class Arch>
+  requires(requires { typename Arch::base; })
+struct base_tag<Arch> {
+  using type = typename Arch::base;
+};
+template <class Arch>
+using base_of = typename base_tag<Arch>::type;
 
 }  // namespace nbit::arch
 

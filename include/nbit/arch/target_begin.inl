@@ -2,7 +2,8 @@
 //
 // Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
 // NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
-// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both. Defines NBIT_ARCH, the tag inside the
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
 // region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
 // intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
 // keep the unit's own target).
@@ -13,8 +14,10 @@
 #define NBIT_ARCH ::nbit::arch::avx2
 #elif NBIT_TARGET == 1
 #define NBIT_ARCH ::nbit::arch::avx_vnni
-#elif NBIT_TARGET == 2
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
 #define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
 #elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
 #define NBIT_ARCH ::nbit::arch::neon
 #elif NBIT_TARGET == 3
@@ -33,9 +36,13 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
 #elif NBIT_TARGET == 1
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
-#elif NBIT_TARGET == 2
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
 #pragma clang attribute push(                                                                                          \
     __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
 #elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 #endif
@@ -47,8 +54,10 @@
 #pragma GCC target("avx2,fma,f16c,bmi2")
 #elif NBIT_TARGET == 1
 #pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
-#elif NBIT_TARGET == 2
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
 #pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
 #elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
 #pragma GCC target("arch=armv8.2-a+dotprod")
 #endif

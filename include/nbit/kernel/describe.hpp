@@ -24,7 +24,7 @@
 namespace nbit {
 
 /// An operation on weights, with the activations it is given.
-enum class operation : std::uint8_t { quantize, dequantize, gemv, gemv_int8, gemm, gemm_int8 };
+enum class operation : std::uint8_t { quantize, dequantize, gemv, gemv_int8, gemm, gemm_int8, gemm_bf16 };
 
 /// The operation as it is called in code.
 [[nodiscard]] NBIT_INLINE constexpr const char* name_of(operation op) {
@@ -35,6 +35,7 @@ enum class operation : std::uint8_t { quantize, dequantize, gemv, gemv_int8, gem
     case operation::gemv_int8: return "gemv int8";
     case operation::gemm: return "gemm";
     case operation::gemm_int8: return "gemm int8";
+    case operation::gemm_bf16: return "gemm bf16";
   }
   return "unknown";
 }
@@ -117,7 +118,10 @@ constexpr kernel_about about_product(operation op) {
   if (op == operation::gemv) {
     if constexpr (requires { gemv_k::about; }) return gemv_k::about;
   }
-  if (op == operation::gemm) {
+  if (op == operation::gemm_bf16) {
+    if constexpr (requires { gemm_k::about_bf16; }) return gemm_k::about_bf16;
+  }
+  if (op == operation::gemm || op == operation::gemm_bf16) {
     if constexpr (requires { gemm_k::about; }) return gemm_k::about;
   }
   return about_floats<Arch, W>();
@@ -148,9 +152,11 @@ inline const char* faster_tag_than(int best) noexcept {
 #endif
 }
 
-/// Why no tag above this one runs here, or nullptr.
-inline const char* why_not_a_faster_tag(int level) noexcept {
-  const int best = arch::detail::best_level(arch::detail::detect_levels());
+/// Why no tag above this one runs here, or nullptr; extended: the operation is stamped for extensions.
+inline const char* why_not_a_faster_tag(int level, bool extended) noexcept {
+  unsigned levels = arch::detail::detect_levels();
+  if (!extended) levels &= arch::detail::general_levels;
+  const int best = arch::detail::best_level(levels);
   if (level >= best) return faster_tag_than(best);
   return arch::selected_level() < best ? "the environment variable NBIT_ARCH lowers the choice"
                                        : "the caller names the tag";
@@ -175,12 +181,14 @@ template <class Arch, weight_matrix W>
   } else if (op == operation::quantize) {
     about = {kernel_path::generic, "nothing: the weights are floats", nullptr};
   }
-  return {op, Arch::name, about.path, about.how, about.limit, detail::why_not_a_faster_tag(Arch::level)};
+  return {op,        Arch::name,  about.path,
+          about.how, about.limit, detail::why_not_a_faster_tag(Arch::level, op == operation::gemm_bf16)};
 }
 
 /// Which kernel the operation runs for these weights on this machine.
 template <weight_matrix W>
 [[nodiscard]] inline kernel_description describe(operation op, const W& w) noexcept {
+  if (op == operation::gemm_bf16) return arch::dispatch_extended([&](auto tag) { return describe(tag, op, w); });
   return arch::dispatch([&](auto tag) { return describe(tag, op, w); });
 }
 

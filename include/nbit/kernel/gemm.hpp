@@ -1,16 +1,21 @@
 // nbit/kernel/gemm.hpp — Y = X W^T: a row of X is one token, a row of W one output.
 //
 // With f32 activations every output is one chain of fused multiply-adds over rising columns: the same bits on every
-// instruction set, for every tiling and thread count. With int8 activations every output equals gemv's.
+// instruction set, for every tiling and thread count. bf16 activations take the same chain, but on row tiles, where
+// levels are multiplied (kernel/tile_dot.hpp). With int8 activations every output equals gemv's.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_KERNEL_GEMM_HPP
 #define NBIT_KERNEL_GEMM_HPP
 
 #include <cstddef>
+#include <cstring>
+#include <span>
+#include <type_traits>
 #include <utility>
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/contract.hpp>
+#include <nbit/base/float16.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/simd.hpp>
@@ -28,6 +33,9 @@ inline namespace NBIT_TAG {
 /// (Arch, Weights) to replace the generic kernel; callers do not change.
 template <class Arch, class Weights>
 struct gemm_kernel;
+template <class Arch, class Weights>
+  requires(requires { typename Arch::base; })
+struct gemm_kernel<Arch, Weights> : gemm_kernel<typename Arch::base, Weights> {};
 
 /// The f32 product of tokens with panels of decoded weights, whatever they were decoded from.
 template <class Arch>
@@ -54,28 +62,53 @@ inline constexpr std::size_t outputs_of = [] {
   else
     return gemm_outputs;
 }();
+
+template <class Arch, class Weights, class T, class E>
+inline void run_gemm(const Weights& w, matrix_view<const T> x, matrix_view<float> y, E& ex) noexcept {
+  NBIT_EXPECTS(x.cols == w.cols, "gemm: x must have as many columns as the weights");
+  NBIT_EXPECTS(y.rows == x.rows && y.cols == w.rows, "gemm: y must be tokens x outputs (x.rows x w.rows)");
+  constexpr std::size_t most = outputs_of<gemm_kernel<Arch, Weights>>;
+  const std::size_t across = (w.rows + most - 1) / most, down = (x.rows + gemm_tokens - 1) / gemm_tokens;
+  ex(across * down, [&](std::size_t i) {
+    const std::size_t n = i % across * most, m = i / across * gemm_tokens;
+    const std::size_t outputs = w.rows - n < most ? w.rows - n : most;
+    const std::size_t tokens = x.rows - m < gemm_tokens ? x.rows - m : gemm_tokens;
+    gemm_kernel<Arch, Weights>::block(w, n, outputs, x.row_range(m, tokens), y.row_range(m, tokens));
+  });
+}
 }  // namespace detail
 
 /// Writes Y = X W^T.  Needs: x.cols == w.cols, y.rows == x.rows, y.cols == w.rows.  Cost: no allocation.
 template <class Arch, weight_matrix W, executor E = serial>
   requires(requires { Arch::level; })
 inline void gemm(Arch, const W& matrix, matrix_view<const float> x, matrix_view<float> y, E&& ex = {}) noexcept {
-  const weights_t<W> w = matrix;
-  NBIT_EXPECTS(x.cols == w.cols, "gemm: x must have as many columns as the weights");
-  NBIT_EXPECTS(y.rows == x.rows && y.cols == w.rows, "gemm: y must be tokens x outputs (x.rows x w.rows)");
-  constexpr std::size_t most = detail::outputs_of<gemm_kernel<Arch, weights_t<W>>>;
-  const std::size_t across = (w.rows + most - 1) / most;
-  const std::size_t down = (x.rows + detail::gemm_tokens - 1) / detail::gemm_tokens;
-  ex(across * down, [&](std::size_t i) {
-    const std::size_t n = i % across * most, m = i / across * detail::gemm_tokens;
-    const std::size_t outputs = w.rows - n < most ? w.rows - n : most;
-    const std::size_t tokens = x.rows - m < detail::gemm_tokens ? x.rows - m : detail::gemm_tokens;
-    gemm_kernel<Arch, weights_t<W>>::block(w, n, outputs, x.row_range(m, tokens), y.row_range(m, tokens));
-  });
+  detail::run_gemm<Arch>(weights_t<W>(matrix), x, y, ex);
 }
 template <weight_matrix W, executor E = serial>
 inline void gemm(const W& w, matrix_view<const float> x, matrix_view<float> y, E&& ex = {}) noexcept {
   arch::dispatch([&](auto tag) { gemm(tag, w, x, y, ex); });
+}
+
+/// Writes Y = X W^T for bf16 activations.  Needs: as above.
+template <class Arch, weight_matrix W, executor E = serial>
+  requires(requires { Arch::level; })
+inline void gemm(Arch, const W& matrix, matrix_view<const bf16> x, matrix_view<float> y, E&& ex = {}) noexcept {
+  detail::run_gemm<Arch>(weights_t<W>(matrix), x, y, ex);
+}
+template <weight_matrix W, executor E = serial>
+inline void gemm(const W& w, matrix_view<const bf16> x, matrix_view<float> y, E&& ex = {}) noexcept {
+  arch::dispatch_extended([&](auto tag) { gemm(tag, w, x, y, ex); });
+}
+
+/// Writes y = W x for one token of bf16 activations, as gemm does.  Needs: x.size() == w.cols, y.size() == w.rows.
+template <class Arch, weight_matrix W, executor E = serial>
+  requires(requires { Arch::level; })
+inline void gemv(Arch tag, const W& w, std::span<const bf16> x, std::span<float> y, E&& ex = {}) noexcept {
+  gemm(tag, w, matrix_view<const bf16>(x.data(), 1, x.size()), matrix_view<float>(y.data(), 1, y.size()), ex);
+}
+template <weight_matrix W, executor E = serial>
+inline void gemv(const W& w, std::span<const bf16> x, std::span<float> y, E&& ex = {}) noexcept {
+  arch::dispatch_extended([&](auto tag) { gemv(tag, w, x, y, ex); });
 }
 
 /// Writes Y = X W^T for int8 activations.  Needs: as above.

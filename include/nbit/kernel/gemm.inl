@@ -20,10 +20,10 @@ struct panel_product<NBIT_ARCH> {
 #endif
   static constexpr std::size_t width = vectors * lane_count;
 
-  /// y(m, first + n) for n < count. fill(n, outputs, c, depth, panel) writes weights of outputs n ... and columns c ...
-  /// as panel[column][width]; Depth: columns it is asked for at most.
-  template <std::size_t Depth, class Fill>
-  static void block(std::size_t cols, std::size_t first, std::size_t count, matrix_view<const float> x,
+  /// y(m, first + n) for n < count; x: float or bf16. fill(n, outputs, c, depth, panel) writes weights of outputs n ...
+  /// and columns c ... as panel[column][width]; Depth: columns it is asked for at most.
+  template <std::size_t Depth, class T, class Fill>
+  static void block(std::size_t cols, std::size_t first, std::size_t count, matrix_view<const T> x,
                     matrix_view<float> y, Fill fill) noexcept {
     if (cols == 0) {
       for (std::size_t m = 0; m < y.rows; ++m)
@@ -38,13 +38,28 @@ struct panel_product<NBIT_ARCH> {
         const std::size_t pieces = (x.rows + tile_tokens - 1) / tile_tokens;  // of nearly equal size
         for (std::size_t i = 0; i < pieces; ++i) {
           const std::size_t m = i * x.rows / pieces, tokens = (i + 1) * x.rows / pieces - m;
-          sized<tile_tokens>(tokens, panel, depth, &x(m, c), x.stride, &y(m, first + n), y.stride, outputs, c == 0);
+          const auto multiply = [&](const float* rows, std::size_t stride) {
+            sized<tile_tokens>(tokens, panel, depth, rows, stride, &y(m, first + n), y.stride, outputs, c == 0);
+          };
+          if constexpr (std::is_same_v<T, float>) {
+            multiply(&x(m, c), x.stride);
+          } else {
+            float rows[tile_tokens * Depth];
+            for (std::size_t t = 0; t < tokens; ++t) widen(&x(m + t, c), depth, rows + t * Depth);
+            multiply(rows, Depth);
+          }
         }
       }
     }
   }
 
  private:
+  static void widen(const bf16* from, std::size_t n, float* to) noexcept {
+    std::size_t i = 0;
+    for (; i + lane_count <= n; i += lane_count)
+      for (std::size_t j = 0; j < lane_count; ++j) to[i + j] = float(from[i + j]);
+    for (; i < n; ++i) to[i] = float(from[i]);
+  }
   template <std::size_t Tokens>
   NBIT_INLINE static void sized(std::size_t count, const float* panel, std::size_t depth, const float* x,
                                 std::size_t x_stride, float* y, std::size_t y_stride, std::size_t outputs,
@@ -76,7 +91,9 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
   using product = panel_product<NBIT_ARCH>;
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
 
-  static void block(const Weights& w, std::size_t first, std::size_t count, matrix_view<const float> x,
+  /// x: float or bf16.
+  template <class T>
+  static void block(const Weights& w, std::size_t first, std::size_t count, matrix_view<const T> x,
                     matrix_view<float> y) noexcept {
     product::template block<chunk>(w.cols, first, count, x, y,
                                    [&](std::size_t n, std::size_t outputs, std::size_t c, std::size_t depth,

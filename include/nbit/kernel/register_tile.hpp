@@ -20,6 +20,7 @@ struct register_tile;
 }  // namespace NBIT_TAG
 }  // namespace nbit
 
+#define NBIT_STAMP_EXTENSIONS
 #define NBIT_STAMP <nbit/kernel/register_tile.inl>
 #include <nbit/arch/stamp.inl>
 

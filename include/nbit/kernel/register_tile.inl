@@ -6,7 +6,7 @@ inline namespace NBIT_TAG {
 /// The lanes of a tile as part of a row of y.
 template <>
 struct register_tile<NBIT_ARCH> {
-  using vec = lanes<NBIT_ARCH>;
+  using vec = lanes<arch::base_of<NBIT_ARCH>>;
   /// f(0) ... f(N - 1) with constants, unrolled on every compiler and at every level of optimisation.
   template <std::size_t N, class F>
   NBIT_INLINE static void each(F f) {

@@ -1,8 +1,8 @@
 // nbit/kernel/row_tiles.hpp — repack into row tiles, and gemv and gemm on them.
 //
-// The order of additions with int8 activations is written down in kernel/tile_dot.hpp. With f32 activations: one chain
-// of fma(x, scale * level (+ offset, rounded in between), chain) over rising columns, as gemm does everywhere. With
-// both, gemm gives each token gemv's bits.
+// The order of additions with int8 and bf16 activations is written down in kernel/tile_dot.hpp. With f32 activations:
+// one chain of fma(x, scale * level (+ offset, rounded in between), chain) over rising columns, as gemm does
+// everywhere. With all, gemm gives each token gemv's bits.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_KERNEL_ROW_TILES_HPP
 #define NBIT_KERNEL_ROW_TILES_HPP
@@ -14,12 +14,14 @@
 #include <utility>
 
 #include <nbit/base/config.hpp>
+#include <nbit/base/float16.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/tensor/packed_matrix.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/tensor/row_tiles.hpp>
 #include <nbit/arch/code_lanes.hpp>
+#include <nbit/arch/level_lanes.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/about.hpp>
@@ -33,25 +35,38 @@
 namespace nbit {
 inline namespace NBIT_TAG {
 
-/// A few tokens with tiles as they are.
-template <class Arch, tile_form Form, int Group>
-struct tile_few;
+/// Tokens with a block of rows and columns: of tiles as they are, or of unpacked ones.
+template <class Arch, tile_form Form, class X>
+struct tile_block;
 
-/// Tiles of one form unpacked to bytes and f32 numbers.
-template <class Arch, tile_form Form>
+/// Tiles of one form unpacked to bytes or levels and f32 numbers.
+template <class Arch, tile_form Form, class X>
 struct tile_panel;
 
 /// Tiles of one form as floats.
 template <class Arch, tile_form Form>
 struct tile_floats;
 
-/// Many tokens with unpacked tiles.
-template <class Arch, tile_form Panel, int Group>
-struct tile_many;
+namespace detail {
+// int8 dots are those of an extension's base
+template <class Arch, tile_form Form, class X>
+struct dot_chosen {
+  using type = tile_dot<arch::base_of<Arch>, Form, X>;
+};
+template <class Arch, tile_form Form>
+struct dot_chosen<Arch, Form, matrix_view<const bf16>> {
+  using type = tile_dot<Arch, Form, matrix_view<const bf16>>;
+};
+template <class Arch, tile_form Form, class X>
+using dot_for = typename dot_chosen<Arch, Form, X>::type;
+}  // namespace detail
 
 }  // namespace NBIT_TAG
 }  // namespace nbit
 
+#define NBIT_STAMP_EXTENSIONS
+#define NBIT_STAMP <nbit/kernel/tile_products.inl>
+#include <nbit/arch/stamp.inl>
 #define NBIT_STAMP <nbit/kernel/row_tiles.inl>
 #include <nbit/arch/stamp.inl>
 

@@ -41,9 +41,9 @@ struct tile_reader<NBIT_ARCH, W> {
       return plain<W.offset>(second, slot);
     }
   }
-  /// Step S of a block as bytes, 0 .. W.top.
+  /// Step S of a block: codes, and bytes 0 .. W.top.
   template <int S>
-  NBIT_INLINE static code::bytes step(const std::byte* block) {
+  NBIT_INLINE static code::bytes codes(const std::byte* block) {
     if constexpr (W.bits == 8) {
       return code::load(block + 64 * S);
     } else {
@@ -51,9 +51,15 @@ struct tile_reader<NBIT_ARCH, W> {
       auto v = plane < S, four != 0 ? 4 : two != 0 ? 2 : 1, 0 > (block);
       if constexpr (four != 0 && two != 0) v = code::join(v, plane<S, 2, 4>(block));
       if constexpr (one != 0 && four + two != 0) v = code::join(v, plane<S, 1, four + two>(block));
-      if constexpr (W.uneven) v = code::lookup(levels.data(), v);
       return v;
     }
+  }
+  template <int S>
+  NBIT_INLINE static code::bytes step(const std::byte* block) {
+    if constexpr (W.uneven)
+      return code::lookup(levels.data(), codes<S>(block));
+    else
+      return codes<S>(block);
   }
 
  private:
@@ -79,7 +85,7 @@ struct tile_reader<NBIT_ARCH, W> {
 };
 
 template <tile_form W, int Group>
-struct tile_dot<NBIT_ARCH, W, Group> {
+struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
   using vec = lanes<NBIT_ARCH>;
   using code = code_lanes<NBIT_ARCH>;
   using reader = tile_reader<NBIT_ARCH, W>;
@@ -89,6 +95,20 @@ struct tile_dot<NBIT_ARCH, W, Group> {
                                segment = run < act ? run : act, wide = run < act ? act : run;
   static constexpr bool offsets = W.offset != tile_number::none, fine_weights = run <= act;
   static constexpr int bias = W.bias - code::template centre<W.top>;
+  static constexpr bool in_registers = NBIT_TARGET == 2;  // unpacking there costs little beside the products
+  static constexpr int panel_bits = 8;                    // of a code in a panel
+  static constexpr std::size_t panel_span = 512, panel_tiles = 8;
+
+  /// Step S of a block from a tile's codes to a panel's.
+  template <int S>
+  NBIT_INLINE static void unpack(const std::byte* block, std::byte* to) {
+    code::store(to + 64 * S, reader::template step<S>(block));
+  }
+  /// Fetches what tokens::set reads of token m.
+  NBIT_INLINE static void prefetch(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n) {
+    for (std::size_t i = 0; i < n; i += 64) __builtin_prefetch(x.row_codes(m) + c + i);
+    __builtin_prefetch(x.row_sums(m) + c / 16);
+  }
 
   /// What a kernel needs to know of T tokens over Span columns, whatever the rows.
   template <std::size_t T, std::size_t Span>
