@@ -25,8 +25,9 @@ struct decoded_format : nbit::uniform<nbit::scheme{.bits = 4, .group = 64}> {};
 namespace {
 using nbit_test::decoded_format;
 using nbit_test::own_format;
-constexpr nbit::operation products[] = {nbit::operation::dequantize, nbit::operation::gemv, nbit::operation::gemv_int8,
-                                        nbit::operation::gemm, nbit::operation::gemm_int8, nbit::operation::gemm_bf16};
+constexpr nbit::operation products[] = {nbit::operation::dequantize, nbit::operation::gemv,
+                                        nbit::operation::gemv_int8,  nbit::operation::gemm,
+                                        nbit::operation::gemm_int8,  nbit::operation::gemm_bf16};
 }  // namespace
 
 TEST_CASE("a kernel of its own answers with its own words") {

@@ -98,7 +98,8 @@ constexpr kernel_about about_levels() {
 
 template <class Arch, class W>
 constexpr kernel_about about_product(operation op) {
-  using gemv_k = gemv_kernel<Arch, W>;
+  using base = arch::base_of<Arch>;
+  using gemv_k = gemv_kernel<base, W>;
   using gemm_k = gemm_kernel<Arch, W>;
   if (op == operation::gemv_int8) {
     if constexpr (requires { gemv_k::template on_blocks<32>; }) {
@@ -106,14 +107,14 @@ constexpr kernel_about about_product(operation op) {
     }
     if constexpr (requires { gemv_k::about_int8; }) return gemv_k::about_int8;
     if constexpr (requires { gemv_k::about; }) return gemv_k::about;
-    return about_levels<Arch, W>();
+    return about_levels<base, W>();
   }
   if (op == operation::gemm_int8) {
     if constexpr (requires { gemm_k::about_int8; }) return gemm_k::about_int8;
     if constexpr (requires { gemm_k::about; }) return gemm_k::about;
     // the generic gemm asks gemv's rows for each token
     if constexpr (requires { gemv_k::about_int8; }) return gemv_k::about_int8;
-    return about_levels<Arch, W>();
+    return about_levels<base, W>();
   }
   if (op == operation::gemv) {
     if constexpr (requires { gemv_k::about; }) return gemv_k::about;
@@ -124,7 +125,7 @@ constexpr kernel_about about_product(operation op) {
   if (op == operation::gemm || op == operation::gemm_bf16) {
     if constexpr (requires { gemm_k::about; }) return gemm_k::about;
   }
-  return about_floats<Arch, W>();
+  return about_floats<base, W>();
 }
 
 /// What this machine or unit lacks for the next tag of its family, or nullptr.
@@ -172,7 +173,7 @@ template <class Arch, weight_matrix W>
   kernel_about about = detail::about_product<Arch, weights>(op);
   if constexpr (requires { typename weights::format; }) {
     if (op == operation::quantize)
-      about = detail::about_quantize<Arch, typename weights::format, typename weights::layout>();
+      about = detail::about_quantize<arch::base_of<Arch>, typename weights::format, typename weights::layout>();
     if constexpr (requires { matrix.group_index; }) {
       if (matrix.group_index != nullptr && op != operation::quantize)
         about = {kernel_path::generic, "generic decoding to floats, a weight at a time",
