@@ -2,10 +2,12 @@
 //
 //   engine MODEL generate [TOKENS] [PROMPT]     without a prompt: after the model's begin token
 //   engine MODEL perplexity IDS [WINDOWS]       IDS: a safetensors file with the tensor "ids", I32 [windows, tokens]
+//   engine --gpu-layers N MODEL ...             the matrices of the first N blocks on a GPU, as they lie in a GGUF file
 // MODEL is a .gguf file, a .safetensors file with config.json beside it, or a folder with both.
 // SPDX-License-Identifier: MIT
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +17,7 @@
 #include <engine/evaluate.hpp>
 #include <engine/generate.hpp>
 #include <engine/load.hpp>
+#include <engine/offload.hpp>
 
 namespace {
 
@@ -64,21 +67,39 @@ int perplexity(const engine::model& m, const std::string& path, std::size_t wind
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::vector<std::string> args(argv + 1, argv + argc);
+  std::vector<std::string> args(argv + 1, argv + argc);
+  std::size_t gpu_layers = 0;
+  if (args.size() >= 2 && args[0] == "--gpu-layers") {
+    gpu_layers = static_cast<std::size_t>(std::strtoull(args[1].c_str(), nullptr, 10));
+    args.erase(args.begin(), args.begin() + 2);
+  }
   const std::string_view what = args.size() > 1 ? std::string_view(args[1]) : std::string_view();
   const bool known =
       (what == "generate" && args.size() <= 4) || (what == "perplexity" && (args.size() == 3 || args.size() == 4));
   if (!known) {
-    std::fputs("usage: engine MODEL generate [TOKENS] [PROMPT]\n       engine MODEL perplexity IDS [WINDOWS]\n",
-               stderr);
+    std::fputs(
+        "usage: engine [--gpu-layers N] MODEL generate [TOKENS] [PROMPT]\n"
+        "       engine [--gpu-layers N] MODEL perplexity IDS [WINDOWS]\n",
+        stderr);
     return 2;
   }
   const auto number = [&](std::size_t i, std::size_t otherwise) {
     return args.size() > i ? static_cast<std::size_t>(std::strtoull(args[i].c_str(), nullptr, 10)) : otherwise;
   };
-  const auto m = engine::load(args[0]);
+  auto m = engine::load(args[0]);
   if (!m) return fail(m.error());
+  std::unique_ptr<engine::device> gpu;
+  if (gpu_layers != 0) {
+    auto opened = engine::open_gpu();
+    if (!opened) return fail(opened.error());
+    gpu = *std::move(opened);
+    m = engine::offloaded(*std::move(m), gpu_layers, *gpu);
+    if (!m) return fail(m.error());
+  }
   nbit::thread_pool pool;
-  if (what == "generate") return generate(*m, args[0], number(2, 64), args.size() > 3 ? args[3] : "", pool);
-  return perplexity(*m, args[2], number(3, static_cast<std::size_t>(-1)), pool);
+  const int code = what == "generate" ? generate(*m, args[0], number(2, 64), args.size() > 3 ? args[3] : "", pool)
+                                      : perplexity(*m, args[2], number(3, static_cast<std::size_t>(-1)), pool);
+  if (gpu != nullptr)
+    if (const auto ok = gpu->take_failure(); !ok) return fail(ok.error());
+  return code;
 }

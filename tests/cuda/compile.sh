@@ -15,7 +15,7 @@ nvcc=$(command -v nvcc 2>/dev/null || echo /usr/local/cuda/bin/nvcc)
 "$nvcc" --version | grep -qE 'release (1[3-9]|[2-9][0-9])\.' || { echo "skipped: cuda: nvcc is older than 13"; exit 77; }
 mkdir -p "$work" || exit 1
 flags="-std=c++20 --expt-relaxed-constexpr -I $root/include -Werror all-warnings"
-failed=0 kernels=0
+failed=0 kernels=0 first=${architectures%% *}
 
 # report LOG: one line a kernel: spill bytes and its short name
 report() {
@@ -52,9 +52,16 @@ then echo "host half: compiled"
 else head -20 "$work/host.log"; failed=$((failed + 1))
 fi
 
+# the engine's GPU
+# shellcheck disable=SC2086
+if "$nvcc" $flags -I "$root/examples/engine" -arch=sm_$first -c -o "$work/engine.o" \
+  "$root/examples/engine/cuda_device.cu" >"$work/engine.log" 2>&1
+then echo "engine: compiled"
+else head -20 "$work/engine.log"; failed=$((failed + 1))
+fi
+
 # libnvrtc and its header come with the toolkit that nvcc is of
 toolkit=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
-first=$(echo "$architectures" | cut -d' ' -f1)
 nvrtc=$(ls "$toolkit"/lib64/libnvrtc.so "$toolkit"/targets/*/lib/libnvrtc.so 2>/dev/null | head -1)
 if [ -z "$nvrtc" ] || [ ! -f "$toolkit/include/nvrtc.h" ]; then
   echo "skipped: cuda: NVRTC is not in $toolkit"

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -25,7 +26,9 @@
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
+#include <nbit/io/ggml_type.hpp>
 
+#include <engine/device.hpp>
 #include <engine/workers.hpp>
 
 namespace engine {
@@ -86,6 +89,10 @@ class linear {
   void row(std::size_t r, std::span<float> out) const { held_->row(r, out); }
   /// All weights as floats.
   void decode(nbit::matrix_view<float> out) const { held_->decode(out); }
+  /// The bytes of weights that are a ggml type; nothing for other formats and layouts.
+  std::optional<stored_weights> stored() const { return held_->stored(); }
+  /// The same weights, multiplied by `elsewhere`; rows are still read here.
+  linear multiplied(product_function elsewhere) const;
   /// The same matrix with row i taken from order[i], dense.
   linear with_rows(std::span<const std::size_t> order) const;
 
@@ -100,6 +107,7 @@ class linear {
     virtual void multiply(nbit::matrix_view<const float>, nbit::matrix_view<float>, const workers&) const = 0;
     virtual void row(std::size_t, std::span<float>) const = 0;
     virtual void decode(nbit::matrix_view<float>) const = 0;
+    virtual std::optional<stored_weights> stored() const { return std::nullopt; }
   };
 
   template <class T>
@@ -115,6 +123,13 @@ class linear {
     }
     void row(std::size_t r, std::span<float> out) const override { nbit::dequantize_row(view, r, out); }
     void decode(nbit::matrix_view<float> out) const override { nbit::dequantize(view, out); }
+    std::optional<stored_weights> stored() const override {
+      if (view.stride != view.cols) return std::nullopt;
+      constexpr auto type = std::is_same_v<T, float>       ? nbit::ggml_type::f32
+                            : std::is_same_v<T, nbit::f16> ? nbit::ggml_type::f16
+                                                           : nbit::ggml_type::bf16;
+      return stored_weights{type, std::as_bytes(std::span(view.data, view.rows * view.cols)), view.shape()};
+    }
   };
 
   template <class F, class L>
@@ -130,6 +145,27 @@ class linear {
     }
     void row(std::size_t r, std::span<float> out) const override { nbit::dequantize_row(view, r, out); }
     void decode(nbit::matrix_view<float> out) const override { nbit::dequantize(view, out); }
+    std::optional<stored_weights> stored() const override {
+      if constexpr (std::is_same_v<L, nbit::blocks> && requires { F::ggml_type; })
+        return stored_weights{static_cast<nbit::ggml_type>(F::ggml_type), {view.bytes, this->bytes}, view.shape()};
+      else
+        return std::nullopt;
+    }
+  };
+
+  struct elsewhere final : weights {
+    std::shared_ptr<const weights> here;
+    product_function product_of;
+
+    elsewhere(std::shared_ptr<const weights> w, product_function f) : here(std::move(w)), product_of(std::move(f)) {
+      this->shape = here->shape, this->bytes = here->bytes, this->format = here->format;
+    }
+    void multiply(nbit::matrix_view<const float> x, nbit::matrix_view<float> y, const workers&) const override {
+      product_of(x, y);
+    }
+    void row(std::size_t r, std::span<float> out) const override { here->row(r, out); }
+    void decode(nbit::matrix_view<float> out) const override { here->decode(out); }
+    std::optional<stored_weights> stored() const override { return here->stored(); }
   };
 
   std::shared_ptr<const weights> held_;
@@ -140,6 +176,12 @@ inline linear linear::with_rows(std::span<const std::size_t> order) const {
   std::vector<float> w(order.size() * cols);
   for (std::size_t i = 0; i < order.size(); ++i) row(order[i], {w.data() + i * cols, cols});
   return linear(std::move(w), {order.size(), cols});
+}
+
+inline linear linear::multiplied(product_function f) const {
+  linear made;
+  made.held_ = std::make_shared<elsewhere>(held_, std::move(f));
+  return made;
 }
 
 /// Dense numbers of a file as weights: in place where they are aligned for T, else copied.
