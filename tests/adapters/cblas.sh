@@ -10,6 +10,6 @@ int main() { return cblas_sdot(0, nullptr, 1, nullptr, 1) == 0.0f ? 0 : 1; }' >"
 "$compiler" "$folder/probe.cpp" -o "$folder/probe" -lopenblas 2>/dev/null ||
   { echo "skipped: cblas: no OpenBLAS with cblas.h (apt: libopenblas-dev)"; exit 77; }
 "$compiler" -std=c++20 -O1 -Wall -Wextra -Wpedantic -Werror -I "$root/include" -I "$root/tests" \
-  "$root/tests/adapters/cblas_program.cpp" -o "$folder/cblas_program" -lopenblas || exit 1
+  "$root/tests/adapters/gram_program.cpp" -o "$folder/cblas_program" -lopenblas || exit 1
 "$folder/cblas_program" || { echo "cblas: the statistics differ"; exit 1; }
 echo "count: cblas: 1 program, 0 failed"

@@ -1,4 +1,5 @@
-// tests/adapters/cblas_program.cpp — statistics through BLAS: the same sums closely, codes of the same quality.
+// tests/adapters/gram_program.cpp — statistics through BLAS or cuBLAS: the same sums closely, codes of the same quality.
+// Built by cblas.sh, and with NBIT_TEST_CUBLAS by cublas.sh.
 // SPDX-License-Identifier: MIT
 #include <cmath>
 #include <cstdio>
@@ -6,7 +7,13 @@
 
 #include <nbit/format/presets.hpp>
 #include <nbit/solver/gptq.hpp>
+#if defined(NBIT_TEST_CUBLAS)
+#include <nbit/adapters/cublas.hpp>
+using gram = nbit::cublas_gram;
+#else
 #include <nbit/adapters/cblas.hpp>
+using gram = nbit::cblas_gram;
+#endif
 #include <nbit/eval/distortion.hpp>
 
 #include "support/random.hpp"
@@ -19,7 +26,11 @@ int main() {
     for (std::size_t c = 1; c < cols; ++c) x[t * cols + c] = 0.6f * x[t * cols + c] + 0.8f * x[t * cols + c - 1];
   const std::vector<float> w = rng.normals(rows * cols);
   nbit::hessian own(cols), blas(cols);
-  auto library = nbit::cblas_gram::make(cols);
+  auto library = gram::make(cols);
+  if (!library && library.error().code == nbit::errc::device) {
+    std::printf("skipped: no device: %s\n", library.error().subject);
+    return 77;
+  }
   if (!library || !own.add({x.data(), tokens, cols})) return 1;
   for (std::size_t t = 0; t < tokens; t += 300)
     if (!library->add(blas, {x.data() + t * cols, 300, cols})) return 1;
