@@ -9,6 +9,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cstdio>
+#include <type_traits>
 #include <vector>
 
 #include <cublas_v2.h>
@@ -17,11 +18,16 @@
 #include <nbit/format/presets.hpp>
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/marlin.hpp>
+#include <nbit/layout/warp_tiles.hpp>
 #include <nbit/cuda/operations.hpp>
 
 namespace {
 
 constexpr int rounds = 21;
+
+/// Rows that go through gemv. In warp tiles gemm reads weights as gemv does and has the tensor cores for the rest.
+template <class L>
+constexpr std::size_t most_for_gemv = std::is_same_v<L, nbit::warp_tiles> ? 2 : 8;
 
 struct size {
   std::size_t rows, cols;
@@ -118,8 +124,8 @@ struct bench {
       const nbit::matrix_view<const nbit::f16> in(x, tokens, s.cols);
       const nbit::matrix_view<float> result(y, tokens, s.rows);
       const double t = watch.of([&] {
-        good =
-            good && (tokens <= 8 ? nbit::cuda::gemv(w, in, result, nullptr) : nbit::cuda::gemm(w, in, result, nullptr));
+        good = good && (tokens <= most_for_gemv<L> ? nbit::cuda::gemv(w, in, result, nullptr)
+                                                   : nbit::cuda::gemm(w, in, result, nullptr));
       });
       ours.push_back(t), blas_times.push_back(dense_product(s, tokens));
       share.push_back(double(bytes) / t / limit);
@@ -149,6 +155,8 @@ int main() {
   for (const size s : {size{4096, 4096}, size{14336, 4096}, size{28672, 8192}})
     for (const std::size_t tokens : {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048}) {
       b.row<nbit::w4g128, nbit::linear>("w4g128", s, tokens);
+      b.row<nbit::w4g128, nbit::warp_tiles>("w4g128, warp tiles", s, tokens);
+      b.row<nbit::nf4, nbit::warp_tiles>("NF4, warp tiles", s, tokens);
       b.row<nbit::w4g128, nbit::gptq_words>("w4g128, GPTQ words", s, tokens);
       b.row<nbit::w4g128, nbit::marlin>("w4g128, Marlin", s, tokens);
       b.row<nbit::nf4, nbit::linear>("NF4", s, tokens);

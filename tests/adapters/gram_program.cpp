@@ -1,5 +1,5 @@
-// tests/adapters/gram_program.cpp — statistics through BLAS or cuBLAS: the same sums closely, codes of the same quality.
-// Built by cblas.sh, and with NBIT_TEST_CUBLAS by cublas.sh.
+// tests/adapters/gram_program.cpp — statistics through BLAS or cuBLAS: the same sums closely, codes of the same
+// quality. Built by cblas.sh, and with NBIT_TEST_CUBLAS by cublas.sh.
 // SPDX-License-Identifier: MIT
 #include <cmath>
 #include <cstdio>

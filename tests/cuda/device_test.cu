@@ -18,15 +18,24 @@
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/marlin.hpp>
 #include <nbit/layout/tiled.hpp>
+#include <nbit/layout/warp_tiles.hpp>
+#include <nbit/tensor/repack.hpp>
 #include <nbit/kernel/activations.hpp>
+#include <nbit/kernel/attention.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/cuda/describe.hpp>
 #include <nbit/cuda/operations.hpp>
 
+#include "cuda/products.hpp"
 #include "support/random.hpp"
 
 namespace device_test {
+
+using nbit_test::activations;
+
+struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
+struct w3g64a : nbit::uniform<nbit::scheme{.bits = 3, .group = 64, .symmetry = nbit::symmetry::asymmetric}> {};
 
 int compared = 0, failed = 0;
 
@@ -65,41 +74,24 @@ class device_array {
   std::size_t count_ = 0;
 };
 
-template <class T>
-std::vector<T> activations(std::size_t n, std::uint64_t seed) {
-  nbit_test::random numbers(seed);
-  std::vector<T> x(n);
-  for (T& v : x) v = nbit::cuda::number<T>::from(numbers.normal());
-  return x;
-}
-
 /// Whether y (tokens x rows) is within its bound of sums in double; step: the size of one rounding of a weight.
 template <class T>
 bool close(const std::vector<float>& y, const std::vector<float>& w, const std::vector<T>& x, nbit::shape s,
            std::size_t tokens, double step) {
-  for (std::size_t t = 0; t < tokens; ++t)
-    for (std::size_t r = 0; r < s.rows; ++r) {
-      double sum = 0, magnitude = 0;
-      for (std::size_t c = 0; c < s.cols; ++c) {
-        const double term = double(w[r * s.cols + c]) * double(static_cast<float>(x[t * s.cols + c]));
-        sum += term, magnitude += std::fabs(term);
-      }
-      const double bound = magnitude * (step + double(s.cols + 8) * 0x1p-23) + 1e-30;
-      if (!(std::fabs(double(y[t * s.rows + r]) - sum) <= bound)) return false;
-    }
-  return true;
+  return !nbit_test::first_far(y, w, x, s, tokens, step);
 }
 
 template <class T, class View>
 void check_gemm(const View& w, const std::vector<float>& floats, nbit::shape s, double step, const char* name) {
-  const std::size_t tokens = 67;
-  const auto x = activations<T>(tokens * s.cols, 11);
-  const device_array<T> dx(x);
-  const device_array<float> dy(tokens * s.rows);
-  const auto ok = nbit::cuda::gemm(w, nbit::matrix_view<const T>(dx.data(), tokens, s.cols),
-                                   nbit::matrix_view<float>(dy.data(), tokens, s.rows), nullptr);
-  expect(bool(ok) && cudaDeviceSynchronize() == cudaSuccess, name);
-  expect(close(dy.host(), floats, x, s, tokens, step), name);
+  for (const std::size_t tokens : {67u, 5u}) {
+    const auto x = activations<T>(tokens * s.cols, 11);
+    const device_array<T> dx(x);
+    const device_array<float> dy(tokens * s.rows);
+    const auto ok = nbit::cuda::gemm(w, nbit::matrix_view<const T>(dx.data(), tokens, s.cols),
+                                     nbit::matrix_view<float>(dy.data(), tokens, s.rows), nullptr);
+    expect(bool(ok) && cudaDeviceSynchronize() == cudaSuccess, name);
+    expect(close(dy.host(), floats, x, s, tokens, step), name);
+  }
 }
 
 template <class F, class L = nbit::default_layout<F>>
@@ -140,9 +132,6 @@ void check(const char* name) {
       check_gemm<nbit::bf16>(w, floats, s, 0x1p-8, name);
   }
 }
-
-struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
-struct w3g64a : nbit::uniform<nbit::scheme{.bits = 3, .group = 64, .symmetry = nbit::symmetry::asymmetric}> {};
 
 void check_int8() {
   const nbit::shape s{67, 200};
@@ -185,6 +174,48 @@ void check_int8() {
   expect(close(dy.host(), floats, decoded, s, tokens, 0x1p-22), "W8A8");
 }
 
+void check_repack() {
+  const nbit::shape s{77, 520};
+  nbit_test::random numbers(2);
+  const auto source = numbers.normals(s.rows * s.cols, 0.05f);
+  auto q = nbit::quantize<w3g64a, nbit::gptq_words>(nbit::arch::scalar{},
+                                                    nbit::matrix_view<const float>(source.data(), s.rows, s.cols));
+  if (!expect(bool(q), "repack set-up")) return;
+  const auto expected = nbit::repack<nbit::warp_tiles>(q->view());
+  if (!expect(bool(expected), "repack on the host")) return;
+  const std::size_t from_bytes = nbit::packed_bytes<w3g64a, nbit::gptq_words>(s);
+  const std::size_t to_bytes = nbit::packed_bytes<w3g64a, nbit::warp_tiles>(s);
+  std::vector<std::byte> bytes(q->bytes.data(), q->bytes.data() + from_bytes);
+  const device_array<std::byte> from(bytes), to(std::vector<std::byte>(to_bytes, std::byte{0}));
+  const auto ok = nbit::cuda::repack(
+      nbit::packed_view<w3g64a, nbit::gptq_words>(std::span<const std::byte>(from.data(), from_bytes), s),
+      nbit::packed_span<w3g64a, nbit::warp_tiles>(std::span<std::byte>(to.data(), to_bytes), s), nullptr);
+  expect(bool(ok) && cudaDeviceSynchronize() == cudaSuccess, "repack");
+  expect(std::memcmp(to.host().data(), expected->bytes.data(), to_bytes) == 0, "repack has the bytes of the CPU's");
+}
+
+void check_append() {
+  const std::size_t capacity = 9, cols = 160, rows = 5, position = 3;
+  const auto x = activations<float>(rows * cols, 8);
+  auto expected = nbit::packed_matrix<nbit::q8_0>::make({capacity, cols});
+  if (!expect(bool(expected), "append set-up")) return;
+  std::vector<std::byte> scratch(nbit::quantize_scratch_bytes<nbit::q8_0>(cols));
+  for (std::size_t r = 0; r < rows; ++r)
+    expect(bool(nbit::append_row(nbit::arch::scalar{}, std::span<const float>(x.data() + r * cols, cols),
+                                 expected->span(), position + r, std::span<std::byte>(scratch))),
+           "append on the host");
+  const std::size_t bytes = nbit::packed_bytes<nbit::q8_0>({capacity, cols});
+  const device_array<std::byte> cache(std::vector<std::byte>(bytes, std::byte{0}));
+  const device_array<float> dx(x);
+  const nbit::packed_span<nbit::q8_0> view(std::span<std::byte>(cache.data(), bytes), {capacity, cols});
+  const nbit::matrix_view<const float> in(dx.data(), rows, cols);
+  expect(bool(nbit::cuda::append_rows(in, view, position, nullptr)) && cudaDeviceSynchronize() == cudaSuccess,
+         "append");
+  expect(std::memcmp(cache.host().data(), expected->bytes.data(), bytes) == 0, "append has the bytes of the CPU's");
+  const auto full = nbit::cuda::append_rows(in, view, capacity - 1, nullptr);
+  expect(!full && full.error().code == nbit::errc::shape, "rows beyond the cache are refused");
+}
+
 void check_refusals() {
   float on_host[64] = {};
   const device_array<std::byte> dw(nbit::packed_bytes<nbit::q8_0>({2, 32}) + 16);
@@ -202,6 +233,26 @@ void check_refusals() {
          "pageable host memory is refused where no device can read it");
   const auto shape = nbit::cuda::gemv(view(0), nbit::matrix_view<const float>(dx.data(), 1, 31), y, nullptr);
   expect(!shape && shape.error().code == nbit::errc::shape, "a wrong number of columns is refused");
+  const auto rows = nbit::cuda::gemv(view(0), nbit::matrix_view<const float>(dx.data(), 9, 0), y, nullptr);
+  expect(!rows && rows.error().code == nbit::errc::shape, "nine rows are refused by gemv");
+  const auto skewed_y = nbit::cuda::gemv(
+      view(0), x, nbit::matrix_view<float>(reinterpret_cast<float*>(reinterpret_cast<std::byte*>(dy.data()) + 2), 1, 2),
+      nullptr);
+  expect(!skewed_y && skewed_y.error().code == nbit::errc::shape, "a misaligned y is refused");
+  const auto huge =
+      nbit::cuda::launch(nbit::cuda::dequantize_kernel<nbit::packed_view<nbit::q8_0>, float>{}, 1, 65536, nullptr);
+  expect(!huge && huge.error().code == nbit::errc::overflow, "a grid beyond the hardware's is refused");
+  const auto capable = nbit::cuda::require_capability(10000);
+  expect(!capable && capable.error().code == nbit::errc::unsupported, "a missing compute capability is refused");
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) == cudaSuccess && devices > 1) {
+    cudaSetDevice(1);
+    const auto other = nbit::cuda::gemv(view(0), x, y, nullptr);
+    expect(!other && other.error().code == nbit::errc::device, "memory of another device is refused");
+    cudaSetDevice(0);
+  } else {
+    std::puts("skipped: memory of another device: there is one device");
+  }
   expect(cudaDeviceSynchronize() == cudaSuccess, "refusals leave no error behind");
 }
 
@@ -244,6 +295,10 @@ int main() {
   check<nbit::w4g128, nbit::awq_interleave>("w4g128, AWQ's order");
   check<nbit::w4g128, nbit::tiled<16>>("w4g128, tiled");
   check<nbit::w4g128, nbit::marlin>("w4g128, Marlin");
+  check<nbit::w4g128, nbit::warp_tiles>("w4g128, warp tiles");
+  check<w3g64a, nbit::warp_tiles>("3 bits, asymmetric, warp tiles");
+  check<w8row, nbit::warp_tiles>("8 bits, a scale a row, warp tiles");
+  check<nbit::nf4, nbit::warp_tiles>("NF4, warp tiles");
   check<w3g64a, nbit::gptq_words>("3 bits, asymmetric, GPTQ words");
   check<nbit::nf4>("NF4");
   check<nbit::fp4>("FP4");
@@ -261,6 +316,8 @@ int main() {
   check<nbit::iq4_xs>("IQ4_XS");
   check<nbit::mxfp4>("MXFP4");
   check<nbit::nvfp4>("NVFP4");
+  check<nbit::q1_0>("Q1_0");
+  check<nbit::q2_0>("Q2_0");
   check<nbit::tq1_0>("TQ1_0");
   check<nbit::tq2_0>("TQ2_0");
   check<nbit::iq3_s>("IQ3_S");
@@ -268,6 +325,8 @@ int main() {
   check<nbit::iq2_s>("IQ2_S");
   check<nbit::iq1_m>("IQ1_M");
   check_int8();
+  check_repack();
+  check_append();
   check_refusals();
   check_graph();
   std::printf("count: cuda device: %d compared, %d failed\n", compared, failed);

@@ -46,6 +46,10 @@ TEST_CASE("eight codes of a block and their scale are what the format decodes") 
   check_blocks<nbit::q5_0>("Q5_0");
   check_blocks<nbit::q5_1>("Q5_1");
   check_blocks<nbit::q8_0>("Q8_0");
+  check_blocks<nbit::q1_0>("Q1_0");
+  check_blocks<nbit::q2_0>("Q2_0");
+  check_blocks<nbit::tq1_0>("TQ1_0");
+  check_blocks<nbit::tq2_0>("TQ2_0");
   check_blocks<nbit::q2_k>("Q2_K");
   check_blocks<nbit::q3_k>("Q3_K");
   check_blocks<nbit::q4_k>("Q4_K");

@@ -18,12 +18,15 @@
 #include <nbit/base/float16.hpp>
 #include <nbit/format/ggml_iq4.hpp>
 #include <nbit/format/ggml_legacy.hpp>
+#include <nbit/format/ggml_low_bit.hpp>
 #include <nbit/format/ggml_nvfp4.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
 #include <nbit/format/ggml_q3_k.hpp>
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/ggml_q6_k.hpp>
 #include <nbit/format/ggml_q8.hpp>
+#include <nbit/format/ggml_ternary.hpp>
+#include <nbit/layout/spread.hpp>
 
 namespace nbit::cuda {
 
@@ -143,6 +146,47 @@ template <>
 struct block_codes<q8_0> : block_detail::block_scale<q8_0> {
   NBIT_INLINE static std::uint64_t eight(const std::byte* block, int i) {
     return block_detail::bytes8<q8_0::block_bytes>(block + 2 + i) ^ 0x8080808080808080;  // a code is the level + 128
+  }
+};
+
+template <>
+struct block_codes<q1_0> : block_detail::block_scale<q1_0> {
+  NBIT_INLINE static std::uint64_t eight(const std::byte* block, int i) {
+    return block_detail::bits_to_bytes(block_detail::byte_at(block + 2 + i / 8));
+  }
+};
+template <>
+struct block_codes<q2_0> : block_detail::block_scale<q2_0> {
+  NBIT_INLINE static std::uint64_t eight(const std::byte* block, int i) {
+    return detail::spread_word<2>(
+        load_u16(static_cast<const std::byte*>(__builtin_assume_aligned(block + 2 + i / 4, 2))));
+  }
+};
+template <>
+struct block_codes<tq2_0> : block_detail::block_scale<tq2_0> {
+  NBIT_INLINE static std::uint64_t eight(const std::byte* block, int i) {
+    return block_detail::crumbs_by_128<tq2_0, 0>(block, i);
+  }
+};
+template <>
+struct block_codes<tq1_0> : block_detail::block_scale<tq1_0> {
+  NBIT_INLINE static std::uint64_t eight(const std::byte* block, int i) {
+    using block_detail::bytes8;
+    if (i < 160) return trits(bytes8<tq1_0::block_bytes>(block + i % 32), i / 32);
+    if (i < 240) return trits(bytes8<tq1_0::block_bytes>(block + 32 + i % 16), (i - 160) / 16);
+    const std::uint64_t last = load_u16(block + 48) | std::uint64_t{load_u16(block + 50)} << 16;
+    return trits(last, (i - 240) / 4) | trits(last, (i - 240) / 4 + 1) << 32;
+  }
+
+ private:
+  /// Trit k, the first most significant, of each byte.
+  NBIT_INLINE static std::uint64_t trits(std::uint64_t bytes, int k) {
+    unsigned power = 1;
+    for (int n = 0; n < k; ++n) power *= 3;
+    std::uint64_t codes = 0;
+    for (int n = 0; n < 8; ++n)
+      codes |= std::uint64_t{(static_cast<unsigned>(bytes >> (8 * n) & 255u) * power & 255u) * 3u >> 8} << (8 * n);
+    return codes;
   }
 };
 
