@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include <nbit/base/buffer.hpp>
 #include <nbit/base/config.hpp>
@@ -51,7 +52,7 @@ struct coded_matrix {
     coded_matrix m;
     m.rows = s.rows, m.cols = s.cols;
     m.codes = *std::move(c), m.params = *std::move(p);
-    return m;
+    return result<coded_matrix>(std::move(m));  // nvcc does not move it by itself
   }
 
   [[nodiscard]] NBIT_INLINE nbit::shape shape() const { return {rows, cols}; }
