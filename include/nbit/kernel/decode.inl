@@ -130,7 +130,7 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   }
 
   // Sixteen levels. Without primitives for it: plain loops over local arrays, which compilers turn into vectors.
-  NBIT_INLINE static typename lanes<NBIT_ARCH>::type levels16(const code* codes) {
+  NBIT_HOST_INLINE static typename lanes<NBIT_ARCH>::type levels16(const code* codes) {
 #if NBIT_TARGET == 1 || NBIT_TARGET == 2
     if constexpr (F::bits <= 4)
       return lane_math<NBIT_ARCH>::table16(detail::level_table<F>.of, codes);
