@@ -13,6 +13,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include <nbit/base/bits.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/float16.hpp>
 #include <nbit/base/float8.hpp>
@@ -37,6 +38,7 @@ struct q5_k;
 struct q6_k;
 struct iq4_nl;
 struct iq4_xs;
+struct q2_0;
 struct iq2_xxs;
 struct iq2_xs;
 struct iq2_s;
@@ -165,6 +167,8 @@ inline constexpr bool has_group_encoder =
 #define NBIT_STAMP <nbit/kernel/encode_lattice.inl>
 #include <nbit/arch/stamp.inl>
 #define NBIT_STAMP <nbit/kernel/encode_legacy.inl>
+#include <nbit/arch/stamp.inl>
+#define NBIT_STAMP <nbit/kernel/encode_low_bit.inl>
 #include <nbit/arch/stamp.inl>
 
 #endif
