@@ -7,8 +7,13 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <nbit/base/random.hpp>
+#include <nbit/format/ggml_iq1.hpp>
+#include <nbit/format/ggml_iq2.hpp>
+#include <nbit/format/ggml_iq3.hpp>
 #include <nbit/format/ggml_iq4.hpp>
 #include <nbit/format/ggml_legacy.hpp>
+#include <nbit/format/ggml_low_bit.hpp>
+#include <nbit/format/ggml_nvfp4.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
 #include <nbit/format/ggml_q3_k.hpp>
 #include <nbit/format/ggml_q4_k.hpp>
@@ -50,18 +55,19 @@ void check(const char* name) {
       INFO("shape " << s.rows << " x " << s.cols << ", bytes " << fill);
       const auto bytes = blocks_of<F>(s, fill, numbers);
       const nbit::packed_view<F, nbit::blocks> w(std::span<const std::byte>(bytes), s);
-      std::vector<float> x(2 * s.cols);
+      constexpr std::size_t tokens = 7;  // four, two and one at a time
+      std::vector<float> x(tokens * s.cols);
       for (float& v : x) v = fill < 0 ? numbers.uniform() - 0.5f : fill == 0x80 ? -1.0f : 1.0f;
-      auto act = nbit::int8_activation_matrix<Group>::make({2, s.cols});
+      auto act = nbit::int8_activation_matrix<Group>::make({tokens, s.cols});
       REQUIRE(act);
-      nbit::quantize_activations(nbit::arch::scalar{}, nbit::matrix_view<const float>(x.data(), 2, s.cols),
+      nbit::quantize_activations(nbit::arch::scalar{}, nbit::matrix_view<const float>(x.data(), tokens, s.cols),
                                  act->view());
-      std::vector<float> y(2 * s.rows), z(2 * s.rows);
-      nbit::gemm(nbit::arch::scalar{}, w, act->view(), {y.data(), 2, s.rows});
+      std::vector<float> y(tokens * s.rows), z(tokens * s.rows);
+      nbit::gemm(nbit::arch::scalar{}, w, act->view(), {y.data(), tokens, s.rows});
       nbit::arch::for_each_runnable([&](auto tag) {
         if constexpr (decltype(tag)::level > 0) {
           INFO(decltype(tag)::name);
-          nbit::gemm(tag, w, act->view(), {z.data(), 2, s.rows});
+          nbit::gemm(tag, w, act->view(), {z.data(), tokens, s.rows});
           REQUIRE(std::memcmp(y.data(), z.data(), y.size() * sizeof(float)) == 0);
           auto first = act->view();
           first.rows = 1;
@@ -84,6 +90,14 @@ TEST_CASE("blocks of 32 columns") {
   check<nbit::q5_1, 32>("Q5_1");
   check<nbit::iq4_nl, 32>("IQ4_NL");
   check<nbit::mxfp4, 32>("MXFP4");
+  check<nbit::q1_0, 32>("Q1_0");
+  check<nbit::q2_0, 32>("Q2_0");
+}
+
+TEST_CASE("blocks of 16 columns, and those that several make") {
+  check<nbit::nvfp4, 32>("NVFP4");
+  check<nbit::q1_0, 256>("Q1_0, 128 columns to a sum");
+  check<nbit::q2_0, 256>("Q2_0, 64 columns to a sum");
 }
 
 TEST_CASE("blocks of 256 columns") {
@@ -93,6 +107,17 @@ TEST_CASE("blocks of 256 columns") {
   check<nbit::q5_k, 256>("Q5_K");
   check<nbit::q6_k, 256>("Q6_K");
   check<nbit::iq4_xs, 256>("IQ4_XS");
+  check<nbit::tq1_0, 256>("TQ1_0");
   check<nbit::tq2_0, 256>("TQ2_0");
+}
+
+TEST_CASE("blocks of lattice points") {
+  check<nbit::iq1_s, 256>("IQ1_S");
+  check<nbit::iq1_m, 256>("IQ1_M");
+  check<nbit::iq2_xxs, 256>("IQ2_XXS");
+  check<nbit::iq2_xs, 256>("IQ2_XS");
+  check<nbit::iq2_s, 256>("IQ2_S");
+  check<nbit::iq3_xxs, 256>("IQ3_XXS");
+  check<nbit::iq3_s, 256>("IQ3_S");
   WARN("count: block gemv: " << runs << " comparisons with the scalar text");
 }

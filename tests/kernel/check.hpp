@@ -154,7 +154,7 @@ void check_shape(nbit::shape s, std::uint64_t seed) {
   });
 
   check_int8<32>(view, floats, x, tokens);
-  if constexpr (nbit::two_level_format<F>) check_int8<256>(view, floats, x, tokens);
+  if constexpr (nbit::detail::has_two_levels<F>) check_int8<256>(view, floats, x, tokens);
 }
 
 /// Weights that encoders stumble over: zeros, ties, one weight alone, tiny and huge ones, one sign, outliers.

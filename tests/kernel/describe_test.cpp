@@ -16,7 +16,7 @@
 namespace nbit_test {
 // Formats like w4g64 with kernels that say what they are; nothing runs them.
 struct own_format : nbit::uniform<nbit::scheme{.bits = 4, .group = 64}> {};
-struct decoded_format : nbit::uniform<nbit::scheme{.bits = 4, .group = 64}> {};
+struct decoded_format : nbit::uniform<nbit::scheme{.bits = 5, .group = 64}> {};
 }  // namespace nbit_test
 
 #define NBIT_STAMP <support/described.inl>
@@ -50,7 +50,7 @@ TEST_CASE("the generic kernels over a decoder of the format say so") {
     const auto d = nbit::describe<decoded_format>(op);
     INFO(nbit::name_of(op));
     CHECK(d.path == nbit::kernel_path::decoder);
-    CHECK(std::string_view(d.how) == "sixteen nibbles at a time");
+    CHECK(std::string_view(d.how) == "sixteen codes at a time");
   }
 }
 

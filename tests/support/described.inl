@@ -14,7 +14,7 @@ struct quantize_kernel<NBIT_ARCH, nbit_test::own_format, linear> {
 };
 template <>
 struct row_decoder<NBIT_ARCH, packed_view<nbit_test::decoded_format>> {
-  static constexpr kernel_about about = own_kernel("sixteen nibbles at a time");
+  static constexpr kernel_about about = own_kernel("sixteen codes at a time");
 };
 
 }  // namespace NBIT_TAG

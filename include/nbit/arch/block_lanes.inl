@@ -12,13 +12,35 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static __m256i two_places(const std::byte* p, std::size_t stride) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(load_16(p)), load_16(p + stride), 1);
   }
+  NBIT_INLINE static void store(std::int8_t* p, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
+  /// Bytes k and k + 4 of eight go to out + 64 k, k = 0 .. 3.
+  NBIT_INLINE static void deal(const std::int8_t* eight, std::int8_t* out) {
+    std::uint64_t v;
+    std::memcpy(&v, eight, 8);
+    for (int k = 0; k < 4; ++k) {
+      const auto two = static_cast<std::uint16_t>(_pext_u64(v, std::uint64_t{0x000000ff000000ff} << (8 * k)));
+      std::memcpy(out + 64 * k, &two, 2);
+    }
+  }
+  NBIT_INLINE static __m128i load_eights(const void* a, const void* b) {
+    const __m128i first = _mm_loadl_epi64(static_cast<const __m128i*>(a));
+    return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(first), static_cast<const __m64*>(b)));
+  }
   NBIT_INLINE static __m128i eight_bytes(std::uint64_t v) { return _mm_cvtsi64_si128(static_cast<long long>(v)); }
+  NBIT_INLINE static void extract(__m256i a, std::uint64_t* four) {
+    const __m128i low = _mm256_castsi256_si128(a), high = _mm256_extracti128_si256(a, 1);
+    four[0] = static_cast<std::uint64_t>(_mm_cvtsi128_si64(low));
+    four[1] = static_cast<std::uint64_t>(_mm_extract_epi64(low, 1));
+    four[2] = static_cast<std::uint64_t>(_mm_cvtsi128_si64(high));
+    four[3] = static_cast<std::uint64_t>(_mm_extract_epi64(high, 1));
+  }
   NBIT_INLINE static __m128i totals(__m128i a, __m128i b, __m128i c, __m128i d) {
     const __m128i x = _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)),
                   y = _mm_add_epi32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
     return _mm_add_epi32(_mm_unpacklo_epi64(x, y), _mm_unpackhi_epi64(x, y));
   }
   NBIT_INLINE static void store(float* p, __m128i v) { _mm_storeu_ps(p, _mm_cvtepi32_ps(v)); }
+  NBIT_INLINE static void store(float* p, __m256i v) { _mm256_storeu_ps(p, _mm256_cvtepi32_ps(v)); }
 
 #if NBIT_TARGET == 2
   using ints = __m512i;
@@ -31,13 +53,10 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
   NBIT_INLINE static ints load(const void* p) { return _mm512_loadu_si512(p); }
   NBIT_INLINE static ints load_twice(const void* p) { return _mm512_maskz_broadcast_i64x4(eight, load_32(p)); }
-  NBIT_INLINE static ints load_halves(const void* a, const void* b) {
-    return _mm512_maskz_inserti64x4(eight, _mm512_castsi256_si512(load_32(a)), load_32(b), 1);
+  NBIT_INLINE static ints halves(__m256i lower, __m256i upper) {
+    return _mm512_maskz_inserti64x4(eight, _mm512_castsi256_si512(lower), upper, 1);
   }
-  NBIT_INLINE static ints load_quarters(const std::byte* p, std::size_t stride) {
-    return _mm512_maskz_inserti64x4(eight, _mm512_castsi256_si512(two_places(p, stride)),
-                                    two_places(p + 2 * stride, stride), 1);
-  }
+  NBIT_INLINE static ints load_halves(const void* a, const void* b) { return halves(load_32(a), load_32(b)); }
   NBIT_INLINE static ints lower(__m256i v) { return _mm512_maskz_inserti64x4(eight, zero(), v, 0); }
   NBIT_INLINE static ints raised(ints signed_bytes) { return _mm512_xor_si512(signed_bytes, bytes(-128)); }
   NBIT_INLINE static ints table(const std::int8_t (&levels)[16]) {
@@ -49,6 +68,36 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints add(ints a, ints b) { return _mm512_add_epi32(a, b); }
   NBIT_INLINE static ints sub(ints a, ints b) { return _mm512_sub_epi32(a, b); }
   NBIT_INLINE static ints mul(ints a, ints b) { return _mm512_mullo_epi32(a, b); }
+  NBIT_INLINE static void extract(ints a, std::uint64_t* eight_words) {
+    extract(_mm512_maskz_extracti64x4_epi64(eight, a, 0), eight_words);
+    extract(_mm512_maskz_extracti64x4_epi64(eight, a, 1), eight_words + 4);
+  }
+  NBIT_INLINE static ints average(ints a, ints b) { return _mm512_avg_epu8(a, b); }
+  NBIT_INLINE static ints either(ints a, ints b) { return _mm512_or_si512(a, b); }
+  NBIT_INLINE static ints words(int v) { return _mm512_set1_epi16(static_cast<short>(v)); }
+  NBIT_INLINE static ints widen(__m256i v) { return _mm512_cvtepu8_epi16(v); }
+  NBIT_INLINE static ints widen_words(__m256i v) { return _mm512_maskz_cvtepi16_epi32(sixteen, v); }
+  NBIT_INLINE static ints quarters(__m128i v) { return _mm512_maskz_broadcast_i32x4(sixteen, v); }
+  NBIT_INLINE static ints mul_words(ints a, ints b) { return _mm512_mullo_epi16(a, b); }
+  NBIT_INLINE static ints sub_words(ints a, ints b) { return _mm512_sub_epi16(a, b); }
+  NBIT_INLINE static ints dot_words(ints a, ints b) { return _mm512_madd_epi16(a, b); }
+  NBIT_INLINE static ints add_bytes(ints a, ints b) { return _mm512_add_epi8(a, b); }
+  NBIT_INLINE static ints add_words_where(std::uint32_t bits, ints a, int v) {
+    return _mm512_mask_add_epi16(a, bits, a, words(v));
+  }
+  NBIT_INLINE static std::uint64_t marked(ints a, ints bits) { return _mm512_test_epi8_mask(a, bits); }
+  /// Words of a table of N = 64 .. 1024, from the low bits of 32 indices: 64 by each permutation, then choices.
+  template <std::size_t N>
+  NBIT_INLINE static ints look_up_words(const std::uint16_t* table, ints at) {
+    if constexpr (N == 64) {
+      return _mm512_permutex2var_epi16(load(table), at, load(table + 32));
+    } else {
+      const __mmask32 upper = _mm512_test_epi16_mask(at, words(N / 2));
+      return _mm512_mask_blend_epi16(upper, look_up_words<N / 2>(table, at), look_up_words<N / 2>(table + N / 2, at));
+    }
+  }
+  NBIT_INLINE static ints lowered(ints a, ints by) { return _mm512_subs_epu8(a, by); }
+  NBIT_INLINE static ints triple(ints a) { return _mm512_add_epi8(_mm512_add_epi8(a, a), a); }
   NBIT_INLINE static ints widen_signed(__m128i v) { return _mm512_maskz_cvtepi8_epi32(sixteen, v); }
   template <int N>
   NBIT_INLINE static ints right(ints a) {
@@ -62,10 +111,11 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints add_where(std::uint64_t bits, ints a, int v) {
     return _mm512_mask_add_epi8(a, bits, a, bytes(v));
   }
-  NBIT_INLINE static ints dot(ints u, const std::int8_t* x, ints to) { return _mm512_dpbusd_epi32(to, u, load(x)); }
-  NBIT_INLINE static ints dot_raised(ints w, const std::int8_t* x, ints to) { return dot(w, x, to); }
-  NBIT_INLINE static ints dot_pairs(ints u, const std::int8_t* x, ints factors, ints to) {
-    return _mm512_dpwssd_epi32(to, _mm512_maddubs_epi16(u, load(x)), factors);
+  NBIT_INLINE static ints negate(std::uint64_t where, ints a) { return _mm512_mask_sub_epi8(a, where, zero(), a); }
+  NBIT_INLINE static ints dot(ints u, ints x, ints to) { return _mm512_dpbusd_epi32(to, u, x); }
+  NBIT_INLINE static ints dot_raised(ints w, ints x, ints to) { return dot(w, x, to); }
+  NBIT_INLINE static ints dot_pairs(ints u, ints x, ints factors, ints to) {
+    return _mm512_dpwssd_epi32(to, _mm512_maddubs_epi16(u, x), factors);
   }
   NBIT_INLINE static ints join(ints a, ints b) {
     return add(_mm512_maskz_unpacklo_epi32(sixteen, a, b), _mm512_maskz_unpackhi_epi32(sixteen, a, b));
@@ -76,6 +126,11 @@ struct block_lanes<NBIT_ARCH> {
   }
   NBIT_INLINE static ints fold(ints a, ints b) {
     return add(_mm512_maskz_shuffle_i32x4(sixteen, a, b, 0x88), _mm512_maskz_shuffle_i32x4(sixteen, a, b, 0xdd));
+  }
+  NBIT_INLINE static ints join_pairs(ints a, ints b) {
+    const ints even = _mm512_castps_si512(_mm512_shuffle_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), 0x88)),
+               odd = _mm512_castps_si512(_mm512_shuffle_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), 0xdd));
+    return _mm512_maskz_permutex_epi64(eight, add(even, odd), 0xd8);
   }
   NBIT_INLINE static __m128i totals(ints a, ints b, ints c, ints d) {
     const ints all = join(a, b, c, d);
@@ -106,10 +161,10 @@ struct block_lanes<NBIT_ARCH> {
     }
     template <std::size_t At>
     NBIT_INLINE ints runs() const {
-      return _mm512_permutex2var_epi16(first, block_lanes::load(words<Bytes, At, true>.v), last);
+      return _mm512_permutex2var_epi16(first, block_lanes::load(word_order<Bytes, At, true>.v), last);
     }
     NBIT_INLINE void scales(f16* scale, f16* offset) const {
-      const ints all = _mm512_permutex2var_epi16(first, block_lanes::load(words<Bytes, 0, false>.v), last);
+      const ints all = _mm512_permutex2var_epi16(first, block_lanes::load(word_order<Bytes, 0, false>.v), last);
       const __m128i v = _mm512_maskz_extracti32x4_epi32(0xf, all, 0);
       _mm_storel_epi64(reinterpret_cast<__m128i*>(scale), v);
       if (offset != nullptr) _mm_storel_epi64(reinterpret_cast<__m128i*>(offset), _mm_unpackhi_epi64(v, v));
@@ -119,7 +174,7 @@ struct block_lanes<NBIT_ARCH> {
     alignas(64) std::uint16_t v[32];
   };
   template <std::size_t Bytes, std::size_t At, bool Runs>
-  static constexpr word_indices words = [] {
+  static constexpr word_indices word_order = [] {
     word_indices w{};
     for (std::size_t k = 0; k < 32; ++k) {
       const std::size_t word = Runs ? Bytes / 2 * (k / 8) + At / 2 + k % 8 : Bytes / 2 * (k % 4) + k / 4 % 2;
@@ -140,9 +195,7 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints load(const void* p) { return load_halves(p, static_cast<const char*>(p) + 32); }
   NBIT_INLINE static ints load_twice(const void* p) { return twice(load_32(p)); }
   NBIT_INLINE static ints load_halves(const void* a, const void* b) { return {load_32(a), load_32(b)}; }
-  NBIT_INLINE static ints load_quarters(const std::byte* p, std::size_t stride) {
-    return {two_places(p, stride), two_places(p + 2 * stride, stride)};
-  }
+  NBIT_INLINE static ints halves(__m256i lower, __m256i upper) { return {lower, upper}; }
   NBIT_INLINE static ints lower(__m256i v) { return {v, _mm256_setzero_si256()}; }
   NBIT_INLINE static ints raised(ints signed_bytes) { return signed_bytes; }
   NBIT_INLINE static ints table(const std::int8_t (&levels)[16]) {
@@ -160,6 +213,41 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints sub(ints a, ints b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
   NBIT_INLINE static ints mul(ints a, ints b) {
     return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)};
+  }
+  NBIT_INLINE static ints either(ints a, ints b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+  NBIT_INLINE static ints words(int v) { return twice(_mm256_set1_epi16(static_cast<short>(v))); }
+  NBIT_INLINE static ints widen(__m256i v) {
+    return {_mm256_cvtepu8_epi16(_mm256_castsi256_si128(v)), _mm256_cvtepu8_epi16(_mm256_extracti128_si256(v, 1))};
+  }
+  NBIT_INLINE static ints quarters(__m128i v) { return twice(_mm256_broadcastsi128_si256(v)); }
+  NBIT_INLINE static ints mul_words(ints a, ints b) {
+    return {_mm256_mullo_epi16(a.lo, b.lo), _mm256_mullo_epi16(a.hi, b.hi)};
+  }
+  NBIT_INLINE static ints sub_words(ints a, ints b) {
+    return {_mm256_sub_epi16(a.lo, b.lo), _mm256_sub_epi16(a.hi, b.hi)};
+  }
+  NBIT_INLINE static ints dot_words(ints a, ints b) {
+    return {_mm256_madd_epi16(a.lo, b.lo), _mm256_madd_epi16(a.hi, b.hi)};
+  }
+  NBIT_INLINE static ints add_bytes(ints a, ints b) {
+    return {_mm256_add_epi8(a.lo, b.lo), _mm256_add_epi8(a.hi, b.hi)};
+  }
+  NBIT_INLINE static ints add_words_where(std::uint32_t bits, ints a, int v) {
+    const __m256i bit = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768);
+    const __m256i lo = _mm256_and_si256(_mm256_set1_epi16(static_cast<short>(bits)), bit),
+                  hi = _mm256_and_si256(_mm256_set1_epi16(static_cast<short>(bits >> 16)), bit);
+    const ints set = {_mm256_cmpeq_epi16(lo, bit), _mm256_cmpeq_epi16(hi, bit)}, by = both(set, words(v));
+    return {_mm256_add_epi16(a.lo, by.lo), _mm256_add_epi16(a.hi, by.hi)};
+  }
+  NBIT_INLINE static void extract(ints a, std::uint64_t* eight_words) {
+    extract(a.lo, eight_words), extract(a.hi, eight_words + 4);
+  }
+  NBIT_INLINE static ints average(ints a, ints b) { return {_mm256_avg_epu8(a.lo, b.lo), _mm256_avg_epu8(a.hi, b.hi)}; }
+  NBIT_INLINE static ints lowered(ints a, ints by) {
+    return {_mm256_subs_epu8(a.lo, by.lo), _mm256_subs_epu8(a.hi, by.hi)};
+  }
+  NBIT_INLINE static ints triple(ints a) {
+    return {_mm256_add_epi8(_mm256_add_epi8(a.lo, a.lo), a.lo), _mm256_add_epi8(_mm256_add_epi8(a.hi, a.hi), a.hi)};
   }
   NBIT_INLINE static ints widen_signed(__m128i v) {
     return {_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(v, v))};
@@ -195,17 +283,19 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static __m256i dot_half(__m256i u, __m256i x, __m256i factors, __m256i to) {
     return _mm256_add_epi32(to, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), factors));
   }
-  NBIT_INLINE static ints dot_pairs(ints u, const std::int8_t* x, ints f, ints to) {
-    return {dot_half(u.lo, load_32(x), f.lo, to.lo), dot_half(u.hi, load_32(x + 32), f.hi, to.hi)};
+  NBIT_INLINE static ints negate(std::uint64_t bits, ints a) {
+    const __m256i lo = where(static_cast<std::uint32_t>(bits)), hi = where(static_cast<std::uint32_t>(bits >> 32));
+    return {_mm256_sub_epi8(_mm256_xor_si256(a.lo, lo), lo), _mm256_sub_epi8(_mm256_xor_si256(a.hi, hi), hi)};
   }
-  NBIT_INLINE static ints dot(ints u, const std::int8_t* x, ints to) {
-    return dot_pairs(u, x, twice(_mm256_set1_epi16(1)), to);
+  NBIT_INLINE static ints dot_pairs(ints u, ints x, ints f, ints to) {
+    return {dot_half(u.lo, x.lo, f.lo, to.lo), dot_half(u.hi, x.hi, f.hi, to.hi)};
   }
+  NBIT_INLINE static ints dot(ints u, ints x, ints to) { return dot_pairs(u, x, twice(_mm256_set1_epi16(1)), to); }
   // The sign of w moves to x: 2 * 128 * 127 fits the 16-bit sum of a pair.
-  NBIT_INLINE static ints dot_raised(ints w, const std::int8_t* x, ints to) {
+  NBIT_INLINE static ints dot_raised(ints w, ints x, ints to) {
     const __m256i ones = _mm256_set1_epi16(1);
-    return {dot_half(_mm256_abs_epi8(w.lo), _mm256_sign_epi8(load_32(x), w.lo), ones, to.lo),
-            dot_half(_mm256_abs_epi8(w.hi), _mm256_sign_epi8(load_32(x + 32), w.hi), ones, to.hi)};
+    return {dot_half(_mm256_abs_epi8(w.lo), _mm256_sign_epi8(x.lo, w.lo), ones, to.lo),
+            dot_half(_mm256_abs_epi8(w.hi), _mm256_sign_epi8(x.hi, w.hi), ones, to.hi)};
   }
   NBIT_INLINE static __m256i join(__m256i a, __m256i b) {
     return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
@@ -222,6 +312,13 @@ struct block_lanes<NBIT_ARCH> {
     return _mm256_add_epi32(_mm256_permute2x128_si256(a.lo, a.hi, 0x20), _mm256_permute2x128_si256(a.lo, a.hi, 0x31));
   }
   NBIT_INLINE static ints fold(ints a, ints b) { return {fold(a), fold(b)}; }
+  NBIT_INLINE static __m256i join_pairs(__m256i a, __m256i b) {
+    const __m256 x = _mm256_castsi256_ps(a), y = _mm256_castsi256_ps(b);
+    const __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0x88)),
+                  odd = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd));
+    return _mm256_permute4x64_epi64(_mm256_add_epi32(even, odd), 0xd8);
+  }
+  NBIT_INLINE static ints join_pairs(ints a, ints b) { return {join_pairs(a.lo, b.lo), join_pairs(a.hi, b.hi)}; }
   NBIT_INLINE static __m128i totals(ints a, ints b, ints c, ints d) {
     const __m256i two = join(_mm256_add_epi32(a.lo, a.hi), _mm256_add_epi32(b.lo, b.hi), _mm256_add_epi32(c.lo, c.hi),
                              _mm256_add_epi32(d.lo, d.hi));
@@ -263,6 +360,63 @@ struct block_lanes<NBIT_ARCH> {
     }
   };
 #endif
+
+  NBIT_INLINE static ints load_pairs(const std::byte* a, const std::byte* b, std::size_t stride) {
+    return halves(two_places(a, stride), two_places(b, stride));
+  }
+  NBIT_INLINE static ints load_quarters(const std::byte* p, std::size_t stride) {
+    return load_pairs(p, p + 2 * stride, stride);
+  }
+
+  // One accumulator for each token: X is a block_row, whose element t points at token t's codes.
+  template <std::size_t Tokens>
+  struct many {
+    ints of[Tokens];
+  };
+  template <class X>
+  NBIT_INLINE static many<X::count> none() {
+    many<X::count> m;
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < X::count; ++t) m.of[t] = zero();
+    return m;
+  }
+  template <class X>
+  NBIT_INLINE static many<X::count> dot(ints u, X x, many<X::count> to) {
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < X::count; ++t) to.of[t] = dot(u, load(x[t]), to.of[t]);
+    return to;
+  }
+  template <class X>
+  NBIT_INLINE static many<X::count> dot_raised(ints w, X x, many<X::count> to) {
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < X::count; ++t) to.of[t] = dot_raised(w, load(x[t]), to.of[t]);
+    return to;
+  }
+  template <class X>
+  NBIT_INLINE static many<X::count> dot_pairs(ints u, X x, ints factors, many<X::count> to) {
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < X::count; ++t) to.of[t] = dot_pairs(u, load(x[t]), factors, to.of[t]);
+    return to;
+  }
+  template <class X>
+  NBIT_INLINE static many<X::count> dot_pairs_negated(std::uint64_t where, ints u, X x, ints factors,
+                                                      many<X::count> to) {
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < X::count; ++t) to.of[t] = dot_pairs(u, negate(where, load(x[t])), factors, to.of[t]);
+    return to;
+  }
+  template <class X>
+  NBIT_INLINE static many<X::count> dot_negated(std::uint64_t where, ints u, X x, many<X::count> to) {
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < X::count; ++t) to.of[t] = dot(u, negate(where, load(x[t])), to.of[t]);
+    return to;
+  }
+  template <class E, std::size_t T>
+  NBIT_INLINE static many<T> sub_each(many<T> a, E e) {
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < T; ++t) a.of[t] = sub(a.of[t], load(e[t]));
+    return a;
+  }
 };
 
 }  // namespace NBIT_TAG

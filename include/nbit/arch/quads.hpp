@@ -18,6 +18,7 @@ inline namespace NBIT_TAG {
 
 /// Four floats and the operations on them, per instruction set.
 /// from_ints(p, q): the differences p[i] - q[i], rounded to float. first(n, a, b): a in lanes below n, b above.
+/// add_pairs(a, b): a0 + a1, a2 + a3, b0 + b1, b2 + b3.
 /// reduce: (lane 0 + lane 2) + (lane 1 + lane 3).
 template <class Arch>
 struct quads;

@@ -24,6 +24,7 @@ struct quads<NBIT_ARCH> {
   }
   NBIT_INLINE static type mul(type a, type b) { return _mm_mul_ps(a, b); }
   NBIT_INLINE static type fma(type a, type b, type c) { return _mm_fmadd_ps(a, b, c); }
+  NBIT_INLINE static type add_pairs(type a, type b) { return _mm_hadd_ps(a, b); }
   NBIT_INLINE static type first(std::size_t n, type a, type b) {
     const __m128i below = _mm_cmplt_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32(static_cast<int>(n < 4 ? n : 4)));
     return _mm_blendv_ps(b, a, _mm_castsi128_ps(below));
@@ -61,6 +62,10 @@ struct quads<NBIT_ARCH> {
   static type fma(type a, type b, type c) {
     for (int i = 0; i < 4; ++i) c.v[i] = nbit::fma(a.v[i], b.v[i], c.v[i]);
     return c;
+  }
+  static type add_pairs(type a, type b) {
+    NBIT_EXACT
+    return {{a.v[0] + a.v[1], a.v[2] + a.v[3], b.v[0] + b.v[1], b.v[2] + b.v[3]}};
   }
   static type first(std::size_t n, type a, type b) {
     for (std::size_t i = n; i < 4; ++i) a.v[i] = b.v[i];

@@ -103,6 +103,20 @@ concept two_level_format = integer_format<F> && (F::group > 0) && requires(const
   { F::sub_scale(p, s) } -> std::same_as<int>;
 };
 
+/// A lattice_format with integers inside, for int8 kernels: a weight is super_scale(p) * sub_scale(p, s) * level, an
+/// exact product, scale(p, s) = super_scale(p) * sub_scale(p, s), with levels in [-128, 127] and a sub_scale in [-128,
+/// 127] that is constant over runs of F::run weights. signed_levels writes those of the eight weights from position i
+/// on, whose codes come first.
+template <class F>
+concept integer_lattice = lattice_format<F> && (F::group > 0) && (8 % F::step == 0) &&
+                          requires(const code_t<F>* codes, const typename F::params& p, int i, std::int8_t* out) {
+                            { F::run } -> std::convertible_to<int>;
+                            { F::super_scale(p) } -> std::same_as<float>;
+                            { F::sub_scale(p, i) } -> std::same_as<int>;
+                            { F::scale(p, i) } -> std::same_as<float>;
+                            F::signed_levels(codes, p, i, out);
+                          };
+
 namespace detail {
 // concepts, not requires-expressions inside the lambdas below: clang 16 crashes on those
 template <class F>

@@ -138,6 +138,12 @@ NBIT_INLINE void iq1_values(unsigned point, int shift, float step, float* out) {
 #endif
 }
 
+/// Eight times the levels of a point, and its shift.
+NBIT_INLINE void iq1_signed_levels(unsigned point, int shift, std::int8_t* out) {
+  point_levels<iq1_grid>(point, out);
+  for (int i = 0; i < 8; ++i) out[i] = static_cast<std::int8_t>(8 * out[i] + (shift != 0 ? -1 : 1));
+}
+
 NBIT_HD inline iq_params<8> load_iq1_s_params(const std::byte* from) {
   iq_params<8> p{load_f16(from), {}};
   for (int s = 0; s < 8; ++s)
@@ -187,7 +193,7 @@ inline void store_iq1_m(std::byte* to, const iq1_m_params& p, const std::uint16_
 }  // namespace NBIT_TAG
 
 /// ggml's IQ1_S: 1.5625 bits a weight. A parameter nibble is a 3-bit scale and the shift bit of 32 weights.
-struct iq1_s : detail::encoded_by_blocks<iq1_s> {
+struct iq1_s : detail::encoded_by_blocks<iq1_s>, iq_integers<iq1_s, 32, 8> {
   static constexpr int bits = 11, step = 8, group = 256, ggml_type = 19;
   static constexpr std::size_t block_bytes = 50;
   static constexpr const char* name = "IQ1_S";
@@ -200,6 +206,10 @@ struct iq1_s : detail::encoded_by_blocks<iq1_s> {
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     ggml_block::iq1_values(static_cast<unsigned>(c) & 2047u, p.nibble(i >> 5) >> 3, step_of_run(p, i >> 5), out.data());
   }
+  NBIT_INLINE static void signed_levels(const std::uint16_t* codes, const params& p, int i, std::int8_t* out) {
+    ggml_block::iq1_signed_levels(codes[0] & 2047u, p.nibble(i >> 5) >> 3, out);
+  }
+  NBIT_INLINE static int scale_code(const params& p, int s) { return p.nibble(s) & 7; }
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
     ggml_block::encode_iq1_s(x, q, p, c);
@@ -217,7 +227,7 @@ struct iq1_s : detail::encoded_by_blocks<iq1_s> {
 };
 
 /// ggml's IQ1_M: 1.75 bits a weight. Bit 11 of a code is the shift of its 8 weights.
-struct iq1_m : detail::encoded_by_blocks<iq1_m> {
+struct iq1_m : detail::encoded_by_blocks<iq1_m>, iq_integers<iq1_m, 16, 8> {
   static constexpr int bits = 12, step = 8, group = 256, ggml_type = 29;
   static constexpr std::size_t block_bytes = 56;
   static constexpr const char* name = "IQ1_M";
@@ -233,6 +243,10 @@ struct iq1_m : detail::encoded_by_blocks<iq1_m> {
   NBIT_INLINE static void value(int c, const params& p, int i, std::span<float> out) {
     ggml_block::iq1_values(static_cast<unsigned>(c) & 2047u, c >> 11 & 1, p.step(i >> 4), out.data());
   }
+  NBIT_INLINE static void signed_levels(const std::uint16_t* codes, const params&, int, std::int8_t* out) {
+    ggml_block::iq1_signed_levels(codes[0] & 2047u, codes[0] >> 11 & 1, out);
+  }
+  NBIT_INLINE static int scale_code(const params& p, int s) { return p.scale_of(s); }
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
     ggml_block::encode_iq1_m(x, q, p, c);

@@ -150,7 +150,7 @@ namespace detail {
 /// What the IQ2 formats share: a code is the index of a point of Grid and, above it, signs of its 8 weights, seven and
 /// an even count of minus signs or all eight; a step for each Run weights.
 template <class F, class Grid, int IndexBits, bool EvenSigns, int Run>
-struct iq2_points : encoded_by_blocks<F> {
+struct iq2_points : encoded_by_blocks<F>, iq_integers<F, Run, 8> {
   static constexpr int bits = IndexBits + (EvenSigns ? 7 : 8), step = 8, group = 256;
   using grid = Grid;
   using params = iq_params<256 / Run>;

@@ -149,7 +149,7 @@ inline void store_iq3_s_codes(std::byte* to, const std::uint16_t* codes) {
 }  // namespace NBIT_TAG
 
 /// ggml's IQ3_XXS: 3.0625 bits a weight on 256 points.
-struct iq3_xxs : detail::encoded_by_blocks<iq3_xxs> {
+struct iq3_xxs : detail::encoded_by_blocks<iq3_xxs>, iq_integers<iq3_xxs, 32, 4> {
   using grid = iq3_xxs_grid;
   static constexpr int bits = 23, step = 8, group = 256, ggml_type = 18;
   static constexpr std::size_t block_bytes = 98;
@@ -193,7 +193,7 @@ struct iq3_xxs : detail::encoded_by_blocks<iq3_xxs> {
 };
 
 /// ggml's IQ3_S: 3.4375 bits a weight on 512 points.
-struct iq3_s : detail::encoded_by_blocks<iq3_s> {
+struct iq3_s : detail::encoded_by_blocks<iq3_s>, iq_integers<iq3_s, 32, 1> {
   using grid = iq3_s_grid;
   static constexpr int bits = 13, step = 4, group = 256, ggml_type = 21;
   static constexpr std::size_t block_bytes = 110;

@@ -105,6 +105,14 @@ NBIT_INLINE void point_levels(unsigned index, std::int8_t* out) {
   __builtin_memcpy(out, device_table<lattice_values<Grid>>().of[index], std::size_t(Grid::dims));
 }
 
+/// Negates those of eight levels whose bit is set.
+NBIT_INLINE void sign_levels(unsigned signs, std::int8_t* level) {
+  for (unsigned i = 0; i < 8; ++i) {
+    const int minus = -static_cast<int>(signs >> i & 1u);
+    level[i] = static_cast<std::int8_t>((level[i] ^ minus) - minus);
+  }
+}
+
 /// The point nearest to magnitudes x by plain squared error, and the nearest when one weight must change its sign.
 struct nearest_points {
   int plain, flipped, flipped_weight;
@@ -160,6 +168,23 @@ NBIT_INLINE unsigned even_signs(unsigned seven) {
 
 }  // namespace ggml_block
 }  // namespace NBIT_TAG
+
+/// What int8 kernels ask of the IQ types: a weight is d / Divisor * (2 * scale + 1) * level, one scale for Run weights.
+template <class F, int Run, int Divisor>
+struct iq_integers {
+  static constexpr int run = Run, divisor = Divisor;
+  static constexpr bool symmetric = true;
+
+  NBIT_INLINE static float super_scale(const auto& p) { return static_cast<float>(p.d) * (1.0f / Divisor); }
+  NBIT_INLINE static int sub_scale(const auto& p, int s) { return 2 * F::scale_code(p, s) + 1; }
+  NBIT_INLINE static float scale(const auto& p, int s) { return super_scale(p) * static_cast<float>(sub_scale(p, s)); }
+  // where scales are nibbles, and levels8 has magnitudes and signs
+  NBIT_INLINE static int scale_code(const auto& p, int s) { return p.nibble(s); }
+  NBIT_INLINE static void signed_levels(const auto* codes, const auto&, int, std::int8_t* out) {
+    ggml_block::sign_levels(F::levels8(codes, out), out);
+  }
+};
+
 }  // namespace nbit
 
 #include <nbit/base/exact_end.inl>

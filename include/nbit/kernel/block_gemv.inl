@@ -2,150 +2,219 @@
 // kernel/block_gemv.hpp once per target.
 //
 // One row after the other, from front to back, is the only order in which one core reads memory at full rate (two rows
-// side by side halve it). So a row's block sums go to a small buffer first; the chains of four rows then run side by
-// side over the buffers, which hides the latency of their multiply-adds.
+// side by side halve it). So a row's block sums go to a small buffer first; the chains of four rows, or of a row's
+// tokens, then run side by side over the buffers, which hides the latency of their multiply-adds.
 // SPDX-License-Identifier: MIT
 namespace nbit {
 inline namespace NBIT_TAG {
 
-template <class F>
-  requires(has_block_dots<NBIT_ARCH, F>)
-struct block_gemv<NBIT_ARCH, F> {
-  using dots = block_dots<NBIT_ARCH, F>;
+template <class Weights>
+  requires(has_block_gemv<NBIT_ARCH, Weights>)
+struct block_gemv<NBIT_ARCH, Weights> {
+  using F = typename Weights::format;
+  using source = block_source<Weights>;
+  template <std::size_t Length>
+  using dots_of = block_dots<NBIT_ARCH, typename source::template block<Length>>;
   using quad = quads<NBIT_ARCH>;
+  static constexpr bool two_level = detail::has_two_levels<F>, offset = has_offset<F>;
+  static constexpr std::size_t tokens = NBIT_TARGET == 2 ? 4 : 2;  // as many as registers hold the sums of
 
+  /// Whether there is a kernel for activations that share a scale in groups of Group.
   template <int Group>
-  static void rows(const packed_view<F, blocks>& w, std::size_t first, std::size_t count,
-                   const int8_activations<Group>& x, std::size_t m, float* y) noexcept {
+  static constexpr bool serves = [] {
+    using cut = detail::int8_blocks<F, Group>;
+    if constexpr (two_level != cut::two_level) return false;
+    constexpr std::size_t columns = dots_of<cut::length>::columns;
+    return two_level || (offset && !source::apart) ? cut::length == columns : cut::length % columns == 0;
+  }();
+
+  template <std::size_t Tokens, int Group>
+  static void rows(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                   std::size_t m, std::size_t tokens_left, float* y, std::size_t stride) noexcept {
+    using work = piece<Tokens, detail::int8_blocks<F, Group>::length>;
     for (std::size_t r = first; r < first + count; r += tall) {
       const std::size_t n = first + count - r < tall ? first + count - r : tall;
-      float chains[4 * tall] = {};
-      for (std::size_t c = 0; c < w.cols; c += wide) {
-        side s;
-        prepare(x, m, c, w.cols - c < wide ? w.cols - c : wide, s);
-        for (std::size_t i = 0; i < n; i += 4) four_rows(w, r + i, n - i, c, s, chains + 4 * i);
+      float chains[4 * tall * Tokens] = {};
+      for (std::size_t c = 0; c < w.cols; c += work::wide) {
+        typename work::side s;
+        work::prepare(x, m, tokens_left, c, w.cols - c < work::wide ? w.cols - c : work::wide, s);
+        for (std::size_t i = 0; i < n; i += work::tall) work::few_rows(w, r + i, n - i, c, s, chains + 4 * Tokens * i);
       }
-      for (std::size_t i = 0; i < n; ++i) y[r + i] = quad::reduce(quad::load(chains + 4 * i));
+      for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t t = 0; t < Tokens && t < tokens_left; ++t)
+          y[t * stride + r + i] = quad::reduce(quad::load(chains + 4 * (Tokens * i + t)));
     }
   }
 
  private:
-  // Rows whose chains are kept at a time; columns for which the activations are kept on the stack.
-  static constexpr std::size_t tall = 64, wide = 16384;
-  static constexpr std::size_t columns = dots::columns, step = dots::step, bytes = F::block_bytes;
-  static constexpr std::size_t most = wide / columns;  // blocks of a piece of a row
-  static constexpr bool two_level = two_level_format<F>, offset = has_offset<F>;
-  using scale_t = typename dots::scale_t;
+  static constexpr std::size_t tall = 64;  // rows whose chains are kept at a time
 
-  // What the activations of up to `wide` columns bring: codes in the order that the dots want, `extra` integers for
-  // each block, its scale and, for formats with an offset on one level, scale * (sum of codes).
-  struct side {
-    alignas(64) std::int8_t codes[wide];
-    alignas(64) std::int32_t extra[dots::extra != 0 ? most * dots::extra : 1];
-    float scale[most];
-    float sum[offset && !two_level ? most : 1];
-    std::size_t blocks = 0, whole = 0;  // blocks; blocks in whole steps
-  };
+  // A piece of a few rows and tokens; chains add blocks of Length columns.
+  template <std::size_t Tokens, std::size_t Length>
+  struct piece {
+    using block = typename source::template block<Length>;
+    using dots = dots_of<Length>;
+    using scale_t = std::conditional_t<source::apart, float, typename dots::scale_t>;
+    static constexpr std::size_t columns = dots::columns, step = dots::step,
+                                 step_bytes = columns * step / std::size_t(block::group) * block::block_bytes;
+    static constexpr std::size_t wide = 16384 / Tokens;      // columns for which the activations are kept on the stack
+    static constexpr std::size_t tall = 4 / Tokens;          // rows whose chains run side by side
+    static constexpr std::size_t most = wide / columns;      // blocks of a piece of a row
+    static constexpr std::size_t merged = Length / columns;  // blocks of sums to a block of the chains
+    // A line more than the codes of a token: tokens that lie a power of two apart would share the sets of a cache.
+    static constexpr std::size_t code_stride = most * dots::width + 64, extra_stride = most * dots::extra + 16;
+    using code_row = block_row<std::int8_t, Tokens, code_stride>;
+    using extra_row = block_row<std::int32_t, Tokens, extra_stride>;
 
-  template <int Group>
-  static void prepare(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n, side& s) {
-    s.blocks = (n + columns - 1) / columns;
-    s.whole = s.blocks / step * step;
-    const std::size_t stored = (n + 63) / 64 * 64;  // columns that the activations have
-    for (std::size_t b = 0; b < s.blocks; b += step) {
-      const std::size_t at = b * columns;
-      const std::int8_t* codes = x.row_codes(m) + c + at;
-      const std::int16_t* sums = x.row_sums(m) + (c + at) / 16;
-      alignas(64) std::int8_t last_codes[columns * step] = {};
-      std::int16_t last_sums[columns * step / 16] = {};
-      if (stored - at < columns * step) {  // beyond the columns: zeros
-        std::memcpy(last_codes, codes, stored - at);
-        std::memcpy(last_sums, sums, (stored - at) / 16 * sizeof last_sums[0]);
-        codes = last_codes, sums = last_sums;
+    // What the activations of up to `wide` columns bring: codes in the order that the dots want, `extra` integers for
+    // each block, its scale and, for formats with an offset on one level, scale * (sum of codes).
+    struct side {
+      alignas(64) std::int8_t codes[Tokens * code_stride];
+      alignas(64) std::int32_t extra[Tokens * extra_stride];
+      float scale[Tokens][most];
+      float sum[Tokens][offset && !two_level ? most : 1];
+      std::size_t steps = 0, whole = 0, bytes = 0;  // steps; those that lie inside the row; bytes of the row
+      std::size_t blocks = 0;                       // blocks of the chains
+    };
+
+    template <int Group>
+    static void prepare(const int8_activations<Group>& x, std::size_t m, std::size_t tokens_left, std::size_t c,
+                        std::size_t n, side& s) {
+      s.blocks = (n + Length - 1) / Length;
+      s.steps = (n + columns * step - 1) / (columns * step);
+      s.whole = source::bytes(n) / step_bytes, s.bytes = source::bytes(n);
+      for (std::size_t t = 0; t < Tokens; ++t)  // the last token stands in for those that are missing
+        prepare_token(x, m + (t < tokens_left ? t : tokens_left - 1), c, n, t, s);
+    }
+    template <int Group>
+    static void prepare_token(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n,
+                              std::size_t t, side& s) {
+      const std::size_t stored = (n + 63) / 64 * 64;  // columns that the activations have
+      for (std::size_t b = 0; b < s.steps * step; b += step) {
+        const std::size_t at = b * columns;
+        const std::int8_t* codes = x.row_codes(m) + c + at;
+        const std::int16_t* sums = x.row_sums(m) + (c + at) / 16;
+        alignas(64) std::int8_t last_codes[columns * step] = {};
+        std::int16_t last_sums[columns * step / 16] = {};
+        if (stored - at < columns * step) {  // beyond the columns: zeros
+          std::memcpy(last_codes, codes, stored - at);
+          std::memcpy(last_sums, sums, (stored - at) / 16 * sizeof last_sums[0]);
+          codes = last_codes, sums = last_sums;
+        }
+        dots::arrange(codes, sums, s.codes + t * code_stride + b * dots::width,
+                      s.extra + t * extra_stride + b * dots::extra);
       }
-      dots::arrange(codes, sums, s.codes + at, s.extra + b * dots::extra);
-      if constexpr (offset && !two_level) {
-        for (std::size_t i = 0; i < step; ++i) {
+      for (std::size_t b = 0; b < s.blocks; ++b) {
+        s.scale[t][b] = x.scale16(m, (c + b * Length) / 16);
+        if constexpr (offset && !two_level) {
+          const std::size_t first = b * Length / 16, end = first + Length / 16;
           int sum = 0;
-          for (std::size_t k = 0; k < columns / 16; ++k) sum += sums[i * columns / 16 + k];
-          s.sum[b + i] = static_cast<float>(sum);
+          for (std::size_t k = first; k < end && k < stored / 16; ++k) sum += x.row_sums(m)[c / 16 + k];
+          s.sum[t][b] = s.scale[t][b] * static_cast<float>(sum);
         }
       }
     }
-    for (std::size_t b = 0; b < s.blocks; ++b) {
-      s.scale[b] = x.scale16(m, (c + b * columns) / 16);
-      if constexpr (offset && !two_level) s.sum[b] *= s.scale[b];
-    }
-  }
 
-  // What one row brings: the sums and scales of its blocks.
-  struct found {
-    alignas(64) float sum[most];
-    alignas(64) float offset_sum[offset && two_level ? most : 1];
-    alignas(64) float scale[most];
-    alignas(64) float offset_scale[offset && two_level ? most : 1];
-    scale_t stored_scale[most];
-    scale_t stored_offset[offset ? most : 1];
+    // What one row brings: the sums and scales of its blocks.
+    struct found {
+      alignas(64) float sum[Tokens][most];
+      alignas(64) float offset_sum[Tokens][offset && two_level ? most : 1];
+      alignas(64) float scale[Tokens][most];
+      alignas(64) float offset_scale[Tokens][offset && two_level ? most : 1];
+      scale_t stored_scale[most];
+      scale_t stored_offset[offset ? most : 1];
+    };
+
+    // With fewer than four chains to add to, the first row stands in for those that are missing.
+    static void few_rows(const Weights& w, std::size_t r, std::size_t n, std::size_t c, const side& s, float* chains) {
+      found row[tall];
+      for (std::size_t i = 0; i < tall && i < n; ++i) {
+        read(source::at(w, r + i, c), s, row[i]);
+        if constexpr (merged > 1) merge(s, row[i]);
+        if constexpr (source::apart) load_scales(w, r + i, c, s, row[i]);
+        multiply(s, row[i]);
+      }
+      const auto of = [&](std::size_t i) -> const found& { return row[i / Tokens < n ? i / Tokens : 0]; };
+      const found &f0 = of(0), &f1 = of(1), &f2 = of(2), &f3 = of(3);
+      constexpr std::size_t t1 = 1 % Tokens, t2 = 2 % Tokens, t3 = 3 % Tokens;
+      auto s0 = quad::load(chains), s1 = quad::load(chains + 4), s2 = quad::load(chains + 8),
+           s3 = quad::load(chains + 12);
+      std::size_t k = 0;
+      for (; k + 4 <= s.blocks; k += 4)
+        s0 = add<0>(f0, s, k, s0), s1 = add<t1>(f1, s, k, s1), s2 = add<t2>(f2, s, k, s2), s3 = add<t3>(f3, s, k, s3);
+      if (const std::size_t left = s.blocks - k; left != 0) {
+        s0 = quad::first(left, add<0>(f0, s, k, s0), s0), s1 = quad::first(left, add<t1>(f1, s, k, s1), s1);
+        s2 = quad::first(left, add<t2>(f2, s, k, s2), s2), s3 = quad::first(left, add<t3>(f3, s, k, s3), s3);
+      }
+      quad::store(chains, s0), quad::store(chains + 4, s1), quad::store(chains + 8, s2), quad::store(chains + 12, s3);
+    }
+
+   private:
+    template <std::size_t Token>
+    NBIT_INLINE static typename quad::type add(const found& row, const side& s, std::size_t b, typename quad::type to) {
+      to = quad::fma(quad::load(row.scale[Token] + b), quad::load(row.sum[Token] + b), to);
+      if constexpr (offset && two_level)
+        to = quad::fma(quad::load(row.offset_scale[Token] + b), quad::load(row.offset_sum[Token] + b), to);
+      else if constexpr (offset)
+        to = quad::fma(quad::load(row.stored_offset + b), quad::load(s.sum[Token] + b), to);
+      return to;
+    }
+
+    // Sums of neighbouring blocks of sums, which floats hold exactly, pair by pair; their scales are equal.
+    static void merge(const side& s, found& row) {
+      for (std::size_t by = merged / 2; by > 0; by /= 2)
+        for (std::size_t t = 0; t < Tokens; ++t)
+          for (std::size_t b = 0; b < s.blocks * by; b += 4)
+            quad::store(row.sum[t] + b,
+                        quad::add_pairs(quad::load(row.sum[t] + 2 * b), quad::load(row.sum[t] + 2 * b + 4)));
+      if constexpr (!source::apart)
+        for (std::size_t b = 0; b < s.blocks; ++b) row.stored_scale[b] = row.stored_scale[merged * b];
+    }
+
+    static void load_scales(const Weights& w, std::size_t r, std::size_t c, const side& s, found& row) {
+      constexpr std::size_t group = F::group > 0 ? std::size_t(F::group) : wide, its = group / Length;
+      for (std::size_t b = 0; b < s.blocks; b += its) {  // a group's number serves all of its blocks
+        const typename F::params& p = w.group_params(r, F::group > 0 ? (c + b * Length) / group : 0);
+        const float scale = F::scale(p, 0), lowest = offset ? F::offset(p, 0) : 0.0f;
+        for (std::size_t k = b; k < b + its && k < s.blocks; ++k) {
+          row.stored_scale[k] = scale;
+          if constexpr (offset) row.stored_offset[k] = lowest;
+        }
+      }
+    }
+
+    // The products of the two scales, sixteen at a time; those beyond the last block are not used.
+    NBIT_INLINE static void multiply(const side& s, found& row) {
+      using vec = lanes<NBIT_ARCH>;
+      for (std::size_t b = 0; b < s.blocks; b += lane_count) {
+        auto scale = load16(row.stored_scale + b);
+        if constexpr (dots::factor != 1.0f) scale = vec::mul(scale, vec::broadcast(dots::factor));
+        for (std::size_t t = 0; t < Tokens; ++t) {
+          const auto x = vec::load(s.scale[t] + b);
+          vec::store(row.scale[t] + b, vec::mul(scale, x));
+          if constexpr (offset && two_level)
+            vec::store(row.offset_scale[t] + b, vec::mul(load16(row.stored_offset + b), x));
+        }
+      }
+    }
+
+    NBIT_INLINE static typename lanes<NBIT_ARCH>::type load16(const f16* p) { return lanes<NBIT_ARCH>::load_f16(p); }
+    NBIT_INLINE static typename lanes<NBIT_ARCH>::type load16(const float* p) { return lanes<NBIT_ARCH>::load(p); }
+
+    static void read(const std::byte* row, const side& s, found& out) {
+      std::byte rest[step_bytes];  // the last blocks: a copy, so that nothing beyond the row is read
+      if (s.whole < s.steps) {
+        std::memset(rest, 0, sizeof rest);
+        std::memcpy(rest, row + s.whole * step_bytes, s.bytes - s.whole * step_bytes);
+      }
+      for (std::size_t i = 0; i < s.steps; ++i) take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
+    }
+    NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
+      dots::sums(from, code_row{s.codes + b * dots::width}, extra_row{s.extra + b * dots::extra},
+                 block_sums<scale_t>{out.sum[0] + b, out.offset_sum[0] + (offset && two_level ? b : 0),
+                                     out.stored_scale + b, out.stored_offset + (offset ? b : 0), most});
+    }
   };
-
-  // With fewer than four, the first stands in for those that are missing.
-  static void four_rows(const packed_view<F, blocks>& w, std::size_t r, std::size_t n, std::size_t c, const side& s,
-                        float* chains) {
-    found row[4];
-    for (std::size_t i = 0; i < 4 && i < n; ++i) {
-      read(w.block(r + i, c / columns), s, row[i]);
-      multiply(s, row[i]);
-    }
-    const found &a = row[0], &b = row[n > 1 ? 1 : 0], &d = row[n > 2 ? 2 : 0], &e = row[n > 3 ? 3 : 0];
-    auto sa = quad::load(chains), sb = quad::load(chains + 4), sd = quad::load(chains + 8),
-         se = quad::load(chains + 12);
-    std::size_t k = 0;
-    for (; k + 4 <= s.blocks; k += 4)
-      sa = add(a, s, k, sa), sb = add(b, s, k, sb), sd = add(d, s, k, sd), se = add(e, s, k, se);
-    if (const std::size_t left = s.blocks - k; left != 0) {
-      sa = quad::first(left, add(a, s, k, sa), sa), sb = quad::first(left, add(b, s, k, sb), sb);
-      sd = quad::first(left, add(d, s, k, sd), sd), se = quad::first(left, add(e, s, k, se), se);
-    }
-    quad::store(chains, sa), quad::store(chains + 4, sb), quad::store(chains + 8, sd), quad::store(chains + 12, se);
-  }
-
-  NBIT_INLINE static typename quad::type add(const found& row, const side& s, std::size_t b, typename quad::type to) {
-    to = quad::fma(quad::load(row.scale + b), quad::load(row.sum + b), to);
-    if constexpr (offset && two_level)
-      to = quad::fma(quad::load(row.offset_scale + b), quad::load(row.offset_sum + b), to);
-    else if constexpr (offset)
-      to = quad::fma(quad::load(row.stored_offset + b), quad::load(s.sum + b), to);
-    return to;
-  }
-
-  // The products of the two scales, sixteen at a time; those beyond the last block are not used.
-  NBIT_INLINE static void multiply(const side& s, found& row) {
-    using vec = lanes<NBIT_ARCH>;
-    const std::size_t n = s.blocks;
-    for (std::size_t b = 0; b < n; b += lane_count) {
-      const auto x = vec::load(s.scale + b);
-      vec::store(row.scale + b, vec::mul(load16(row.stored_scale + b), x));
-      if constexpr (offset && two_level) vec::store(row.offset_scale + b, vec::mul(load16(row.stored_offset + b), x));
-    }
-  }
-
-  NBIT_INLINE static typename lanes<NBIT_ARCH>::type load16(const f16* p) { return lanes<NBIT_ARCH>::load_f16(p); }
-  NBIT_INLINE static typename lanes<NBIT_ARCH>::type load16(const float* p) { return lanes<NBIT_ARCH>::load(p); }
-
-  static void read(const std::byte* row, const side& s, found& out) {
-    const std::size_t n = s.blocks, whole = s.whole;
-    std::byte rest[step * bytes];  // the last blocks: a copy, so that nothing beyond the row is read
-    if (whole < n) {
-      std::memset(rest, 0, sizeof rest);
-      std::memcpy(rest, row + whole * bytes, (n - whole) * bytes);
-    }
-    for (std::size_t b = 0; b < n; b += step) take(b < whole ? row + b * bytes : rest, s, b, out);
-  }
-  NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
-    dots::sums(from, s.codes + b * columns, s.extra + b * dots::extra,
-               block_sums<scale_t>{out.sum + b, out.offset_sum + (offset && two_level ? b : 0), out.stored_scale + b,
-                                   out.stored_offset + (offset ? b : 0)});
-  }
 };
 
 }  // namespace NBIT_TAG

@@ -84,26 +84,32 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
                      float* offset)
     requires(detail::has_integer_runs<F>)
   {
-    code codes[chunk];
-    if constexpr (!blocked) unpack_row<L, F::bits>(w.words, w.padded(), r, c, n, codes);
+    code codes[(chunk + 7) / step];
+    if constexpr (!blocked) unpack_row<L, F::bits>(w.words, w.padded(), r, c / step, (n + step - 1) / step, codes);
+    if constexpr (!blocked && step > 1 && step < 8) codes[(n + step - 1) / step] = 0;
     const std::size_t length = group_length<F>(w.cols);
     for (std::size_t i = 0; i < n;) {
       const std::size_t g = (c + i) / length, at = (c + i) % length, left = length - at,
                         m = left < n - i ? left : n - i;
-      if constexpr (blocked) F::load_codes(w.block(r, g), codes + i);
+      if constexpr (blocked) F::load_codes(w.block(r, g), codes + i / step);
       const typename F::params p = params_of(w, r, g);
-      std::size_t j16 = 0;
-      for (; j16 + lane_count <= m; j16 += lane_count) {  // local arrays alias nothing: these loops become vectors
-        std::uint8_t code16[lane_count];
-        std::int8_t level16[lane_count];
-        std::memcpy(code16, codes + i + j16, sizeof code16);
-        for (std::size_t k = 0; k < lane_count; ++k) level16[k] = static_cast<std::int8_t>(F::level(code16[k]));
-        std::memcpy(level + i + j16, level16, sizeof level16);
+      if constexpr (step > 1) {  // the row may end inside the last eight: the levels after it are zeroed below
+        for (std::size_t j = 0; j < m; j += 8)
+          F::signed_levels(codes + (i + j) / step, p, static_cast<int>(at + j), level + i + j);
+      } else {
+        std::size_t j16 = 0;
+        for (; j16 + lane_count <= m; j16 += lane_count) {  // local arrays alias nothing: these loops become vectors
+          std::uint8_t code16[lane_count];
+          std::int8_t level16[lane_count];
+          std::memcpy(code16, codes + i + j16, sizeof code16);
+          for (std::size_t k = 0; k < lane_count; ++k) level16[k] = static_cast<std::int8_t>(F::level(code16[k]));
+          std::memcpy(level + i + j16, level16, sizeof level16);
+        }
+        for (std::size_t j = j16; j < m; ++j) level[i + j] = static_cast<std::int8_t>(F::level(codes[i + j]));
       }
-      for (std::size_t j = j16; j < m; ++j) level[i + j] = static_cast<std::int8_t>(F::level(codes[i + j]));
       for (std::size_t j = 0; j < m; j += 16) {
         scale[(i + j) / 16] = F::scale(p, run_of(at + j));
-        offset[(i + j) / 16] = F::offset(p, run_of(at + j));
+        if constexpr (has_offset<F>) offset[(i + j) / 16] = F::offset(p, run_of(at + j));
       }
       i += m;
     }

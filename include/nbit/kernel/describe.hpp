@@ -96,6 +96,15 @@ constexpr kernel_about about_levels() {
             "no kernel is written for this operation on this format and layout; repack to row_tiles for one"};
 }
 
+// Kernels on the bytes of files, and the activations that they are for.
+template <class Gemv>
+constexpr kernel_about about_blocks() {
+  if (Gemv::template on_blocks<32>)
+    return own_kernel("integer sums straight on the file's bytes, a few tokens at once");
+  return own_kernel("integer sums straight on the file's bytes, a few tokens at once, for activations in groups of 256",
+                    "activations in groups of less than 256 run the generic text on integer levels");
+}
+
 template <class Arch, class W>
 constexpr kernel_about about_product(operation op) {
   using base = arch::base_of<Arch>;
@@ -103,7 +112,7 @@ constexpr kernel_about about_product(operation op) {
   using gemm_k = gemm_kernel<Arch, W>;
   if (op == operation::gemv_int8) {
     if constexpr (requires { gemv_k::template on_blocks<32>; }) {
-      if (gemv_k::template on_blocks<32>) return own_kernel("integer sums straight on the file's blocks");
+      if (gemv_k::template on_blocks<32> || gemv_k::template on_blocks<256>) return about_blocks<gemv_k>();
     }
     if constexpr (requires { gemv_k::about_int8; }) return gemv_k::about_int8;
     if constexpr (requires { gemv_k::about; }) return gemv_k::about;
@@ -112,7 +121,10 @@ constexpr kernel_about about_product(operation op) {
   if (op == operation::gemm_int8) {
     if constexpr (requires { gemm_k::about_int8; }) return gemm_k::about_int8;
     if constexpr (requires { gemm_k::about; }) return gemm_k::about;
-    // the generic gemm asks gemv's rows for each token
+    // the generic gemm asks gemv's kernels, for a few tokens or for each
+    if constexpr (requires { gemv_k::template on_blocks<32>; }) {
+      if (gemv_k::template on_blocks<32> || gemv_k::template on_blocks<256>) return about_blocks<gemv_k>();
+    }
     if constexpr (requires { gemv_k::about_int8; }) return gemv_k::about_int8;
     return about_levels<base, W>();
   }

@@ -111,8 +111,9 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
         return false;
     }();
     if constexpr (on_blocks) {  // these rows stay in the cache for all tokens
-      for (std::size_t m = 0; m < x.rows; ++m)
-        block_gemv<typename gemv_k::block_arch, typename Weights::format>::rows(w, first, count, x, m, &y(m, 0));
+      if (gemv_k::natural_groups(w)) return on_blocks_of<gemv_k>(w, first, count, x, y);
+      for (std::size_t n = first; n < first + count; ++n)
+        for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::float_row(w, n, x, m);
     } else {
       for (std::size_t n = first; n < first + count; ++n)
         for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
@@ -120,6 +121,23 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
   }
 
  private:
+  template <class Gemv, int Group>
+  static void on_blocks_of(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                           matrix_view<float> y) noexcept {
+    using rows_of = block_gemv<typename Gemv::block_arch, Weights>;
+    for (std::size_t m = 0, step; m < x.rows; m += step) {
+      const std::size_t left = x.rows - m;
+      step = left > 2 ? rows_of::tokens : left;
+      float* const to = &y(m, 0);
+      if (step == 1)
+        rows_of::template rows<1>(w, first, count, x, m, left, to, y.stride);
+      else if (step == 2)
+        rows_of::template rows<2>(w, first, count, x, m, left, to, y.stride);
+      else
+        rows_of::template rows<rows_of::tokens>(w, first, count, x, m, left, to, y.stride);
+    }
+  }
+
   static void fill(const Weights& w, std::size_t first, std::size_t outputs, std::size_t c, std::size_t depth,
                    float* panel) noexcept {
     constexpr std::size_t width = product::width;

@@ -7,7 +7,8 @@
 //            chain += offset * (x scale * S),  S = the exact sum of the codes; for formats with an offset
 //          then (chain 0 + chain 2) + (chain 1 + chain 3). B = the greatest common divisor of the run of columns with
 //          one weight scale, Group and 256 (a whole row counts as 256).
-//          k-quants (two_level_format) under activations whose Group is a multiple of their 256: B = 256, and
+//          k-quants and lattices (two_level_format, integer_lattice) under activations whose Group is a multiple of
+//          256: B = 256, and
 //            chain += (super_scale * x scale) * I,   I = sum over runs of sub_scale * (sum of level * code)
 //            chain += (super_offset * x scale) * J,  J = sum over runs of sub_offset * (sum of codes)
 //          I and J are rounded to float once; they fit 31 bits (weights.hpp), so any order of integer sums will do.

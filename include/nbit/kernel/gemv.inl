@@ -25,10 +25,12 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   template <int Group>
   static void rows(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
                    float* y) noexcept {
-    if constexpr (on_blocks<Group>)
-      block_gemv<block_arch, typename Weights::format>::rows(w, first, count, x, 0, y);
-    else
+    if constexpr (on_blocks<Group>) {
+      if (natural_groups(w)) return block_gemv<block_arch, Weights>::template rows<1>(w, first, count, x, 0, 1, y, 0);
+      for (std::size_t r = first; r < first + count; ++r) y[r] = float_row(w, r, x, 0);
+    } else {
       for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
+    }
   }
 
   /// The dot of weight row r and activation row m; gemm shares it, so both give the same bits.
@@ -37,6 +39,11 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     if constexpr (integers) {
       if (natural_groups(w)) return integer_row(w, r, x, m);
     }
+    return float_row(w, r, x, m);
+  }
+  /// The same where columns are reordered, or levels are no integers.
+  template <int Group>
+  static float float_row(const Weights& w, std::size_t r, const int8_activations<Group>& x, std::size_t m) noexcept {
     alignas(64) float row[chunk], act[chunk];
     auto sum = vec::zero();
     for (std::size_t c = 0; c < w.cols; c += chunk) {
@@ -50,24 +57,25 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     return vec::reduce(sum);
   }
 
+  /// Whether columns stand in the order of their groups.
+  NBIT_INLINE static bool natural_groups(const Weights& w) {
+    if constexpr (requires { w.group_index; })
+      return w.group_index == nullptr;
+    else
+      return true;
+  }
+
   // Whose block_gemv runs: avx_vnni has none of its own, avx2's reads memory as fast.
 #if NBIT_TARGET == 1
   using block_arch = arch::avx2;
 #else
   using block_arch = NBIT_ARCH;
 #endif
-  static constexpr bool has_dots = [] {
-    if constexpr (requires { typename Weights::layout; })
-      return std::is_same_v<typename Weights::layout, blocks> && has_block_dots<block_arch, typename Weights::format>;
-    else
-      return false;
-  }();
-  /// Whether block_gemv has this format, with blocks of the same length.
+  /// Whether block_gemv serves these weights and activations.
   template <int Group>
   static constexpr bool on_blocks = [] {
-    if constexpr (has_dots)
-      return block_dots<block_arch, typename Weights::format>::columns ==
-             detail::int8_blocks<typename Weights::format, Group>::length;
+    if constexpr (has_block_gemv<block_arch, Weights>)
+      return block_gemv<block_arch, Weights>::template serves<Group>;
     else
       return false;
   }();
@@ -79,13 +87,6 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     else
       return false;
   }();
-
-  NBIT_INLINE static bool natural_groups(const Weights& w) {
-    if constexpr (requires { w.group_index; })
-      return w.group_index == nullptr;
-    else
-      return true;
-  }
 
   NBIT_INLINE static typename vec::type dot(const float* w, const float* x, std::size_t n, typename vec::type sum) {
     std::size_t i = 0;

@@ -47,20 +47,26 @@ inline constexpr std::size_t chunk_of<packed_view<F, blocks>> = [] {
 /// Whether the int8 kernels can work on integers: scales constant over 16 columns at least.
 template <class F>
 inline constexpr bool has_integer_runs = [] {
-  if constexpr (integer_format<F>)
+  if constexpr (integer_lattice<F>)
+    return F::run % 16 == 0;
+  else if constexpr (integer_format<F>)
     return F::run > 0 ? F::run % 16 == 0 : F::group <= 0 || F::group % 16 == 0;
   else
     return false;
 }();
+
+/// Whether scales are on two levels, so that int8 kernels can stay in integers over a whole group.
+template <class F>
+inline constexpr bool has_two_levels = two_level_format<F> || integer_lattice<F>;
 
 /// How the columns of int8 kernels are cut into blocks, which are summed in integers: Group columns of the activations
 /// share a scale. See kernel/gemv.hpp for what is computed.
 template <class F, int Group>
 struct int8_blocks {
   static constexpr int run = F::run > 0 ? F::run : F::group;  // columns with one scale; 0 or less: the whole row
-  /// Whole groups of F with integer scales inside: those of two_level formats, if the activations allow it.
+  /// Whole groups of F with integer scales inside, if the activations allow it.
   static constexpr bool two_level = [] {
-    if constexpr (two_level_format<F>)
+    if constexpr (has_two_levels<F>)
       return 256 % F::group == 0 && (Group == per_row || Group % F::group == 0);
     else
       return false;
@@ -75,6 +81,11 @@ struct int8_blocks {
 };
 
 }  // namespace detail
+
+/// The Group of int8 activations that F's kernels are made for: 256 where scales are on two levels or over 256 columns,
+/// as in k-quants, else 32.
+template <weight_format F>
+inline constexpr int activation_group = detail::has_two_levels<F> || (F::group > 0 && F::group % 256 == 0) ? 256 : 32;
 
 /// Anything with rows of weights that a kernel can multiply with: rows = outputs, cols = inputs.
 template <class W>
