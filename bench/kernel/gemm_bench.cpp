@@ -223,6 +223,25 @@ struct bench {
     std::printf("\n");
   }
 
+  /// What silu, a gate and a residual cost after a product.
+  template <class F, int Group>
+  void steps(const char* name) {
+    if (!only.empty() && std::string(name).find(only) == std::string::npos) return;
+    constexpr std::size_t tokens = 512;
+    const auto w = std::make_shared<nbit::packed_matrix<F, nbit::row_tiles>>(some_tiles<F>(outputs));
+    auto act = std::make_shared<nbit::int8_activation_matrix<Group>>(
+        *nbit::int8_activation_matrix<Group>::make({tokens, cols}));
+    nbit::quantize_activations({some_activations(tokens).data(), tokens, cols}, act->view());
+    auto y = std::make_shared<std::vector<float>>(tokens * outputs), gate = std::make_shared<std::vector<float>>(*y);
+    const nbit::matrix_view<float> to(y->data(), tokens, outputs), other(gate->data(), tokens, outputs);
+    const auto after = nbit::then(nbit::silu{}, nbit::multiply_by{other}, nbit::add_residual{other});
+    std::vector<subject> s = {{"product", 1, [=] { nbit::gemm(w->view(), act->view(), to); }, {}},
+                              {"steps", 1, [=] { nbit::apply(after, to); }, {}}};
+    measure(s, rounds);
+    std::printf("gemm %-8s a%-4d M=%-4zu silu, gate and residual take %.3f of the product's time\n", name, Group,
+                tokens, s[0].rate() / s[1].rate());
+  }
+
   static subject bf16_peak() {
     return {"bf16 peak",
             nbit::arch::dispatch_extended([](auto t) { return limits<decltype(t)>::bf16_operations; }),
@@ -324,6 +343,7 @@ int main(int argc, char** argv) {
   b.format<nbit::q3_k, 256>("Q3_K");
   b.format<nbit::iq4_xs, 256>("IQ4_XS");
   b.format<nbit::tq2_0, 256>("TQ2_0");
+  b.steps<nbit::w4g128, 128>("w4g128");
   b.bf16<nbit::w4g128>("w4g128");
   b.bf16<nbit::w4g32>("w4g32");
   b.bf16<nbit::q4_k>("Q4_K");

@@ -101,6 +101,23 @@ TEST_CASE("steps after gemv and gemm: the order written, every tag, strided outp
     nbit::apply(one, nbit::matrix_view<float>(y.data(), 1, s.rows));
     nbit::gemv(q->view(), act->view(), std::span<float>(z), one);
     REQUIRE(y == z);
+    // int8 and bf16 activations of all tokens
+    const auto check_gemm = [&](const auto& activations) {
+      std::vector<float> apart(plain.size(), 9.0f), together(plain.size(), 9.0f);
+      const nbit::matrix_view<float> a(apart.data(), s.tokens, s.rows, stride),
+          b(together.data(), s.tokens, s.rows, stride);
+      nbit::gemm(q->view(), activations, a);
+      nbit::apply(steps, a);
+      nbit::gemm(q->view(), activations, b, steps, backwards);
+      REQUIRE(apart == together);
+    };
+    auto all = nbit::int8_activation_matrix<32>::make({s.tokens, s.cols});
+    REQUIRE(all);
+    nbit::quantize_activations(in, all->view());
+    check_gemm(all->view());
+    std::vector<nbit::bf16> rounded;
+    for (const float v : x) rounded.push_back(nbit::bf16::from(v));
+    check_gemm(nbit::matrix_view<const nbit::bf16>(rounded.data(), s.tokens, s.cols));
   }
 }
 

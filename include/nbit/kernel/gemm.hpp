@@ -63,17 +63,23 @@ inline constexpr std::size_t outputs_of = [] {
     return gemm_outputs;
 }();
 
-template <class Arch, class Weights, class T, class E>
-inline void run_gemm(const Weights& w, matrix_view<const T> x, matrix_view<float> y, E& ex) noexcept {
+template <class Arch, class Weights, class X, class E>
+inline void run_gemm(const Weights& w, const X& x, matrix_view<float> y, E& ex) noexcept {
   NBIT_EXPECTS(x.cols == w.cols, "gemm: x must have as many columns as the weights");
   NBIT_EXPECTS(y.rows == x.rows && y.cols == w.rows, "gemm: y must be tokens x outputs (x.rows x w.rows)");
-  constexpr std::size_t most = outputs_of<gemm_kernel<Arch, Weights>>;
-  const std::size_t across = (w.rows + most - 1) / most, down = (x.rows + gemm_tokens - 1) / gemm_tokens;
+  using kernel = gemm_kernel<Arch, Weights>;
+  constexpr std::size_t most = outputs_of<kernel>;
+  constexpr bool cuts_tokens = requires { x.row_range(0, 0); };
+  const std::size_t most_tokens = cuts_tokens ? gemm_tokens : x.rows;
+  const std::size_t across = (w.rows + most - 1) / most, down = x.rows == 0 ? 0 : (x.rows - 1) / most_tokens + 1;
   ex(across * down, [&](std::size_t i) {
-    const std::size_t n = i % across * most, m = i / across * gemm_tokens;
+    const std::size_t n = i % across * most, m = i / across * most_tokens;
     const std::size_t outputs = w.rows - n < most ? w.rows - n : most;
-    const std::size_t tokens = x.rows - m < gemm_tokens ? x.rows - m : gemm_tokens;
-    gemm_kernel<Arch, Weights>::block(w, n, outputs, x.row_range(m, tokens), y.row_range(m, tokens));
+    const std::size_t tokens = x.rows - m < most_tokens ? x.rows - m : most_tokens;
+    if constexpr (cuts_tokens)
+      kernel::block(w, n, outputs, x.row_range(m, tokens), y.row_range(m, tokens));
+    else
+      kernel::block(w, n, outputs, x, y);
   });
 }
 }  // namespace detail
@@ -115,15 +121,7 @@ inline void gemv(const W& w, std::span<const bf16> x, std::span<float> y, E&& ex
 template <class Arch, weight_matrix W, int Group, executor E = serial>
   requires(requires { Arch::level; })
 inline void gemm(Arch, const W& matrix, int8_activations<Group> x, matrix_view<float> y, E&& ex = {}) noexcept {
-  const weights_t<W> w = matrix;
-  NBIT_EXPECTS(x.cols == w.cols, "gemm: x must have as many columns as the weights");
-  NBIT_EXPECTS(y.rows == x.rows && y.cols == w.rows, "gemm: y must be tokens x outputs (x.rows x w.rows)");
-  using kernel = gemm_kernel<Arch, weights_t<W>>;
-  constexpr std::size_t most = detail::outputs_of<kernel>;
-  ex((w.rows + most - 1) / most, [&](std::size_t i) {
-    const std::size_t n = i * most, outputs = w.rows - n < most ? w.rows - n : most;
-    kernel::block(w, n, outputs, x, y);
-  });
+  detail::run_gemm<Arch>(weights_t<W>(matrix), x, y, ex);
 }
 template <weight_matrix W, int Group, executor E = serial>
 inline void gemm(const W& w, int8_activations<Group> x, matrix_view<float> y, E&& ex = {}) noexcept {
