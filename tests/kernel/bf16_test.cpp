@@ -81,7 +81,7 @@ void check_bf16(const char* name) {
     const auto codes = nbit::unpack_codes(q.view());
     REQUIRE((t && codes));
     nbit_test::random numbers(9);
-    for (const std::size_t tokens : {std::size_t{1}, std::size_t{5}, std::size_t{16}}) {
+    for (const std::size_t tokens : {std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{19}}) {
       INFO(tokens << " tokens");
       std::vector<nbit::bf16> x;
       for (const float v : numbers.normals(tokens * s.cols)) x.push_back(nbit::bf16::from(v));

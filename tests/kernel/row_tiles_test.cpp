@@ -87,7 +87,7 @@ void check_products(const char* name) {
     const auto codes = nbit::unpack_codes(q.view());
     REQUIRE((t && codes));
     nbit_test::random numbers(7);
-    for (const std::size_t tokens : {std::size_t{1}, std::size_t{3}, std::size_t{5}, std::size_t{16}}) {
+    for (const std::size_t tokens : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}, std::size_t{19}}) {
       INFO(tokens << " tokens");
       auto x = numbers.normals(tokens * s.cols);
       if (tokens == 3)  // the largest sums there are

@@ -14,7 +14,8 @@ struct tile_dot<NBIT_ARCH, W, matrix_view<const bf16>> {
   using real = vec::type;
   static constexpr std::size_t chunk = W.chunk, run = std::size_t(W.run);
   static constexpr bool offsets = W.offset != tile_number::none;
-  static constexpr bool in_registers = level::bits == 16;
+  static constexpr std::size_t direct = level::bits == 16 ? std::size_t(-1) : 1;
+  static constexpr std::size_t chains = NBIT_TARGET == 2 ? 4 : 1;  // float sums take longer than integers
   static constexpr int panel_bits = level::bits;
   static constexpr std::size_t panel_span = 256, panel_tiles = 4;
 

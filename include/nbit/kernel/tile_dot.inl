@@ -95,8 +95,10 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
                                segment = run < act ? run : act, wide = run < act ? act : run;
   static constexpr bool offsets = W.offset != tile_number::none, fine_weights = run <= act;
   static constexpr int bias = W.bias - code::template centre<W.top>;
-  static constexpr bool in_registers = NBIT_TARGET == 2;  // unpacking there costs little beside the products
-  static constexpr int panel_bits = 8;                    // of a code in a panel
+  // tokens up to which codes are unpacked for every few of them; with many registers that costs little
+  static constexpr std::size_t direct = NBIT_TARGET == 2 ? std::size_t(-1) : 12;
+  static constexpr std::size_t chains = 1;  // tiles that one token wants side by side
+  static constexpr int panel_bits = 8;      // of a code in a panel
   static constexpr std::size_t panel_span = 512, panel_tiles = 8;
 
   /// Step S of a block from a tile's codes to a panel's.

@@ -20,7 +20,7 @@ struct tile_block<NBIT_ARCH, W, X> {
   static constexpr std::size_t vectors = 1, most = NBIT_TARGET == 0 ? 2 : unpacked ? 3 : 4;
 #endif
   static constexpr std::size_t groups = 3, span = unpacked ? dot::panel_span : 2048, tokens = most * groups,
-                               least = (most + 1) / 2;  // of two tokens or more, pieces are no smaller
+                               least = most > 2 ? 2 : 1;  // of two tokens or more, pieces are no smaller
 
   /// One token with `rows` rows of tiles, all columns.
   static void one(const std::byte* tiles, std::size_t cols, std::size_t rows, const X& x, float* y) noexcept {
@@ -28,8 +28,8 @@ struct tile_block<NBIT_ARCH, W, X> {
     for (std::size_t c = 0; c < cols; c += span) {
       const std::size_t n = cols - c < span ? cols - c : span;
       k.set(x, 0, 1, c, n);
-      for (std::size_t r = 0; r < rows; r += W.rows)
-        piece<1, 1>(tiles + W.tile_bytes(c), W.tile_bytes(cols), r, rows, c, n, k, y, 0);
+      for (std::size_t r = 0; r < rows; r += dot::chains * W.rows)
+        piece<1, dot::chains>(tiles + W.tile_bytes(c), W.tile_bytes(cols), r, rows, c, n, k, y, 0);
     }
   }
 
@@ -162,18 +162,19 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
     if (x.rows == 0) return;
     if (w.cols == 0) return product_of_nothing(first, count, y);
     const std::byte* const tiles = w.tile(first / form.rows);
-    const std::size_t step = form.tile_bytes(w.cols);
     using few = tile_block<NBIT_ARCH, form, X>;
     if (x.rows == 1) return few::one(tiles, w.cols, count, x, &y(0, first));
-    if (few::dot::in_registers || x.rows <= few::tokens) {
-      for (std::size_t c = 0; c < w.cols; c += few::span) {
-        const std::size_t n = w.cols - c < few::span ? w.cols - c : few::span;
-        few::run(tiles + form.tile_bytes(c), step, count, c, n, x, &y(0, first), y.stride,
-                 [](std::size_t, std::size_t) {});
+    if constexpr (few::dot::direct > 1) {
+      if (x.rows <= few::dot::direct) {
+        for (std::size_t c = 0; c < w.cols; c += few::span) {
+          const std::size_t n = w.cols - c < few::span ? w.cols - c : few::span;
+          few::run(tiles + form.tile_bytes(c), form.tile_bytes(w.cols), count, c, n, x, &y(0, first), y.stride,
+                   [](std::size_t, std::size_t) {});
+        }
+        return;
       }
-      return;
     }
-    if constexpr (!few::dot::in_registers) by_panels(tiles, w.cols, first, count, x, y);
+    if constexpr (few::dot::direct != std::size_t(-1)) by_panels(tiles, w.cols, first, count, x, y);
   }
   template <class X>
   static void by_panels(const std::byte* tiles, std::size_t cols, std::size_t first, std::size_t count, const X& x,
