@@ -1,7 +1,7 @@
 // bench/solver/quality_bench.cpp — how good the solvers' codes are, beside what other programs reach on the same data.
 //
 //   nbit_quality_bench layers [LAYER...]      output error of real layers on tokens that calibration did not see
-//   nbit_quality_bench model [--windows N] [FORMAT...]     KL divergence of a whole language model
+//   nbit_quality_bench model [--windows N] [--rotate SEED] [FORMAT...]     KL divergence of a whole language model
 //
 // Data: the folder NBIT_DATA or ../shared/data (layers/, lm/). Peers' figures come from the data folder too.
 // SPDX-License-Identifier: MIT
@@ -29,6 +29,7 @@
 
 #include <engine/evaluate.hpp>
 #include <engine/load.hpp>
+#include <engine/rotate.hpp>
 
 #include "solver/support.hpp"
 
@@ -105,6 +106,7 @@ struct settings {
   nbit::gptq_options gptq = {};
   std::size_t windows = 128, kl_windows = 64;
   nbit::drift_options drift = {};
+  std::uint64_t rotation = 0;  // of the whole model, before anything else; 0: none
   std::vector<std::string> names;
 };
 
@@ -121,6 +123,8 @@ settings read_settings(int count, char** words) {
       s.drift.strength = number();
     else if (word == "--drift-damping")
       s.drift.damping = number();
+    else if (word == "--rotate")
+      s.rotation = static_cast<std::uint64_t>(number());
     else if (word == "--tune")
       s.gptq.tune = number() != 0;
     else if (word == "--shrink")
@@ -231,6 +235,8 @@ void model(const settings& s, const engine::workers& pool) {
   const engine::token_windows text = windows_of(base + "/calib_ids.safetensors", s.windows);
   const engine::token_windows dev = windows_of(base + "/dev_ids.safetensors", s.kl_windows);
   const engine::reference_scores reference = engine::reference(*m, dev, dev.count, pool);
+  const auto start = s.rotation == 0 ? nbit::result<engine::model>(*m) : engine::rotated(*m, s.rotation, pool);
+  if (!start) stop(std::string(start.error().what));
   std::printf(
       "KL divergence from f32 on text that calibration did not see; peer: the best program's file of equal size\n");
   std::printf("%-7s %9s %9s %6s %7s %9s %6s %8s\n", "format", "nbit KL", "peer KL", "ratio", "target", "ppl", "top-1",
@@ -238,7 +244,7 @@ void model(const settings& s, const engine::workers& pool) {
   for (const subject& f : subjects) {
     if (!chosen(s, f.name)) continue;
     const auto begun = std::chrono::steady_clock::now();
-    const engine::model q = quantized(f, *m, text, s, pool);
+    const engine::model q = quantized(f, *start, text, s, pool);
     const double took = seconds_since(begun);
     const engine::evaluation found = engine::evaluate(q, dev, &reference, pool);
     std::printf("%-7s %9.5f %9.5f %6.3f %7.2f %9.4f %6.4f %8.1f\n", f.name, found.kl, f.peer_kl, found.kl / f.peer_kl,
@@ -259,6 +265,8 @@ int main(int count, char** words) {
   else if (what == "model")
     model(s, pool);
   else
-    std::fprintf(stderr, "usage: quality_bench layers|model [--damping X] [--passes N] [--windows N] [NAME...]\n");
+    std::fprintf(
+        stderr,
+        "usage: quality_bench layers|model [--damping X] [--passes N] [--windows N] [--rotate SEED] [NAME...]\n");
   return what == "layers" || what == "model" ? 0 : 1;
 }

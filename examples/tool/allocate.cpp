@@ -1,8 +1,9 @@
 // tool/allocate.cpp — nbit plan: measure what each type costs each matrix, and choose types for a budget.
 //
 // A loss is the KL divergence of the model with that one matrix quantized from the model as it is, over a few windows:
-// what a user sees, and comparable between matrices. Losses are added up. The measurement is a file of its own: any
-// budget can be asked of it again without running anything.
+// what a user sees, and comparable between matrices. Losses are added up. Blocks before the matrix are run once, not
+// once for every type. The measurement is a file of its own: any budget can be asked of it again without running
+// anything.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cstdio>
@@ -34,13 +35,50 @@ constexpr option known[] = {
     {"--windows", "N", "how many of them (default 8)"},
     {"--save", "FILE", "write the measurement (JSON)"},
     {"--measured", "FILE", "use this measurement instead of measuring"},
-    {"--budget", "BITS", "bits per weight of the matrices in thousandths, as in 4500"},
-    {"--bytes", "N", "or bytes of the matrices"},
+    {"--budget", "BITS", "bits per weight of all matrices in thousandths, as in 4500"},
+    {"--bytes", "N", "or bytes of all matrices"},
     {"--floor", "ROLE=BITS", "least bits per weight of a role, as ffn_down=4; may be given again"},
     {"--output", "FILE", "write the choice for nbit quantize --plan (JSON)"},
     {"--threads", "N", "threads to use (default: all)"},
     {"--progress", nullptr, "say how far it is also when stderr is no terminal"},
     {"--help", nullptr, "this text"}};
+
+/// What is measured with, and what it is compared with.
+struct bench {
+  engine::model m;  // one matrix of it is replaced at a time
+  engine::token_windows text;
+  engine::reference_scores reference;
+  const std::vector<const block_type*>& types;
+  const engine::workers& pool;
+
+  /// The losses of every type for one matrix, everything else as it is. inputs: for gptq, or nullptr for the type's own
+  /// encoder.
+  nbit::allocation_item item(const std::string& name, const std::string& role, const nbit::hessian* inputs,
+                             const engine::midway* from) {
+    engine::linear& w = *m.find(name);
+    const engine::linear plain = w;
+    const nbit::shape shape = w.shape();
+    std::vector<float> values(shape.rows * shape.cols), importance;
+    w.decode({values.data(), shape.rows, shape.cols});
+    if (inputs != nullptr) importance.resize(shape.cols), inputs->mean_square(importance);
+    const problem p{{values.data(), shape.rows, shape.cols}, inputs, importance};
+    nbit::allocation_item made;
+    made.tensors = {name}, made.role = role, made.weights = values.size();
+    for (const block_type* type : types) {
+      if (shape.cols % type->block != 0) continue;
+      auto bytes = std::make_shared<std::vector<std::byte>>(
+          need(type->solve(inputs != nullptr ? method::gptq : method::rtn, p, {}, pool), name));
+      w = packed_linear(type->type, *bytes, shape, bytes, name);
+      const engine::evaluation found = engine::evaluate(m, text, &reference, pool, {}, from);
+      made.choices.push_back({type_name(type->type), bytes->size(), std::max(0.0, found.kl)});
+    }
+    w = plain;
+    if (made.choices.empty())
+      throw failure{bad_input,
+                    name + ": no type of --types has blocks that divide " + std::to_string(shape.cols) + " columns"};
+    return made;
+  }
+};
 
 std::vector<nbit::allocation_item> measure(const arguments& args) {
   if (args.positional.size() != 1) throw failure{wrong_usage, "plan needs one model, or --measured FILE"};
@@ -51,54 +89,37 @@ std::vector<nbit::allocation_item> measure(const arguments& args) {
     if (types.back() == nullptr) refuse_option("--types", name, "block types that can be solved");
   }
   const source from = open_source(args.positional[0]);
-  engine::model m = run_ready(from);
-  const engine::token_windows text = read_windows(args.get("--ids"), m.config.vocabulary)
-                                         .first(static_cast<std::size_t>(args.number("--windows", 8, 1, 1 << 20)));
-  std::optional<std::vector<block_statistics>> statistics;
-  if (args.has("--statistics")) statistics = statistics_of_blocks(args.get("--statistics"), m.config);
   nbit::thread_pool threads(static_cast<unsigned>(args.number("--threads", 0, 0, 1024)));
   const engine::workers pool(threads);
+  bench on{run_ready(from), {}, {}, types, pool};
+  const engine::model& m = on.m;
+  on.text = read_windows(args.get("--ids"), m.config.vocabulary)
+                .first(static_cast<std::size_t>(args.number("--windows", 8, 1, 1 << 20)));
+  std::optional<std::vector<block_statistics>> statistics;
+  if (args.has("--statistics")) statistics = statistics_of_blocks(args.get("--statistics"), m.config);
   progress bar(args.has("--progress"));
   bar.stage("the model as it is", 0, 0.02);
-  const engine::reference_scores reference = engine::reference(m, text, text.count, pool, std::ref(bar));
+  on.reference = engine::reference(m, on.text, on.text.count, pool, std::ref(bar));
   bar.stage("measuring", 0.02, 1);
 
+  const std::size_t count = m.blocks.size() * engine::role_count + (m.output ? 2 : 1);
   std::vector<nbit::allocation_item> items;
-  for (std::size_t b = 0; b < m.blocks.size(); ++b)
+  const auto add = [&](nbit::allocation_item item) {
+    items.push_back(std::move(item));
+    bar(items.size(), count);
+  };
+  // A tied embedding is one item whose loss is that of both its uses.
+  add(on.item("token_embd.weight", m.output ? "token_embd" : "output", nullptr, nullptr));
+  engine::midway here = engine::before_blocks(m, on.text);
+  engine::runner run(m, pool);
+  for (; here.block < m.blocks.size(); ++here.block) {
     for (std::size_t s = 0; s < engine::site_count; ++s)
-      for (const engine::role r : engine::readers(static_cast<engine::site>(s))) {
-        engine::linear& w = m.blocks[b][r];
-        const engine::linear plain = w;
-        const nbit::shape shape = w.shape();
-        std::vector<float> values(shape.rows * shape.cols);
-        w.decode({values.data(), shape.rows, shape.cols});
-        nbit::allocation_item item;
-        item.tensors = {engine::tensor_name(b, r)};
-        item.role = std::string(engine::role_names[static_cast<std::size_t>(r)]);
-        item.weights = values.size();
-        problem p{{values.data(), shape.rows, shape.cols}, nullptr, {}};
-        std::vector<float> importance;
-        if (statistics) {
-          p.inputs = &(*statistics)[b][s];
-          importance.resize(shape.cols);
-          p.inputs->mean_square(importance);
-          p.importance = importance;
-        }
-        for (const block_type* type : types) {
-          if (shape.cols % type->block != 0) continue;
-          auto bytes = std::make_shared<std::vector<std::byte>>(
-              need(type->solve(statistics ? method::gptq : method::rtn, p, {}, pool), item.tensors[0]));
-          w = packed_linear(type->type, *bytes, shape, bytes, item.tensors[0]);
-          const engine::evaluation found = engine::evaluate(m, text, &reference, pool);
-          item.choices.push_back({type_name(type->type), bytes->size(), std::max(0.0, found.kl)});
-        }
-        w = plain;
-        if (item.choices.empty())
-          throw failure{bad_input, item.tensors[0] + ": no type of --types has blocks that divide " +
-                                       std::to_string(shape.cols) + " columns"};
-        items.push_back(std::move(item));
-        bar(items.size(), m.blocks.size() * engine::role_count);
-      }
+      for (const engine::role r : engine::readers(static_cast<engine::site>(s)))
+        add(on.item(engine::tensor_name(here.block, r), std::string(engine::role_names[static_cast<std::size_t>(r)]),
+                    statistics ? &(*statistics)[here.block][s] : nullptr, &here));
+    run.run_block(here.block, here.states);
+  }
+  if (m.output) add(on.item("output.weight", "output", nullptr, &here));
   return items;
 }
 

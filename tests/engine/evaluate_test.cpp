@@ -31,6 +31,22 @@ TEST_CASE("The bundled model has the reference's perplexity on four windows") {
   CHECK(std::fabs(found.perplexity / 28.287271 - 1.0) < 1e-5);
 }
 
+TEST_CASE("An evaluation that begins midway says what one from the beginning says") {
+  const engine::model& m = bundled_model();
+  const auto text = bundled_windows("dev_ids.safetensors", 5);  // more than a step of windows
+  const auto reference = engine::reference(m, text, 5);
+  engine::model other = m;
+  other.blocks[3][engine::role::ffn_up] = m.blocks[3][engine::role::ffn_gate];
+  engine::midway from = engine::before_blocks(m, text);
+  engine::runner run(m);
+  for (; from.block < 3; ++from.block) run.run_block(from.block, from.states);
+  const auto whole = engine::evaluate(other, text, &reference),
+             rest = engine::evaluate(other, text, &reference, {}, {}, &from);
+  CHECK(whole.kl > 0.01);
+  CHECK(rest.kl == whole.kl);
+  CHECK(rest.nll == whole.nll);
+}
+
 TEST_CASE("Perplexity over the whole dev split is within 0.1 % of the reference, likelihoods token by token") {
 #if defined(NBIT_SCALAR_ONLY) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   SKIP("the whole dev split takes minutes in this build; four windows run above");

@@ -10,7 +10,9 @@
 #include <engine/forward.hpp>
 #include <engine/generate.hpp>
 #include <engine/load_safetensors.hpp>
+#include <engine/rotate.hpp>
 #include <support/data.hpp>
+#include <support/random.hpp>
 #include <support/st.hpp>
 #include <nbit/parallel/threads.hpp>
 #include <nbit/solver/calibration.hpp>
@@ -63,6 +65,42 @@ TEST_CASE("A small model with a tied head agrees with the reference, and writes 
   const auto written = engine::greedy(*m, {ids.data(), 1}, ids.size() - 1);
   REQUIRE(written);
   CHECK(*written == std::vector<std::int32_t>(ids.begin() + 1, ids.end()));
+}
+
+TEST_CASE("A rotated model has the logits of the one it was, and a tied head is one no more") {
+  // Widths that are no powers of two, grouped heads, a tied head and gains that differ.
+  nbit_test::random numbers(9);
+  engine::model m;
+  m.config.layers = 2, m.config.width = 48, m.config.ffn_width = 40, m.config.heads = 4, m.config.kv_heads = 2;
+  m.config.head_width = m.config.rope_dims = 12, m.config.vocabulary = 50, m.config.context = 64;
+  const auto matrix = [&](std::size_t rows, std::size_t cols) {
+    std::vector<float> w = numbers.normals(rows * cols);
+    for (float& v : w) v *= 0.2f;
+    return engine::linear(std::move(w), {rows, cols});
+  };
+  const auto gains = [&] {
+    std::vector<float> g = numbers.normals(48);
+    for (float& v : g) v = 1.0f + 0.5f * v;
+    return g;
+  };
+  const std::size_t rows[] = {48, 24, 24, 48, 40, 40, 48}, cols[] = {48, 48, 48, 48, 48, 48, 40};
+  m.token_embd = matrix(50, 48), m.output_norm = gains();
+  for (int b = 0; b < 2; ++b) {
+    engine::block& to = m.blocks.emplace_back();
+    to.attn_norm = gains(), to.ffn_norm = gains();
+    for (std::size_t r = 0; r < engine::role_count; ++r) to.matrices[r] = matrix(rows[r], cols[r]);
+  }
+  REQUIRE(m.check());
+  const auto turned = engine::rotated(m, 5);
+  REQUIRE(turned);
+  REQUIRE(turned->check());
+  CHECK(turned->output);
+  const std::vector<std::int32_t> ids = {3, 1, 41, 5, 9, 26, 49, 0};
+  const auto before = engine_test::logits_of(m, ids), after = engine_test::logits_of(*turned, ids);
+  CHECK(largest_difference(before.values, after.values) < 2e-4);
+  engine::floats a(48, 40), b(48, 40);
+  m.blocks[0][engine::role::ffn_down].decode(a.view()), turned->blocks[0][engine::role::ffn_down].decode(b.view());
+  CHECK(largest_difference(a.values, b.values) > 0.1);
 }
 
 TEST_CASE("Threads and the size of steps do not change a bit of the hidden states") {

@@ -62,6 +62,43 @@ expect 0 calibrate --merge "$work/a.st" "$work/b.st" -o "$work/sum.st"
 expect 2 calibrate --merge "$ids" -o "$work/c.st"; says "statistics"
 expect 1 plan "$data"; says "--ids"
 
+# A plan: every matrix once, a tied head together with its embedding; a measurement serves any budget
+mkdir "$work/tied"
+python3 - "$data" "$work/tied" <<'END' || fail "no model with a tied head"
+import json, shutil, struct, sys
+data, to = sys.argv[1:]
+raw = open(f"{data}/model_bf16.safetensors", "rb").read()
+size = struct.unpack("<Q", raw[:8])[0]
+header, at, body, kept = json.loads(raw[8:8 + size]), 0, b"", {}
+for name, t in header.items():
+    if name in ("__metadata__", "lm_head.weight"): continue
+    first, last = t["data_offsets"]
+    kept[name] = dict(t, data_offsets=[len(body), len(body) + last - first])
+    body += raw[8 + size + first:8 + size + last]
+text = json.dumps(kept).encode()
+open(f"{to}/model.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + body)
+config = json.load(open(f"{data}/config.json"))
+json.dump(dict(config, tie_word_embeddings=True), open(f"{to}/config.json", "w"))
+shutil.copy(f"{data}/tokenizer.json", to)
+END
+for model in "$data" "$work/tied"; do
+  expect 0 plan "$model" --ids "$ids" --windows 1 --types Q4_K,Q6_K --save "$work/measured.json"
+  expect 0 plan --measured "$work/measured.json" --budget 5000 --floor ffn_down=6 --output "$work/plan.json"
+  cases=$((cases + 1)); python3 - "$work" "$model" <<'END' || fail "the plan of $model"
+import json, sys
+measured, plan = (json.load(open(f"{sys.argv[1]}/{f}.json")) for f in ("measured", "plan"))
+tied = sys.argv[2].endswith("tied")
+items = {i["tensors"][0]: i for i in measured["items"]}
+assert len(items) == (43 if tied else 44) and all(len(i["tensors"]) == 1 for i in items.values()), items.keys()
+assert items["token_embd.weight"]["role"] == ("output" if tied else "token_embd") and ("output.weight" in items) != tied
+weights = sum(i["weights"] for i in items.values())
+assert plan["bytes"] <= weights * 5 / 8 and set(plan["types"]) == set(items)
+assert all(t == "Q6_K" for n, t in plan["types"].items() if "ffn_down" in n) and "Q4_K" in plan["types"].values()
+q4, q6 = (c["loss"] for c in items["token_embd.weight"]["choices"])
+assert 0 < q6 < q4
+END
+done
+
 # A round trip: quantize, inspect, eval, generate
 expect 0 quantize "$data" -o "$work/q4.gguf" --type q4_k --override 'ffn_down=Q6_K' --json
 json 'import json, sys; j = json.load(sys.stdin); assert j["quantized_weights"] == 5767168 and 4 < j["bits_per_weight"] < 6, j'

@@ -70,21 +70,43 @@ inline void log_softmax(std::span<float> v) {
   for (float& x : v) x -= shift;
 }
 
+/// Hidden states of all predictions of a text before some block, from a model that is the same up to there: what lies
+/// before a changed matrix need not be computed again.
+struct midway {
+  std::size_t block = 0;
+  hidden_states states;
+};
+
+/// The states before the first block.
+inline midway before_blocks(const model& m, const token_windows& text) {
+  const std::size_t n = text.length < 2 ? 0 : text.length - 1;
+  std::vector<std::int32_t> ids;
+  for (std::size_t w = 0; w < text.count && n != 0; ++w) ids.insert(ids.end(), text[w].begin(), text[w].end() - 1);
+  return {0, embed(m, ids, n == 0 ? 0 : text.count, n)};
+}
+
 /// Calls f(row, ln p of all tokens) for every prediction, rows in parallel; row w * (length - 1) + t.
 template <class F>
-void score(const model& m, const token_windows& text, const workers& pool, const progress& told, F&& f) {
+void score(const model& m, const token_windows& text, const workers& pool, const progress& told, F&& f,
+           const midway* from = nullptr) {
   constexpr std::size_t step = 1024;
   if (text.length < 2) return;
   const std::size_t n = text.length - 1, at_once = std::max<std::size_t>(1, step / n);
   runner run(m, pool, step);
   floats scores(std::min(at_once, text.count) * n, m.config.vocabulary);
-  std::vector<std::int32_t> ids;
   for (std::size_t w = 0; w < text.count; w += at_once) {
     const std::size_t windows = std::min(at_once, text.count - w);
-    ids.clear();
-    for (std::size_t i = 0; i < windows; ++i) ids.insert(ids.end(), text[w + i].begin(), text[w + i].end() - 1);
-    hidden_states h = embed(m, ids, windows, n);
-    run.run(h);
+    hidden_states h;
+    if (from == nullptr) {
+      h = before_blocks(
+              m, {windows, text.length, {text[w].begin(), text[w].begin() + std::ptrdiff_t(windows * text.length)}})
+              .states;
+    } else {
+      h = {windows, n, floats(windows * n, m.config.width)};
+      std::copy_n(from->states.rows.values.begin() + std::ptrdiff_t(w * n * m.config.width), h.rows.values.size(),
+                  h.rows.values.begin());
+    }
+    for (std::size_t b = from == nullptr ? 0 : from->block; b < m.blocks.size(); ++b) run.run_block(b, h);
     const nbit::matrix_view<float> out = scores.view().row_range(0, windows * n);
     run.logits(h.rows.view(), out);
     for_rows(pool, out.rows, [&](std::size_t r) {
@@ -107,23 +129,27 @@ inline reference_scores reference(const model& m, const token_windows& text, std
 }
 
 /// Perplexity over all windows and, with a reference, KL and top-1 over the reference's windows.
-/// Needs: ids below the vocabulary (load_windows checks), a reference of the same text and vocabulary.
+/// Needs: ids below the vocabulary (load_windows checks), a reference of the same text and vocabulary; from: states of
+/// this text.
 inline evaluation evaluate(const model& m, const token_windows& text, const reference_scores* against = nullptr,
-                           const workers& pool = {}, const progress& told = {}) {
+                           const workers& pool = {}, const progress& told = {}, const midway* from = nullptr) {
   const auto started = std::chrono::steady_clock::now();
   evaluation found;
   const std::size_t n = text.length < 2 ? 0 : text.length - 1;
   found.nll.resize(text.count * n);
   const std::size_t compared = against == nullptr ? 0 : std::min(against->log_p.rows, found.nll.size());
   std::vector<float> kl(compared), same(compared);
-  score(m, text, pool, told, [&](std::size_t row, std::span<const float> log_q) {
-    const std::size_t next = static_cast<std::size_t>(text[row / n][row % n + 1]);
-    found.nll[row] = -log_q[next];
-    if (row >= compared) return;
-    const std::span<const float> log_p = against->log_p.view().row(row);
-    kl[row] = sum_of(log_q.size(), [&](std::size_t i) { return exponential(log_p[i]) * (log_p[i] - log_q[i]); });
-    same[row] = best_of(log_p) == best_of(log_q) ? 1.0f : 0.0f;
-  });
+  score(
+      m, text, pool, told,
+      [&](std::size_t row, std::span<const float> log_q) {
+        const std::size_t next = static_cast<std::size_t>(text[row / n][row % n + 1]);
+        found.nll[row] = -log_q[next];
+        if (row >= compared) return;
+        const std::span<const float> log_p = against->log_p.view().row(row);
+        kl[row] = sum_of(log_q.size(), [&](std::size_t i) { return exponential(log_p[i]) * (log_p[i] - log_q[i]); });
+        same[row] = best_of(log_p) == best_of(log_q) ? 1.0f : 0.0f;
+      },
+      from);
   const auto mean = [](const std::vector<float>& v) {
     double sum = 0.0;
     for (const float x : v) sum += static_cast<double>(x);

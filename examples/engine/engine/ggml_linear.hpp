@@ -10,6 +10,8 @@
 #include <utility>
 
 #include <nbit/base/result.hpp>
+#include <nbit/format/ggml_iq2.hpp>
+#include <nbit/format/ggml_iq3.hpp>
 #include <nbit/io/ggml_type.hpp>
 
 #include <engine/ggml_formats.hpp>
@@ -27,6 +29,16 @@ inline nbit::result<linear> ggml_linear(nbit::ggml_type type, std::span<const st
   const auto packed = [&]<class F>(ggml_view<nbit::packed_view<F>> v) -> nbit::result<linear> {
     return linear(v.over(bytes, s), nbit::find_ggml_type(static_cast<std::uint32_t>(type))->name, std::move(owner));
   };
+  // Lattices have no kernels on a device: they are not among ggml_views.
+  const auto lattice = [&]<class F>(F) -> nbit::result<linear> {
+    using one = ggml_view<nbit::packed_view<F>>;
+    if (s.cols % one::block != 0 || bytes.size() != one::bytes(s))
+      return nbit::make_error(nbit::errc::shape, "the bytes of a matrix do not fit its shape")
+          .with(static_cast<std::int64_t>(bytes.size()));
+    return packed(one{});
+  };
+  if (type == nbit::ggml_type::iq2_xs) return lattice(nbit::iq2_xs{});
+  if (type == nbit::ggml_type::iq3_s) return lattice(nbit::iq3_s{});
   return with_ggml_view<nbit::result<linear>>(type, bytes, s, [&](auto v) {
     if constexpr (requires { packed(v); })
       return packed(v);
