@@ -119,6 +119,8 @@ settings read_settings(int count, char** words) {
       s.gptq.damping = number();
     else if (word == "--passes")
       s.gptq.passes = static_cast<int>(number());
+    else if (word == "--kicks")
+      s.gptq.kicks = static_cast<int>(number());
     else if (word == "--drift")
       s.drift.strength = number();
     else if (word == "--drift-damping")

@@ -127,6 +127,7 @@
 #include <nbit/solver/fold.hpp>
 #include <nbit/solver/gptq.hpp>
 #include <nbit/solver/gptq_panel.hpp>
+#include <nbit/solver/gptq_search.hpp>
 #include <nbit/solver/gram.hpp>
 #include <nbit/solver/hqq.hpp>
 #include <nbit/solver/nested_scales.hpp>

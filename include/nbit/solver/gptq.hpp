@@ -25,6 +25,7 @@
 #include <nbit/solver/calibration.hpp>
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/gptq_panel.hpp>
+#include <nbit/solver/gptq_search.hpp>
 
 #if !defined(NBIT_NO_HEAP)
 
@@ -40,6 +41,7 @@ struct gptq_options {
   group_fit groups = group_fit::upfront;
   grid_search grid = grid_search::weighted;
   int passes = 8;                          // over parameters and codes after the greedy one; 0 to 1000
+  int kicks = 0;                           // then so many random moves of some codes, kept where they end lower
   bool tune = true;                        // let those passes refit the parameters to the codes (nbit::dials)
   std::span<const float> importance = {};  // weights for fitting, one per column; empty: diag(H)
   search_options search = {};              // the grid of squared and weighted searches
@@ -112,6 +114,10 @@ inline result<void> check_gptq(matrix_view<const float> w, const hessian& h, con
     return make_error(errc::invalid_option, "number of descent passes is out of range", "0 to 1000")
         .about("passes")
         .with(o.passes);
+  if (o.kicks < 0 || o.kicks > 100000)
+    return make_error(errc::invalid_option, "number of kicks is out of range", "0 to 100000")
+        .about("kicks")
+        .with(o.kicks);
   if (!o.importance.empty() && o.importance.size() != w.cols)
     return make_error(errc::shape, "importance has another length than a row", "empty, or one number for each column")
         .about("importance")
@@ -149,8 +155,8 @@ inline bool fitting_weights(std::span<const float> from, std::span<float> out) {
 /// Quantizes w (outputs x inputs) for inputs with the statistics h.
 /// Errors: shape (h or importance of another width; a row that F cannot hold), not_finite with row and column of the
 /// first bad weight, invalid_option, out_of_memory. Statistics never make it fail: see report.metric.
-/// Cost: cols^3 / 6 + rows cols^2 (3 + 2 passes) multiply-adds. Memory: 2 cols^2 floats, the codes, and for every task
-/// that runs at a time 3 x 64 rows of floats and 192 floats for each weight of a group.
+/// Cost: cols^3 / 6 + rows cols^2 (3 + 2 passes + 5 kicks) multiply-adds. Memory: 2 cols^2 floats, the codes, and for
+/// every task that runs at a time 3 x 64 rows of floats and 192 floats for each weight of a group.
 template <weight_format F, class Executor = serial>
 result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o = {},
                             Executor&& ex = {}) {
@@ -202,7 +208,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   gptq_job<F> job = {};
   job.m = &*m, job.w = w, job.out = &out.codes;
   job.order = {order, cols}, job.place = {place, cols}, job.group_at = {group_at, cols};
-  job.importance = importance, job.groups = o.groups, job.passes = o.passes;
+  job.importance = importance, job.groups = o.groups, job.passes = o.passes, job.kicks = o.kicks;
   job.tune = o.tune;
   job.search = o.search;
   if (o.grid == grid_search::min_max) job.search.coarse_steps = 0;
@@ -227,13 +233,14 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
 
 /// Improves codes, and with options.tune parameters, that some other solver made for w: the passes of gptq without its
 /// greedy start. The loss never rises; report.loss_rounded is that of the codes as given. Of the options, damping,
-/// shrink, passes and tune count. Errors: shape, not_finite, invalid_option, out_of_memory.  Cost: cols^3 / 3 + 2 rows
-/// cols^2 passes multiply-adds.
+/// shrink, passes, kicks and tune count. Errors: shape, not_finite, invalid_option, out_of_memory.  Cost: cols^3 / 3 +
+/// 2 rows cols^2 passes multiply-adds.
 template <weight_format F, class Executor = serial>
 result<solve_report> refine(matrix_view<const float> w, const hessian& h, coded_matrix<F>& codes,
                             const gptq_options& o = {}, Executor&& ex = {}) {
   using namespace detail;
-  if (auto fine = check_gptq<F>(w, h, {.damping = o.damping, .passes = o.passes}); !fine) return fine.error();
+  if (auto fine = check_gptq<F>(w, h, {.damping = o.damping, .passes = o.passes, .kicks = o.kicks}); !fine)
+    return fine.error();
   if (codes.rows != w.rows || codes.cols != w.cols)
     return make_error(errc::shape, "codes have another shape than the weights", "the same rows and columns")
         .at(static_cast<std::int64_t>(codes.rows), static_cast<std::int64_t>(codes.cols));
@@ -249,7 +256,8 @@ result<solve_report> refine(matrix_view<const float> w, const hessian& h, coded_
   if (!losses) return losses.error();
   if (!failed) return failed.error();
   gptq_job<F> job = {};
-  job.m = &*m, job.w = w, job.out = &codes, job.passes = o.passes, job.tune = o.tune, job.start_given = true;
+  job.m = &*m, job.w = w, job.out = &codes, job.passes = o.passes, job.kicks = o.kicks, job.tune = o.tune,
+  job.start_given = true;
   job.rounded = losses->data(), job.solved = job.rounded + w.rows, job.energy = job.solved + w.rows;
   unsigned char* const failures = failed->data();
   ex(tasks, [&job, failures](std::size_t task) { failures[task] = solve_panel<F>(job, task) ? 0 : 1; });

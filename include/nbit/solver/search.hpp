@@ -96,15 +96,17 @@ inline typename F::params search_group(std::span<const float> w, std::span<const
     attempt(center + away, center + away);
   }
   if (o.two_sided && has_offset<F>) {
-    // One side at a time, in steps that halve.
-    for (float move = step; move > 0.4f * fine; move *= 0.5f) {
-      const float n0 = negative, p0 = positive;
-      attempt(n0 - move, p0);
-      attempt(n0 + move, p0);
-      const float n1 = negative;
-      attempt(n1, p0 - move);
-      attempt(n1, p0 + move);
-    }
+    // One side at a time, in steps that halve once no move of their size helps.
+    for (float move = 2.0f * step; move > 0.4f * fine; move *= 0.5f)
+      for (int again = 0; again < 4; ++again) {
+        const float before = least, n0 = negative, p0 = positive;
+        attempt(n0 - move, p0);
+        attempt(n0 + move, p0);
+        const float n1 = negative, p1 = positive;
+        attempt(n1, p1 - move);
+        attempt(n1, p1 + move);
+        if (!(least < before)) break;
+      }
   }
   return best;
 }
