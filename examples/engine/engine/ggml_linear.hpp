@@ -29,7 +29,7 @@ inline nbit::result<linear> ggml_linear(nbit::ggml_type type, std::span<const st
   const auto packed = [&]<class F>(ggml_view<nbit::packed_view<F>> v) -> nbit::result<linear> {
     return linear(v.over(bytes, s), nbit::find_ggml_type(static_cast<std::uint32_t>(type))->name, std::move(owner));
   };
-  // Lattices have no kernels on a device: they are not among ggml_views.
+  // Not among ggml_views, so that code for a device need not compile them.
   const auto lattice = [&]<class F>(F) -> nbit::result<linear> {
     using one = ggml_view<nbit::packed_view<F>>;
     if (s.cols % one::block != 0 || bytes.size() != one::bytes(s))
