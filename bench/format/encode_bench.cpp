@@ -124,7 +124,8 @@ struct bench {
     std::fflush(stdout);
   }
 
-  /// rows: enough to measure; slow encoders need few. plain: whether ggml encodes without importance.
+  /// rows: enough to measure; encoders that remember neighbours need the rows that quantize gives them. plain: whether
+  /// ggml encodes without importance.
   template <class F>
   void type(std::size_t rows, bool plain = true) const {
     if (std::string(F::name).find(only) == std::string::npos) return;
@@ -152,7 +153,7 @@ int main(int count, char** argument) {
   if (count > 1) b.rounds = std::max(1, std::atoi(argument[1]));
   if (count > 2) b.only = argument[2];
   nbit::random_stream numbers(1);
-  b.weights.resize(64 * cols), b.importance.resize(cols);
+  b.weights.resize(256 * cols), b.importance.resize(cols);
   for (float& v : b.weights) {
     v = 0;
     for (int i = 0; i < 6; ++i) v += numbers.uniform() - 0.5f;
@@ -172,8 +173,8 @@ int main(int count, char** argument) {
     b.type<nbit::q2_k>(16), b.type<nbit::q3_k>(16), b.type<nbit::q4_k>(16), b.type<nbit::q5_k>(16);
     b.type<nbit::q6_k>(16), b.type<nbit::iq4_nl>(16), b.type<nbit::iq4_xs>(16);
     b.type<nbit::tq1_0>(32), b.type<nbit::tq2_0>(32), b.type<nbit::q1_0>(32), b.type<nbit::q2_0>(32);
-    b.type<nbit::iq3_xxs>(2), b.type<nbit::iq3_s>(2), b.type<nbit::iq2_s>(2), b.type<nbit::iq2_xs>(2, false);
-    b.type<nbit::iq2_xxs>(2, false), b.type<nbit::iq1_s>(1, false), b.type<nbit::iq1_m>(1, false);
+    b.type<nbit::iq3_xxs>(256), b.type<nbit::iq3_s>(256), b.type<nbit::iq2_s>(256), b.type<nbit::iq2_xs>(256, false);
+    b.type<nbit::iq2_xxs>(256, false), b.type<nbit::iq1_s>(1, false), b.type<nbit::iq1_m>(1, false);
   }
   if (!b.only.empty() && b.only != "memory") return 0;
   std::vector<float> large(std::size_t{1} << 26);

@@ -160,7 +160,7 @@ std::vector<std::byte> without_numbers(const nbit::safetensors::file& f, const c
   for (const auto& t : f.tensors()) {
     if (text.size() > 1) text += ',';
     text += '"' + std::string(t.name) + R"(":{"dtype":")" + nbit::safetensors::info(t.type).name + R"(","shape":)" +
-              shape + R"(,"data_offsets":[0,0]})";
+            shape + R"(,"data_offsets":[0,0]})";
   }
   text += '}';
   while (text.size() % 8 != 0) text += ' ';
