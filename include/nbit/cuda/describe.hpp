@@ -74,6 +74,7 @@ constexpr kernel_about about(operation op, std::size_t tokens) {
                             "a warp a row, a lane eight weights, bit by bit"),
               limit};
     case operation::gemm:
+    case operation::gemm_bf16:  // the kernels of f16 activations
       if constexpr (reads_tiles<reader>)
         return own_kernel(tokens <= few_tokens ? "tensor cores, weights in registers, 16 x 32 results"
                                                : "tensor cores, weights in registers, 64 x 128 results");
