@@ -146,6 +146,29 @@ void add_tiles(const char* name, entries& out) {
   });
 }
 
+/// Row tiles with bf16 activations, with extensions.
+template <class F>
+void add_bf16_tiles(const char* name, entries& out) {
+  nbit::arch::for_each_runnable_extended([&](auto tag) {
+    hash h;
+    nbit::random_stream random(2025);
+    for (const problem& p : problems) {
+      const auto weights = bell(random, p.rows * p.cols, 0.1f);
+      std::vector<nbit::bf16> x;
+      for (const float v : bell(random, p.tokens * p.cols, 1.0f)) x.push_back(nbit::bf16::from(v));
+      const auto made = nbit::quantize<F>(nbit::arch::scalar{}, {weights.data(), p.rows, p.cols},
+                                          nbit::quantize_options{.ragged = nbit::ragged_rows::pad});
+      if (!made) return;
+      const auto tiles = nbit::repack<nbit::row_tiles>(made->view());
+      if (!tiles) return;
+      std::vector<float> y(p.tokens * p.rows);
+      nbit::gemm(tag, tiles->view(), {x.data(), p.tokens, p.cols}, {y.data(), p.tokens, p.rows});
+      h.numbers(y);
+    }
+    out.push_back({std::string(name) + " gemm-bf16", decltype(tag)::name, h.value()});
+  });
+}
+
 void add_tiles(entries& out);
 void add_uniform(entries& out);
 void add_layouts(entries& out);
