@@ -14,9 +14,9 @@ struct block_lanes<NBIT_ARCH> {
   }
   NBIT_INLINE static void store(std::int8_t* p, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
   /// Bytes k and k + 4 of eight go to out + 64 k, k = 0 .. 3.
-  NBIT_INLINE static void deal(const std::int8_t* eight, std::int8_t* out) {
+  NBIT_INLINE static void deal(const std::int8_t* from, std::int8_t* out) {
     std::uint64_t v;
-    std::memcpy(&v, eight, 8);
+    std::memcpy(&v, from, 8);
     for (int k = 0; k < 4; ++k) {
       const auto two = static_cast<std::uint16_t>(_pext_u64(v, std::uint64_t{0x000000ff000000ff} << (8 * k)));
       std::memcpy(out + 64 * k, &two, 2);

@@ -58,12 +58,12 @@ struct block_dots_256<NBIT_ARCH, F> {
 
  public:
   NBIT_INLINE static void load_scale(const std::byte* p, f16* scale) { std::memcpy(scale, p + dots::scale_at, 2); }
-  /// Activations as they are, and `factor` times the sums of their runs of 16, as 16-bit numbers.
+  /// Activations as they are, and `times` times the sums of their runs of 16, as 16-bit numbers.
   NBIT_INLINE static void arrange_plain(const std::int8_t* x, const std::int16_t* sums, std::int8_t* out,
-                                        std::int32_t* e, int factor) {
+                                        std::int32_t* e, int times) {
     std::memcpy(out, x, 256);
     std::int16_t of_run[16];
-    for (std::size_t s = 0; s < 16; ++s) of_run[s] = static_cast<std::int16_t>(factor * sums[s]);
+    for (std::size_t s = 0; s < 16; ++s) of_run[s] = static_cast<std::int16_t>(times * sums[s]);
     std::memcpy(e, of_run, sizeof of_run);
   }
 };
@@ -179,8 +179,8 @@ struct block_dots_two_bits<NBIT_ARCH, F> : block_dots_256<NBIT_ARCH, F> {
   static constexpr std::size_t extra = 8;
 
   NBIT_INLINE static void arrange_two_bits(const std::int8_t* x, const std::int16_t* sums, std::int8_t* out,
-                                           std::int32_t* e, int factor) {
-    block_dots_256<NBIT_ARCH, F>::arrange_plain(x, sums, out, e, factor);
+                                           std::int32_t* e, int times) {
+    block_dots_256<NBIT_ARCH, F>::arrange_plain(x, sums, out, e, times);
     for (std::size_t k = 0; k < 8; ++k) std::memcpy(out + 32 * (k % 4 * 2 + k / 4), x + 32 * k, 32);
   }
   template <int K, class X, class To>

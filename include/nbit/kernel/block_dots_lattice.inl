@@ -419,9 +419,9 @@ struct block_dots<NBIT_ARCH, F> : block_dots_shifted<NBIT_ARCH, F> {
   }
   NBIT_INLINE static __m256i scales(const std::byte* p) {  // bits 3 k of a word come to bit 13
     const __m256i four = _mm256_broadcastq_epi64(vec::eight_bytes(words_of(p)));
-    const __m256i which =
+    const __m256i bytes =
         _mm256_setr_epi64x(0x0100010001000100, 0x0302030203020302, 0x0504050405040504, 0x0706070607060706);
-    const __m256i top = _mm256_mullo_epi16(_mm256_shuffle_epi8(four, which), _mm256_set1_epi64x(0x0010008004002000));
+    const __m256i top = _mm256_mullo_epi16(_mm256_shuffle_epi8(four, bytes), _mm256_set1_epi64x(0x0010008004002000));
     return _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(top, 12), _mm256_set1_epi16(14)), _mm256_set1_epi16(1));
   }
   NBIT_INLINE static vec::ints shifted(const std::byte* p, __m256i scales) {

@@ -47,7 +47,7 @@ struct block_gemv<NBIT_ARCH, Weights> {
   }
 
  private:
-  static constexpr std::size_t tall = 64;  // rows whose chains are kept at a time
+  static constexpr std::size_t tall = 128;  // rows whose chains are kept at a time
 
   // A piece of a few rows and tokens; chains add blocks of Length columns.
   template <std::size_t Tokens, std::size_t Length>
@@ -57,9 +57,11 @@ struct block_gemv<NBIT_ARCH, Weights> {
     using scale_t = std::conditional_t<source::apart, float, typename dots::scale_t>;
     static constexpr std::size_t columns = dots::columns, step = dots::step,
                                  step_bytes = columns * step / std::size_t(block::group) * block::block_bytes;
-    static constexpr std::size_t wide = 16384 / Tokens;      // columns for which the activations are kept on the stack
-    static constexpr std::size_t tall = 4 / Tokens;          // rows whose chains run side by side
-    static constexpr std::size_t most = wide / columns;      // blocks of a piece of a row
+    static constexpr std::size_t wide = 16384 / Tokens;  // columns for which the activations are kept on the stack
+    static constexpr std::size_t tall = 4 / Tokens;      // rows whose chains run side by side
+    static constexpr std::size_t most = wide / columns;  // blocks of a piece of a row
+    // Kernels slower than memory leave the machine's own prefetching idle; those as fast only lose by a second one.
+    static constexpr bool fetches_ahead = Tokens > 1 || columns < 32 || 16 * step_bytes < 9 * columns* step;
     static constexpr std::size_t merged = Length / columns;  // blocks of sums to a block of the chains
     // A line more than the codes of a token: tokens that lie a power of two apart would share the sets of a cache.
     static constexpr std::size_t code_stride = most * dots::width + 64, extra_stride = most * dots::extra + 16;
@@ -207,7 +209,15 @@ struct block_gemv<NBIT_ARCH, Weights> {
         std::memset(rest, 0, sizeof rest);
         std::memcpy(rest, row + s.whole * step_bytes, s.bytes - s.whole * step_bytes);
       }
-      for (std::size_t i = 0; i < s.steps; ++i) take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
+      for (std::size_t i = 0; i < s.steps; ++i) {
+        if constexpr (fetches_ahead)
+          for (std::size_t k = 0; k < step_bytes; k += 64) fetch(row + i * step_bytes, k);
+        take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
+      }
+    }
+    // Beyond the weights, too, where nothing happens.
+    NBIT_INLINE static void fetch(const std::byte* from, std::size_t k) {
+      __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + k + 2048));
     }
     NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
       dots::sums(from, code_row{s.codes + b * dots::width}, extra_row{s.extra + b * dots::extra},

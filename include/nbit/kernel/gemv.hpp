@@ -49,7 +49,7 @@ namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
 // Rows in one piece of work for an executor; a constant, so that results and pieces never depend on the thread count.
-inline constexpr std::size_t gemv_rows = 64;
+inline constexpr std::size_t gemv_rows = 128;
 
 template <class Arch, class Weights, class X, class E>
 inline void run_gemv(const Weights& w, X x, float* y, E& ex) noexcept {
