@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include <bench/support/ggml_peer.hpp>
+#include <nbit/parallel/threads.hpp>
 #include <nbit/nbit.hpp>
 
 namespace {
@@ -223,6 +224,50 @@ struct bench {
     std::printf("\n");
   }
 
+  /// Two threads against one by the clock on the wall, the best of all rounds: what an idle machine would do.
+  template <class F, int Group>
+  void threads(const char* name) {
+    if (!only.empty() && std::string(name).find(only) == std::string::npos) return;
+    nbit::thread_pool pool(2);
+    constexpr std::size_t rows = 4096, tokens = 128;
+    const auto w = some_tiles<F>(rows);
+    auto act = *nbit::int8_activation_matrix<Group>::make({tokens, cols});
+    nbit::quantize_activations({some_activations(tokens).data(), tokens, cols}, act.view());
+    std::vector<float> y(tokens * rows);
+    const auto best = [&](const std::vector<std::function<void()>>& calls) {
+      std::vector<double> least(calls.size(), 1e30);
+      for (int round = 0; round < 3 * rounds; ++round)
+        for (std::size_t i = 0; i < calls.size(); ++i) {
+          timespec from{}, to{};
+          clock_gettime(CLOCK_MONOTONIC, &from);
+          calls[i]();
+          clock_gettime(CLOCK_MONOTONIC, &to);
+          least[i] = std::min(least[i], double(to.tv_sec - from.tv_sec) + 1e-9 * double(to.tv_nsec - from.tv_nsec));
+        }
+      return least;
+    };
+    const auto spin = [](std::size_t) { peak().call(); };
+    const auto gemm = best({[&] { nbit::serial{}(8, spin); }, [&] { pool(8, spin); },
+                            [&] { nbit::gemm(w.view(), act.view(), {y.data(), tokens, rows}); },
+                            [&] { nbit::gemm(w.view(), act.view(), {y.data(), tokens, rows}, pool); }});
+    std::printf("gemm %-8s a%-4d M=%-4zu two threads: %.2f x one; registers alone: %.2f x\n", name, Group, tokens,
+                gemm[2] / gemm[3], gemm[0] / gemm[1]);
+    if (bytes == 0) return;
+    const auto big = some_tiles<F>(bytes / nbit::form_of<F>.tile_bytes(cols) * nbit::tile_form::rows);
+    auto one = *nbit::int8_activation_matrix<Group>::make({1, cols});
+    nbit::quantize_activations({some_activations(1).data(), 1, cols}, one.view());
+    std::vector<float> out(big.rows);
+    const auto half = [&](std::size_t i) {
+      keep(nbit::arch::dispatch(
+          [&](auto t) { return limits<decltype(t)>::read(memory.span().subspan(i * bytes / 64, bytes / 64)); }));
+    };
+    const auto gemv =
+        best({[&] { pool(64, half); }, [&] { nbit::gemv(big.view(), one.view(), std::span<float>(out), pool); },
+              [&] { nbit::gemv(big.view(), one.view(), std::span<float>(out)); }});
+    std::printf("gemv %-8s a%-4d two threads: %.2f x one, %.2f of their read bandwidth\n", name, Group,
+                gemv[2] / gemv[1], gemv[0] / gemv[1] * double(big.bytes.size()) / double(bytes));
+  }
+
   /// What silu, a gate and a residual cost after a product.
   template <class F, int Group>
   void steps(const char* name) {
@@ -343,6 +388,7 @@ int main(int argc, char** argv) {
   b.format<nbit::q3_k, 256>("Q3_K");
   b.format<nbit::iq4_xs, 256>("IQ4_XS");
   b.format<nbit::tq2_0, 256>("TQ2_0");
+  b.threads<nbit::w4g128, 128>("w4g128");
   b.steps<nbit::w4g128, 128>("w4g128");
   b.bf16<nbit::w4g128>("w4g128");
   b.bf16<nbit::w4g32>("w4g32");
