@@ -52,13 +52,16 @@ then echo "host half: compiled"
 else head -20 "$work/host.log"; failed=$((failed + 1))
 fi
 
-# the engine's GPU
-# shellcheck disable=SC2086
-if "$nvcc" $flags -I "$root/examples/engine" -arch=sm_$first -c -o "$work/engine.o" \
-  "$root/examples/engine/cuda_device.cu" >"$work/engine.log" 2>&1
-then echo "engine: compiled"
-else head -20 "$work/engine.log"; failed=$((failed + 1))
-fi
+# the engine's GPU, the solver's, and what run_device.sh runs
+for unit in examples/engine/cuda_device tests/adapters/cublas_gptq tests/cuda/device_test; do
+  name=$(basename "$unit")
+  # shellcheck disable=SC2086
+  if "$nvcc" $flags -I "$root/examples/engine" -I "$root/tests" -arch=sm_$first -c -o "$work/$name.o" "$root/$unit.cu" \
+    >"$work/$name.log" 2>&1
+  then echo "$name: compiled"
+  else head -20 "$work/$name.log"; failed=$((failed + 1))
+  fi
+done
 
 # libnvrtc and its header come with the toolkit that nvcc is of
 toolkit=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)

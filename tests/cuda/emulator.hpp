@@ -167,12 +167,16 @@ class host_context {
 
   template <class T>
   T shuffle_xor(T v, int mask) {
+    return shuffle(v, lane() ^ static_cast<unsigned>(mask));
+  }
+  template <class T>
+  T shuffle(T v, unsigned from) {
     static_assert(sizeof(T) <= 8);
     warp_board& warp = mine();
     std::memcpy(&warp.word[lane()], &v, sizeof v);
     warp.all.arrive_and_wait();
     T other;
-    std::memcpy(&other, &warp.word[lane() ^ static_cast<unsigned>(mask)], sizeof other);
+    std::memcpy(&other, &warp.word[from], sizeof other);
     warp.all.arrive_and_wait();
     return other;
   }

@@ -14,6 +14,8 @@ mkdir -p "$work" || exit 1
 "$nvcc" -std=c++20 --expt-relaxed-constexpr -O2 -arch=native -I "$root/include" -I "$root/tests" \
   -o "$work/device_test" "$root/tests/cuda/device_test.cu" || exit 1
 "$work/device_test" || exit $?
+"$nvcc" -std=c++20 --expt-relaxed-constexpr -O2 -arch=native -I "$root/include" -I "$root/tests" \
+  -o "$work/cublas_gptq" "$root/tests/adapters/cublas_gptq.cu" -lcublas && "$work/cublas_gptq" || exit 1
 sanitizer=$(command -v compute-sanitizer 2>/dev/null || echo /usr/local/cuda/bin/compute-sanitizer)
 if [ -x "$sanitizer" ]; then
   for tool in memcheck racecheck; do

@@ -19,6 +19,48 @@
 
 namespace nbit {
 
+namespace detail {
+
+inline result<void> cuda_outcome(cudaError_t e) {
+  if (e == cudaSuccess) return {};
+  (void)cudaGetLastError();
+  return make_error(errc::device, "the CUDA runtime refused", "found is the cudaError_t")
+      .about(cudaGetErrorName(e))
+      .with(e);
+}
+inline result<void> cuda_outcome(cublasStatus_t s) {
+  if (s == CUBLAS_STATUS_SUCCESS) return {};
+  return make_error(errc::device, "cuBLAS refused", "found is the cublasStatus_t")
+      .about(cublasGetStatusName(s))
+      .with(s);
+}
+
+/// Bytes of the current device.
+struct device_memory {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+
+  device_memory() = default;
+  device_memory(const device_memory&) = delete;
+  device_memory& operator=(const device_memory&) = delete;
+  ~device_memory() { cudaFree(data); }
+  result<void> allocate(std::size_t n) {
+    bytes = n;
+    return n == 0 ? result<void>() : cuda_outcome(cudaMalloc(&data, n));
+  }
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+  void swap(device_memory& other) noexcept { std::swap(data, other.data), std::swap(bytes, other.bytes); }
+};
+
+inline result<void> upload(const device_memory& to, const void* from) {
+  return to.bytes == 0 ? result<void>() : cuda_outcome(cudaMemcpy(to.data, from, to.bytes, cudaMemcpyHostToDevice));
+}
+
+}  // namespace detail
+
 /// cuBLAS on the current device as library_gram wants it. Waits for the device in every call.
 class cublas_product {
  public:
@@ -33,7 +75,6 @@ class cublas_product {
   }
   ~cublas_product() {
     if (handle_ != nullptr) cublasDestroy(handle_);
-    cudaFree(memory_);
   }
 
   /// Memory: 8 cols^2 + 2048 cols bytes of the device.  Errors: overflow, device.
@@ -42,28 +83,26 @@ class cublas_product {
     cublas_product made;
     made.cols_ = cols;
     const std::size_t floats = 2 * cols * cols + gram_panel::tokens * cols;
-    void* memory = nullptr;
-    if (auto ok = outcome(cudaMalloc(&memory, floats * sizeof(float))); !ok) return ok.error();
-    made.memory_ = static_cast<float*>(memory);
-    if (auto ok = outcome(cudaMemset(memory, 0, floats * sizeof(float))); !ok) return ok.error();
-    if (auto ok = outcome(cublasCreate(&made.handle_)); !ok) return ok.error();
-    if (auto ok = outcome(cublasSetMathMode(made.handle_, CUBLAS_PEDANTIC_MATH)); !ok) return ok.error();
+    if (auto ok = made.memory_.allocate(floats * sizeof(float)); !ok) return ok.error();
+    if (auto ok = detail::cuda_outcome(cudaMemset(made.memory_.data, 0, made.memory_.bytes)); !ok) return ok.error();
+    if (auto ok = detail::cuda_outcome(cublasCreate(&made.handle_)); !ok) return ok.error();
+    if (auto ok = detail::cuda_outcome(cublasSetMathMode(made.handle_, CUBLAS_PEDANTIC_MATH)); !ok) return ok.error();
     return result<cublas_product>(std::move(made));
   }
 
   result<double> add(const float* tokens, std::size_t n) {
     const int cols = static_cast<int>(cols_), all = cols * cols;
-    float* const panel = memory_ + 2 * cols_ * cols_;
+    float* const panel = product() + 2 * cols_ * cols_;
     const float one = 1, zero = 0;
     float total = 0, diagonal = 0;
-    auto ok = outcome(cudaMemcpy(panel, tokens, n * cols_ * sizeof(float), cudaMemcpyHostToDevice));
+    auto ok = detail::cuda_outcome(cudaMemcpy(panel, tokens, n * cols_ * sizeof(float), cudaMemcpyHostToDevice));
     // rows of x are columns for cuBLAS, and so is its upper triangle our lower one; the other stays zero
     if (ok)
-      ok = outcome(cublasSsyrk(handle_, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_N, cols, static_cast<int>(n), &one, panel,
-                               cols, &zero, product(), cols));
-    if (ok) ok = outcome(cublasSnrm2(handle_, all, product(), 1, &total));
-    if (ok) ok = outcome(cublasSnrm2(handle_, cols, product(), cols + 1, &diagonal));
-    if (ok) ok = outcome(cublasSaxpy(handle_, all, &one, product(), 1, sums(), 1));
+      ok = detail::cuda_outcome(cublasSsyrk(handle_, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_N, cols, static_cast<int>(n),
+                                            &one, panel, cols, &zero, product(), cols));
+    if (ok) ok = detail::cuda_outcome(cublasSnrm2(handle_, all, product(), 1, &total));
+    if (ok) ok = detail::cuda_outcome(cublasSnrm2(handle_, cols, product(), cols + 1, &diagonal));
+    if (ok) ok = detail::cuda_outcome(cublasSaxpy(handle_, all, &one, product(), 1, sums(), 1));
     if (!ok) return ok.error();
     return 2 * (static_cast<double>(total) * static_cast<double>(total) -
                 static_cast<double>(diagonal) * static_cast<double>(diagonal));
@@ -71,32 +110,20 @@ class cublas_product {
 
   result<void> take(float* out) {
     const std::size_t bytes = cols_ * cols_ * sizeof(float);
-    if (auto ok = outcome(cudaMemcpy(out, sums(), bytes, cudaMemcpyDeviceToHost)); !ok) return ok;
-    return outcome(cudaMemset(sums(), 0, bytes));
+    if (auto ok = detail::cuda_outcome(cudaMemcpy(out, sums(), bytes, cudaMemcpyDeviceToHost)); !ok) return ok;
+    return detail::cuda_outcome(cudaMemset(sums(), 0, bytes));
   }
 
  private:
-  static result<void> outcome(cudaError_t e) {
-    if (e == cudaSuccess) return {};
-    (void)cudaGetLastError();
-    return make_error(errc::device, "the CUDA runtime refused", "found is the cudaError_t")
-        .about(cudaGetErrorName(e))
-        .with(e);
-  }
-  static result<void> outcome(cublasStatus_t s) {
-    if (s == CUBLAS_STATUS_SUCCESS) return {};
-    return make_error(errc::device, "cuBLAS refused", "found is the cublasStatus_t")
-        .about(cublasGetStatusName(s))
-        .with(s);
-  }
-  float* product() const { return memory_; }
-  float* sums() const { return memory_ + cols_ * cols_; }
+  float* product() const { return memory_.as<float>(); }
+  float* sums() const { return product() + cols_ * cols_; }
   void swap(cublas_product& other) noexcept {
-    std::swap(cols_, other.cols_), std::swap(memory_, other.memory_), std::swap(handle_, other.handle_);
+    std::swap(cols_, other.cols_), std::swap(handle_, other.handle_);
+    memory_.swap(other.memory_);
   }
 
   std::size_t cols_ = 0;
-  float* memory_ = nullptr;  // a product, the sums, a panel
+  detail::device_memory memory_;  // a product, the sums, a panel
   cublasHandle_t handle_ = nullptr;
 };
 

@@ -43,6 +43,11 @@ struct thread_context {
   __device__ T shuffle_xor(T v, int mask) {
     return __shfl_xor_sync(0xffffffffu, v, mask);
   }
+  /// What lane `from` has.
+  template <class T>
+  __device__ T shuffle(T v, unsigned from) {
+    return __shfl_sync(0xffffffffu, v, static_cast<int>(from));
+  }
 
   /// Copies 16 bytes to shared memory, or zeros where there is nothing to copy; done after wait().
   __device__ void copy16(void* to, const void* from, bool valid) {

@@ -45,7 +45,7 @@ NBIT_NOINLINE inline void encode_q2_0(const float* x, f16& d, std::uint8_t* code
 
 /// Codes of Bits bits, 8 / Bits to a byte, lowest bits first.
 template <int N, int Bits>
-void load_small_codes(const std::byte* from, std::uint8_t* codes) {
+NBIT_HD void load_small_codes(const std::byte* from, std::uint8_t* codes) {
   constexpr int per_byte = 8 / Bits;
   if constexpr (Bits == 2) {  // the four codes of a byte meet the low bits of four bytes
     for (int j = 0; j < N / 4; ++j) {

@@ -118,17 +118,17 @@ struct gram_kernel<NBIT_ARCH> {
     const gram_operands<Sum>* o;
     bool first;  // touches the sums for the first time
 
-    NBIT_INLINE Sum* at(std::size_t row, std::size_t column) const {
+    NBIT_HOST_INLINE Sum* at(std::size_t row, std::size_t column) const {
       if (o->sums_stride != 0) return o->sums + (row - o->first_row) * o->sums_stride + (column - o->first_column);
       return o->sums + gram_triangle::at(row, column);
     }
-    NBIT_INLINE void fetch(std::size_t row, std::size_t column) const {
+    NBIT_HOST_INLINE void fetch(std::size_t row, std::size_t column) const {
       if (!first || column > row) return;
       __builtin_prefetch(at(row, column), 1);
       if constexpr (sizeof(Sum) > 4) __builtin_prefetch(at(row, column) + 8, 1);
     }
     template <std::size_t Vectors>
-    NBIT_INLINE void take(std::size_t row, std::size_t column, std::size_t, const typename vec::type* sums) const {
+    NBIT_HOST_INLINE void take(std::size_t row, std::size_t column, std::size_t, const typename vec::type* sums) const {
       NBIT_EXACT
       if (column > row) return;
       float* const to_squares = o->squares + (row - o->first_row) * lane_count;

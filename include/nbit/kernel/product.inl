@@ -72,12 +72,12 @@ struct product_kernel<NBIT_ARCH> {
     float* c;
     std::size_t stride;
     float sign;
-    NBIT_INLINE void fetch(std::size_t row, std::size_t column) const {
+    NBIT_HOST_INLINE void fetch(std::size_t row, std::size_t column) const {
       __builtin_prefetch(c + row * stride + column, 1);
     }
     template <std::size_t Vectors>
-    NBIT_INLINE void take(std::size_t row, std::size_t column, std::size_t valid,
-                          const typename vec::type* sums) const {
+    NBIT_HOST_INLINE void take(std::size_t row, std::size_t column, std::size_t valid,
+                               const typename vec::type* sums) const {
       float* const to = c + row * stride + column;
       if (valid >= Vectors * lane_count) {
         for (std::size_t v = 0; v < Vectors; ++v)
@@ -133,20 +133,20 @@ struct product_kernel<NBIT_ARCH> {
   }
 
   template <std::size_t Sums, std::size_t... Sum>
-  NBIT_INLINE static void clear(typename vec::type (&sum)[Sums], std::index_sequence<Sum...>) {
+  NBIT_HOST_INLINE static void clear(typename vec::type (&sum)[Sums], std::index_sequence<Sum...>) {
     ((sum[Sum] = vec::zero()), ...);
   }
 
   template <std::size_t Vectors, std::size_t Sums, std::size_t... Vector, std::size_t... Row>
-  NBIT_INLINE static void term(const float* a, const float* b, typename vec::type (&sum)[Sums],
-                               std::index_sequence<Vector...> vectors, std::index_sequence<Row...>) {
+  NBIT_HOST_INLINE static void term(const float* a, const float* b, typename vec::type (&sum)[Sums],
+                                    std::index_sequence<Vector...> vectors, std::index_sequence<Row...>) {
     const typename vec::type loaded[Vectors] = {vec::load(b + Vector * lane_count)...};
     (row<Row, Vectors>(a, loaded, sum, vectors), ...);
   }
 
   template <std::size_t Row, std::size_t Vectors, std::size_t Sums, std::size_t... Vector>
-  NBIT_INLINE static void row(const float* a, const typename vec::type (&b)[Vectors], typename vec::type (&sum)[Sums],
-                              std::index_sequence<Vector...>) {
+  NBIT_HOST_INLINE static void row(const float* a, const typename vec::type (&b)[Vectors],
+                                   typename vec::type (&sum)[Sums], std::index_sequence<Vector...>) {
     const auto own = vec::broadcast(a[Row]);
     ((sum[Row * Vectors + Vector] = vec::fma(own, b[Vector], sum[Row * Vectors + Vector])), ...);
   }

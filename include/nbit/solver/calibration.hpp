@@ -36,19 +36,19 @@ class hessian {
   NBIT_HOST_INLINE hessian& operator=(hessian&&) noexcept = default;
   NBIT_HOST_INLINE ~hessian() = default;
   /// For inputs of cols numbers; memory is taken by the first add.
-  NBIT_INLINE explicit hessian(std::size_t cols, gram_storage storage = gram_storage::f64) {
+  NBIT_HOST_INLINE explicit hessian(std::size_t cols, gram_storage storage = gram_storage::f64) {
     sums_.cols = cols, sums_.storage = storage;
   }
   /// The same with its memory.  Errors: out_of_memory, overflow.
-  NBIT_INLINE static result<hessian> make(std::size_t cols, gram_storage storage = gram_storage::f64) {
+  NBIT_HOST_INLINE static result<hessian> make(std::size_t cols, gram_storage storage = gram_storage::f64) {
     hessian h(cols, storage);
     if (auto done = h.allocate(); !done) return done.error();
-    return h;
+    return result<hessian>(std::move(h));  // nvcc does not move it by itself
   }
   /// From a symmetric cols x cols matrix (its lower triangle is read) that stands for the mean of x x^T over `tokens`.
   /// Nothing else is known then: shrinkage() is 0 and mean_abs is the root of the mean square.
   /// Errors: shape if not square, out_of_memory.
-  NBIT_INLINE static result<hessian> from_mean(matrix_view<const float> mean, std::uint64_t tokens = 1) {
+  NBIT_HOST_INLINE static result<hessian> from_mean(matrix_view<const float> mean, std::uint64_t tokens = 1) {
     if (mean.rows != mean.cols)
       return make_error(errc::shape, "Gram matrix is not square", "as many rows as columns")
           .with(static_cast<std::int64_t>(mean.rows));
@@ -60,7 +60,7 @@ class hessian {
   /// Adds a batch, one token per row.  Errors: shape; not_finite with row and column (then nothing was added);
   /// out_of_memory on the first call.  Cost: tokens * cols^2 / 2 multiply-adds.
   template <class Executor = serial>
-  NBIT_INLINE result<void> add(matrix_view<const float> x, Executor&& ex = {}) {
+  NBIT_HOST_INLINE result<void> add(matrix_view<const float> x, Executor&& ex = {}) {
     if (x.cols != sums_.cols)
       return make_error(errc::shape, "batch has another number of columns than the statistics", "the layer's inputs")
           .with(static_cast<std::int64_t>(x.cols));
@@ -68,11 +68,11 @@ class hessian {
     return detail::gram_add(sums_, x, detail::fold_with<std::remove_reference_t<Executor>>{&ex});
   }
   /// Counts the end of a sequence (a text, a window).
-  NBIT_INLINE void end_sequence() { ++sums_.sequences; }
+  NBIT_HOST_INLINE void end_sequence() { ++sums_.sequences; }
 
   /// Adds the statistics of another stream. merge(a, b) and merge(b, a) are equal to the last bit; so the order in
   /// which many are merged is the only order that matters.  Errors: shape, out_of_memory.
-  NBIT_INLINE result<void> merge(const hessian& other) {
+  NBIT_HOST_INLINE result<void> merge(const hessian& other) {
     if (other.sums_.cols != sums_.cols)
       return make_error(errc::shape, "statistics have different numbers of columns", "the same layer's inputs")
           .with(static_cast<std::int64_t>(other.sums_.cols));
@@ -84,39 +84,42 @@ class hessian {
     return detail::gram_merge(sums_, other.sums_);
   }
 
-  [[nodiscard]] NBIT_INLINE std::size_t cols() const { return sums_.cols; }
-  [[nodiscard]] NBIT_INLINE gram_storage storage() const { return sums_.storage; }
-  [[nodiscard]] NBIT_INLINE std::uint64_t tokens() const { return sums_.tokens; }
-  [[nodiscard]] NBIT_INLINE std::uint64_t sequences() const { return sums_.sequences; }
+  [[nodiscard]] NBIT_HOST_INLINE std::size_t cols() const { return sums_.cols; }
+  [[nodiscard]] NBIT_HOST_INLINE gram_storage storage() const { return sums_.storage; }
+  [[nodiscard]] NBIT_HOST_INLINE std::uint64_t tokens() const { return sums_.tokens; }
+  [[nodiscard]] NBIT_HOST_INLINE std::uint64_t sequences() const { return sums_.sequences; }
 
   /// Writes the mean of x^2 for each column (what llama.cpp calls an importance matrix); zeros before the first token.
-  NBIT_INLINE void mean_square(std::span<float> out) const {
+  NBIT_HOST_INLINE void mean_square(std::span<float> out) const {
     NBIT_EXPECTS(out.size() == sums_.cols, "one number for each column");
     if (sums_.empty()) return fill_zero(out);
     detail::gram_mean_square(sums_, out);
   }
-  NBIT_INLINE void mean_abs(std::span<float> out) const {
+  NBIT_HOST_INLINE void mean_abs(std::span<float> out) const {
     NBIT_EXPECTS(out.size() == sums_.cols, "one number for each column");
     if (sums_.empty()) return fill_zero(out);
     detail::gram_mean_abs(sums_, out);
   }
   /// Largest |x| of each column; empty when the statistics came from a matrix.
-  [[nodiscard]] NBIT_INLINE std::span<const float> max_abs() const {
+  [[nodiscard]] NBIT_HOST_INLINE std::span<const float> max_abs() const {
     if (sums_.empty() || !sums_.magnitudes) return {};
     return sums_.max_abs.span().first(sums_.cols);
   }
 
   /// How much of the off-diagonal part is noise, 0 to 1: S' = (1 - r) S + r diag(S). 1 before the first token.
-  [[nodiscard]] NBIT_INLINE double shrinkage() const { return sums_.empty() ? 1.0 : detail::gram_shrinkage(sums_); }
+  [[nodiscard]] NBIT_HOST_INLINE double shrinkage() const {
+    return sums_.empty() ? 1.0 : detail::gram_shrinkage(sums_);
+  }
 
   /// The mean of the mean squares of the columns that are ever used; 0 before the first token.
-  [[nodiscard]] NBIT_INLINE double mean_diagonal() const {
+  [[nodiscard]] NBIT_HOST_INLINE double mean_diagonal() const {
     return sums_.empty() ? 0.0 : detail::gram_mean_diagonal(sums_);
   }
 
   /// Writes the mean Gram matrix times scale, off-diagonal entries times 1 - shrinkage.  Needs: out is cols x cols.
   template <class Executor = serial>
-  NBIT_INLINE void write(matrix_view<float> out, double shrinkage = 0.0, double scale = 1.0, Executor&& ex = {}) const {
+  NBIT_HOST_INLINE void write(matrix_view<float> out, double shrinkage = 0.0, double scale = 1.0,
+                              Executor&& ex = {}) const {
     NBIT_EXPECTS(out.rows == sums_.cols && out.cols == sums_.cols, "a cols x cols matrix");
     if (sums_.empty()) {
       for (std::size_t r = 0; r < out.rows; ++r) fill_zero(out.row(r));
@@ -128,10 +131,10 @@ class hessian {
  private:
   friend struct detail::gram_access;
 
-  NBIT_INLINE static void fill_zero(std::span<float> out) {
+  NBIT_HOST_INLINE static void fill_zero(std::span<float> out) {
     if (!out.empty()) __builtin_memset(out.data(), 0, out.size_bytes());
   }
-  NBIT_INLINE result<void> allocate() {
+  NBIT_HOST_INLINE result<void> allocate() {
     if (!sums_.empty() || sums_.cols == 0) return {};
     return detail::gram_allocate(sums_, sums_.cols);
   }
@@ -142,9 +145,9 @@ class hessian {
 namespace detail {
 /// For what writes, reads or sends the sums as they are.
 struct gram_access {
-  NBIT_INLINE static gram_sums& of(hessian& h) { return h.sums_; }
-  NBIT_INLINE static const gram_sums& of(const hessian& h) { return h.sums_; }
-  NBIT_INLINE static result<void> allocate(hessian& h) { return h.allocate(); }
+  NBIT_HOST_INLINE static gram_sums& of(hessian& h) { return h.sums_; }
+  NBIT_HOST_INLINE static const gram_sums& of(const hessian& h) { return h.sums_; }
+  NBIT_HOST_INLINE static result<void> allocate(hessian& h) { return h.allocate(); }
 };
 }  // namespace detail
 

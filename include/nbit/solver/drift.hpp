@@ -48,10 +48,10 @@ struct drift_sums {
   buffer<float> moved, now;  // panel_tokens x stride: before - after, after
   buffer<double> sums;       // stride x stride
 
-  NBIT_INLINE drift_sums() noexcept = default;
-  NBIT_INLINE drift_sums(drift_sums&&) noexcept = default;
-  NBIT_INLINE drift_sums& operator=(drift_sums&&) noexcept = default;
-  NBIT_INLINE ~drift_sums() = default;
+  NBIT_HOST_INLINE drift_sums() noexcept = default;
+  NBIT_HOST_INLINE drift_sums(drift_sums&&) noexcept = default;
+  NBIT_HOST_INLINE drift_sums& operator=(drift_sums&&) noexcept = default;
+  NBIT_HOST_INLINE ~drift_sums() = default;
 };
 }  // namespace detail
 
@@ -139,10 +139,10 @@ inline void drift_write(const drift_sums& d, double scale, float* out, std::size
 /// Memory: 8 cols^2 bytes, and 1 KiB for each column.
 class input_drift {
  public:
-  NBIT_INLINE input_drift() noexcept = default;
-  NBIT_INLINE input_drift(input_drift&&) noexcept = default;
-  NBIT_INLINE input_drift& operator=(input_drift&&) noexcept = default;
-  NBIT_INLINE ~input_drift() = default;
+  NBIT_HOST_INLINE input_drift() noexcept = default;
+  NBIT_HOST_INLINE input_drift(input_drift&&) noexcept = default;
+  NBIT_HOST_INLINE input_drift& operator=(input_drift&&) noexcept = default;
+  NBIT_HOST_INLINE ~input_drift() = default;
   NBIT_INLINE explicit input_drift(std::size_t cols) { sums_.cols = cols; }
 
   [[nodiscard]] NBIT_INLINE std::size_t cols() const { return sums_.cols; }

@@ -93,7 +93,7 @@ inline result<factor_memory> make_factor_memory(std::size_t cols, std::size_t st
   factor_memory m;
   m.scaled = *std::move(scaled), m.rows = *std::move(rows), m.inverse = *std::move(inverse);
   m.block = *std::move(block);
-  return m;
+  return result<factor_memory>(std::move(m));  // nvcc does not move it by itself
 }
 
 /// Factors the block at rows and columns first .. last of the lower triangle in double, A = U D U^T, writes (U D)^T in
@@ -282,7 +282,7 @@ inline result<metric> make_metric(const hessian& gram, std::span<const std::uint
   gram.write({m.h.data(), n, n, stride}, m.report.shrinkage, mean > 0 ? 1.0 / mean : 1.0, ex);
   clean_metric(m);
   climb_down(m, o.damping > 0 ? o.damping : 0.0, place, diagonal->data(), *memory, ex);
-  return m;
+  return result<metric>(std::move(m));
 }
 
 /// Joins every `step` columns to one: the diagonal blocks of S become zero and the rows above them take their inverse

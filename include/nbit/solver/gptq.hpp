@@ -167,7 +167,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   gptq_result<F> out;
   out.codes = *std::move(made);
   out.report.tokens = h.tokens();
-  if (w.empty()) return out;
+  if (w.empty()) return result<gptq_result<F>>(std::move(out));  // nvcc does not move it by itself
 
   const std::size_t cols = w.cols, step = std::size_t(step_of<F>), group = group_length<F>(cols);
   if (cols > 0xffffffffu) return make_error(errc::overflow, "too many columns", "up to 2^32 - 1");
@@ -228,7 +228,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
     out.report.loss += job.solved[r];
     out.report.energy += job.energy[r];
   }
-  return out;
+  return result<gptq_result<F>>(std::move(out));
 }
 
 /// Improves codes, and with options.tune parameters, that some other solver made for w: the passes of gptq without its

@@ -57,10 +57,10 @@ struct gram_sums {
   buffer<float> panel;     // as gram_panel has it
   buffer<float> squares;   // [padded][16]: block_square's parts of the panel being folded
 
-  NBIT_INLINE gram_sums() noexcept = default;
-  NBIT_INLINE gram_sums(gram_sums&&) noexcept = default;
-  NBIT_INLINE gram_sums& operator=(gram_sums&&) noexcept = default;
-  NBIT_INLINE ~gram_sums() = default;
+  NBIT_HOST_INLINE gram_sums() noexcept = default;
+  NBIT_HOST_INLINE gram_sums(gram_sums&&) noexcept = default;
+  NBIT_HOST_INLINE gram_sums& operator=(gram_sums&&) noexcept = default;
+  NBIT_HOST_INLINE ~gram_sums() = default;
 
   [[nodiscard]] NBIT_INLINE bool empty() const { return panel.empty(); }
   [[nodiscard]] NBIT_INLINE std::size_t triangle() const { return gram_triangle::strip_at(padded / tile); }

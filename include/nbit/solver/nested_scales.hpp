@@ -59,10 +59,10 @@ struct nested_scales {
   buffer<float> largest;  // of each block of 256, without the mean
   float mean = 0.0f;
 
-  NBIT_INLINE nested_scales() noexcept = default;
-  NBIT_INLINE nested_scales(nested_scales&&) noexcept = default;
-  NBIT_INLINE nested_scales& operator=(nested_scales&&) noexcept = default;
-  NBIT_INLINE ~nested_scales() = default;
+  NBIT_HOST_INLINE nested_scales() noexcept = default;
+  NBIT_HOST_INLINE nested_scales(nested_scales&&) noexcept = default;
+  NBIT_HOST_INLINE nested_scales& operator=(nested_scales&&) noexcept = default;
+  NBIT_HOST_INLINE ~nested_scales() = default;
 };
 
 inline namespace NBIT_TAG {

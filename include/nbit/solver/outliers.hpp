@@ -47,10 +47,10 @@ struct sparse_rows {
   buffer<std::uint32_t> column;
   buffer<f16> value;  // what is added to the quantized weight
 
-  NBIT_INLINE sparse_rows() noexcept = default;
-  NBIT_INLINE sparse_rows(sparse_rows&&) noexcept = default;
-  NBIT_INLINE sparse_rows& operator=(sparse_rows&&) noexcept = default;
-  NBIT_INLINE ~sparse_rows() = default;
+  NBIT_HOST_INLINE sparse_rows() noexcept = default;
+  NBIT_HOST_INLINE sparse_rows(sparse_rows&&) noexcept = default;
+  NBIT_HOST_INLINE sparse_rows& operator=(sparse_rows&&) noexcept = default;
+  NBIT_HOST_INLINE ~sparse_rows() = default;
 
   [[nodiscard]] NBIT_INLINE std::size_t count() const { return column.size(); }
 };
@@ -61,10 +61,10 @@ struct outlier_result {
   sparse_rows sparse;
   solve_report report = {};  // loss: of both parts together
 
-  NBIT_INLINE outlier_result() noexcept = default;
-  NBIT_INLINE outlier_result(outlier_result&&) noexcept = default;
-  NBIT_INLINE outlier_result& operator=(outlier_result&&) noexcept = default;
-  NBIT_INLINE ~outlier_result() = default;
+  NBIT_HOST_INLINE outlier_result() noexcept = default;
+  NBIT_HOST_INLINE outlier_result(outlier_result&&) noexcept = default;
+  NBIT_HOST_INLINE outlier_result& operator=(outlier_result&&) noexcept = default;
+  NBIT_HOST_INLINE ~outlier_result() = default;
 };
 
 inline namespace NBIT_TAG {

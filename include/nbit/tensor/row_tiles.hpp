@@ -210,7 +210,7 @@ struct packed_view<F, row_tiles, Byte> {
   Byte* bytes = nullptr;
   std::size_t rows = 0, cols = 0;
 
-  NBIT_INLINE constexpr packed_view() = default;
+  NBIT_HOST_INLINE constexpr packed_view() = default;
   NBIT_INLINE constexpr packed_view(std::span<Byte> region, nbit::shape s) {
     NBIT_EXPECTS((region.size() >= packed_bytes<F, row_tiles>(s)),
                  "packed_view: the region must hold packed_bytes<F, row_tiles>(shape) bytes");
