@@ -75,6 +75,6 @@ void check(std::size_t rows, std::size_t cols) {
 }  // namespace
 
 TEST_CASE("a block of columns rounded on the device has the CPU's codes up to ties") {
-  check<nbit::w4g128>(9, 300);
+  if (NBIT_TESTS_TEAM_OF_THREADS == 0) check<nbit::w4g128>(9, 300);
   check<nbit::w3g64a>(5, 129);
 }

@@ -35,6 +35,9 @@
 
 namespace {
 
+/// A thread of the host for each GPU thread finds races on small grids as well, and takes its time.
+constexpr bool thorough = NBIT_TESTS_TEAM_OF_THREADS == 0;
+
 struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
 struct w8g64 : nbit::uniform<nbit::scheme{.bits = 8, .group = 64}> {};
 struct w7g20 : nbit::uniform<nbit::scheme{.bits = 7, .group = 20}> {};
@@ -77,6 +80,7 @@ void check_format(const std::string& name) {
   using view = nbit::packed_view<F, L>;
   for (const nbit::shape s : {nbit::shape{5, 320}, nbit::shape{1, 1}, nbit::shape{33, 72}}) {
     INFO("shape " << s.rows << " x " << s.cols);
+    if (!thorough && s.rows != 5) continue;
     packed<F, L> w(s);
 
     std::vector<float> floats(s.rows * s.cols, -1.0f);
@@ -89,6 +93,7 @@ void check_format(const std::string& name) {
     std::vector<float> y(tokens * s.rows, -1.0f);
     using gemv = nbit::cuda::gemv_kernel<view, float, 4>;
     for (const bool aligned : {false, s.cols % 4 == 0}) {
+      if (!thorough && !aligned) continue;
       INFO("loads of 16 bytes " << aligned);
       nbit_test::emulate(gemv{w.view(), {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows}, aligned},
                          gemv::blocks_for(s));
@@ -103,9 +108,9 @@ void check_gemm(const std::string& name, double step) {
   INFO(name);
   for (const nbit::shape s : {nbit::shape{70, 328}, nbit::shape{3, 5}}) {
     packed<F, L> w(s);
-    const std::size_t tokens = 67;
+    const std::size_t tokens = thorough ? 67 : 9;
     for (const bool aligned : {false, true}) {
-      if (aligned && s.cols % 8 != 0) continue;
+      if ((aligned && s.cols % 8 != 0) || (!thorough && s.rows == 3)) continue;
       INFO("shape " << s.rows << " x " << s.cols << ", 16-byte copies " << aligned);
       const auto x = activations<T>(tokens * s.cols, 11);
       std::vector<float> y(tokens * s.rows, -1.0f);
