@@ -26,7 +26,8 @@ MAY_SEE = {
     "parallel": POLICY | {"parallel"},
     "kernel": MACHINE | {"kernel"},
     "solver": MACHINE | {"kernel", "solver"},
-    **{top: MACHINE | {"kernel", "solver", top} for top in ("io", "eval", "cuda", "adapters")},
+    **{top: MACHINE | {"kernel", "solver", top} for top in ("io", "eval", "cuda")},
+    "adapters": MACHINE | {"kernel", "solver", "cuda", "adapters"},  # one of them starts kernels
     "plan": MACHINE | {"kernel", "solver", "io", "plan"},  # a mix names the types of files
 }
 # cuda/ and adapters/ are not in the umbrella: programs that want them include them by name.
