@@ -228,10 +228,20 @@ int calibrate(std::span<const std::string> words) {
   write(to, all, about);
   double most_noise = 0;
   std::string noisy;
-  for (const auto& [name, h] : all)
+  std::size_t few = 0, fewest = 0;  // layers with fewer tokens than columns, and the one with the smallest share
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto& [name, h] = all[i];
     if (const double r = h.shrinkage(); r >= most_noise) most_noise = r, noisy = name;
+    if (h.tokens() < h.cols()) ++few;
+    if (h.tokens() * all[fewest].second.cols() < all[fewest].second.tokens() * h.cols()) fewest = i;
+  }
   std::printf("%s: %zu layers, %zu tokens; noise in the correlations up to %.3f (%s)\n", to.c_str(), all.size(),
               text.ids.size(), most_noise, noisy.c_str());
+  if (few != 0)
+    std::printf(
+        "%zu layers have fewer tokens than columns (%s: %llu for %zu): there gptq is not far from weighted rounding\n",
+        few, all[fewest].first.c_str(), static_cast<unsigned long long>(all[fewest].second.tokens()),
+        all[fewest].second.cols());
   return success;
 }
 

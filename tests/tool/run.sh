@@ -55,6 +55,8 @@ cmp -s "$work/a.st" "$work/b.st" || fail "statistics depend on how often they ar
 expect 0 calibrate "$data" --ids "$ids" --windows 9 --resume -o "$work/b.st"
 cmp -s "$work/a.st" "$work/b.st" || fail "resuming what is done changed it"
 expect 2 calibrate "$data" --ids "$ids" --windows 8 --resume -o "$work/b.st"; says "another text"
+expect 0 calibrate "$data" --ids "$ids" --windows 2 -o "$work/few.st"
+cases=$((cases + 1)); grep -qF "6 layers have fewer tokens than columns (blk.0.ffn_out: 514 for 768)" "$work/out" || fail "few tokens are not said"
 expect 4 calibrate "$data" --ids "$ids" --memory 3 -o "$work/c.st"; says "--memory"
 expect 0 calibrate "$data" --ids "$ids" --dry-run -o "$work/c.st"
 nothing_at "$work/c.st"

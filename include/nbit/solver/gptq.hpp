@@ -155,7 +155,7 @@ inline bool fitting_weights(std::span<const float> from, std::span<float> out) {
 /// Quantizes w (outputs x inputs) for inputs with the statistics h.
 /// Errors: shape (h or importance of another width; a row that F cannot hold), not_finite with row and column of the
 /// first bad weight, invalid_option, out_of_memory. Statistics never make it fail: see report.metric.
-/// Cost: cols^3 / 6 + rows cols^2 (3 + 2 passes + 5 kicks) multiply-adds. Memory: 2 cols^2 floats, the codes, and for
+/// Cost: cols^3 / 6 + rows cols^2 (3 + 2 passes + 7 kicks) multiply-adds. Memory: 2 cols^2 floats, the codes, and for
 /// every task that runs at a time 3 x 64 rows of floats and 192 floats for each weight of a group.
 template <weight_format F, class Executor = serial>
 result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o = {},
