@@ -121,12 +121,17 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   static constexpr tile_form form = form_of<F>;
   using base = arch::base_of<NBIT_ARCH>;
   static constexpr kernel_about about = own_kernel("row tiles decoded to panels of floats"),
+#if NBIT_TARGET == 2
+                                about_int8 = own_kernel("row tiles unpacked in registers, integer sums"),
+#else
                                 about_int8 = own_kernel("row tiles unpacked to panels of 128 rows, integer sums"),
-                                about_bf16 = own_kernel(
-                                    level_lanes<NBIT_ARCH>::bits == 16
-                                        ? "row tiles unpacked to panels of bf16 levels, dots of bf16 pairs"
-                                        : "row tiles unpacked to panels of float levels, multiply-adds",
-                                    level_lanes<NBIT_ARCH>::bits == 16 ? nullptr : "the tag has no dots of bf16 pairs");
+#endif
+#if NBIT_TARGET == 2 && NBIT_TARGET_DOT == 2
+                                about_bf16 = own_kernel("row tiles unpacked in registers, dots of bf16 pairs");
+#else
+                                about_bf16 = own_kernel("row tiles unpacked to panels of float levels, multiply-adds",
+                                                        "the tag has no dots of bf16 pairs");
+#endif
   static constexpr std::size_t outputs = 128;  // rows of a piece of work: a panel
 
   /// Needs: first is a multiple of sixteen.
