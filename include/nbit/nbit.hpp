@@ -71,6 +71,7 @@
 #include <nbit/layout/tiled.hpp>
 #include <nbit/layout/tinygemm.hpp>
 #include <nbit/layout/warp_tiles.hpp>
+#include <nbit/layout/whole_codes.hpp>
 
 #include <nbit/tensor/check_values.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
@@ -146,8 +147,10 @@
 #include <nbit/io/awq_config.hpp>
 #include <nbit/io/bnb_checkpoint.hpp>
 #include <nbit/io/bnb_int8_checkpoint.hpp>
+#include <nbit/io/bnb_state.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/byte_sink.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 #include <nbit/io/compressed_config.hpp>
 #include <nbit/io/compressed_floats.hpp>
@@ -167,6 +170,7 @@
 #include <nbit/io/gptq_planar_checkpoint.hpp>
 #include <nbit/io/gptq_tensors.hpp>
 #include <nbit/io/hqq_checkpoint.hpp>
+#include <nbit/io/hqq_settings.hpp>
 #include <nbit/io/imatrix.hpp>
 #include <nbit/io/imatrix_dat.hpp>
 #include <nbit/io/imatrix_gguf.hpp>

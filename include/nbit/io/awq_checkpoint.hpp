@@ -1,10 +1,11 @@
 // nbit/io/awq_checkpoint.hpp — a linear as AutoAWQ stores it, in its three packings: gemm, gemv and gemv_fast.
 //
-//              gemm                       gemv                     gemv_fast                    N outputs, K inputs, G
-//              groups
-//   qweight    i32 [K, N / 8]             i32 [N, K / 8]           i16 [N / 4, K]               layout/awq_*.hpp,
-//   linear qzeros     i32 [G, N / 8], as above   i32 [N, Z], in order     f16 [8 Z, N], -(scale zero) scales     f16
-//   [G, N]                 f16 [N, 8 Z]             f16 [8 Z, N]
+//              gemm                  gemv               gemv_fast
+//   qweight    i32 [K, N / 8]        i32 [N, K / 8]     i16 [N / 4, K]
+//   qzeros     i32 [G, N / 8]        i32 [N, Z]         f16 [8 Z, N], -(scale zero)
+//   scales     f16 [G, N]            f16 [N, 8 Z]       f16 [8 Z, N]
+//   layout     awq_interleave        linear             awq_gemv_rows
+// N outputs, K inputs, G groups.
 // Z words hold the zeros of G groups: G / 8 rounded up, to a multiple of 2 for groups under 128 and of 4 under 64; what
 // is past the last group is 0. Codes have 4 bits, zeros are plain. Ref: AutoAWQ 0.2.9 (MIT); docs/formats.md.
 // SPDX-License-Identifier: MIT
@@ -13,8 +14,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -30,6 +29,7 @@
 #include <nbit/layout/linear.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -124,24 +124,24 @@ template <class F>
 inline result<shape> awq_check(const awq_linear& from, awq_packing packing) {
   using safetensors::dtype;
   const bool fast = packing == awq_packing::gemv_fast, gemv = packing == awq_packing::gemv;
-  if (auto ok = check_tensor(from.qweight, "qweight", {fast ? dtype::i16 : dtype::i32}, fast ? "I16" : "I32", 2); !ok)
-    return ok.error();
-  if (auto ok = check_tensor(from.qzeros, "qzeros", {fast ? dtype::f16 : dtype::i32}, fast ? "F16" : "I32", 2); !ok)
-    return ok.error();
-  if (auto ok = check_tensor(from.scales, "scales", {dtype::f16}, "F16", 2); !ok) return ok.error();
+  if (auto ok = check_tensor(from.qweight, "qweight", fast ? dtype::i16 : dtype::i32, {{}, {}}); !ok) return ok.error();
   const auto rows = static_cast<std::size_t>(from.qweight.shape[0]),
              cols = static_cast<std::size_t>(from.qweight.shape[1]);
   const shape s = gemv ? shape{rows, cols * 8} : fast ? shape{rows * 4, cols} : shape{cols * 8, rows};
   if (auto ok = awq_shape(packing, s.cols, s.rows, F::group > 0 ? std::size_t(F::group) : 0); !ok)
     return ok.error().about("qweight");
   const std::size_t groups = groups_per_row<F>(s.cols), z = awq_zero_words(groups, group_length<F>(s.cols));
-  const std::size_t scales[2] = {gemv ? s.rows : fast ? 8 * z : groups, gemv ? 8 * z : s.rows};
-  const std::size_t zeros[2] = {scales[0], gemv ? z : fast ? s.rows : s.rows / 8};
-  for (std::size_t i = 0; i < 2; ++i) {
-    const char* const allowed = "as many as the outputs of qweight, or the groups that its inputs make";
-    if (auto ok = check_dimension(from.scales, "scales", i, scales[i], allowed); !ok) return ok.error();
-    if (auto ok = check_dimension(from.qzeros, "qzeros", i, zeros[i], allowed); !ok) return ok.error();
-  }
+  const std::size_t first = gemv ? s.rows : fast ? 8 * z : groups;
+  const char* const allowed = "as many as the outputs of qweight, or the groups that its inputs make";
+  attempts all;
+  all(check_tensor(from.scales, "scales", dtype::f16, {{first, allowed}, {gemv ? 8 * z : s.rows, allowed}}));
+  all(check_tensor(from.qzeros, "qzeros", fast ? dtype::f16 : dtype::i32,
+                   {{first, allowed},
+                    {gemv   ? z
+                     : fast ? s.rows
+                            : s.rows / 8,
+                     allowed}}));
+  if (all.failed()) return all.first();
   return s;
 }
 
@@ -156,53 +156,49 @@ inline result<coded_matrix<F>> unpack_awq(const awq_linear& from, awq_packing pa
   if (!checked) return checked.error();
   const std::size_t n = checked->rows, groups = groups_per_row<F>(checked->cols);
   const bool fast = packing == awq_packing::gemv_fast, gemv = packing == awq_packing::gemv;
-  if (fast || gemv) {
-    if (auto ok = detail::awq_padding(from.scales, "scales", groups, gemv); !ok) return ok.error();
-    if (fast)
-      if (auto ok = detail::awq_padding(from.qzeros, "qzeros", groups, false); !ok) return ok.error();
-  }
-  auto to = coded_matrix<F>::make(*checked);
-  auto zeros = buffer<std::uint8_t>::zeros(n * (gemv ? static_cast<std::size_t>(from.scales.shape[1]) : groups));
-  if (!to) return to.error();
-  if (!zeros) return zeros.error();
+  detail::attempts all;
+  if (fast || gemv) all(detail::awq_padding(from.scales, "scales", groups, gemv));
+  if (fast) all(detail::awq_padding(from.qzeros, "qzeros", groups, false));
   const std::size_t zero_cols = gemv ? static_cast<std::size_t>(from.scales.shape[1]) : groups;
+  auto to = all(coded_matrix<F>::make(*checked));
+  auto zeros = all(buffer<std::uint8_t>::zeros(n * zero_cols));
+  if (all.failed()) return all.first();
   if (gemv) {
     const auto* const w = reinterpret_cast<const std::uint8_t*>(from.qweight.bytes.data());
     const auto* const z = reinterpret_cast<const std::uint8_t*>(from.qzeros.bytes.data());
     for (std::size_t r = 0; r < n; ++r) {
-      unpack_row<linear, 4>(w, *checked, r, 0, to->cols, to->row_codes(r));
-      unpack_row<linear, 4>(z, shape{n, zero_cols}, r, 0, zero_cols, zeros->data() + r * zero_cols);
+      unpack_row<linear, 4>(w, *checked, r, 0, to.cols, to.row_codes(r));
+      unpack_row<linear, 4>(z, shape{n, zero_cols}, r, 0, zero_cols, zeros.data() + r * zero_cols);
       for (std::size_t g = groups; g < zero_cols; ++g)
-        if ((*zeros)[r * zero_cols + g] != 0)
+        if (zeros[r * zero_cols + g] != 0)
           return make_error(errc::malformed, "padding of an AWQ tensor is not 0", "0 past the last group")
               .about("qzeros")
               .at(static_cast<std::int64_t>(r), static_cast<std::int64_t>(g))
-              .with((*zeros)[r * zero_cols + g]);
+              .with(zeros[r * zero_cols + g]);
     }
   } else if (fast) {
     auto words = buffer<std::uint16_t>::make(from.qweight.bytes.size() / 2);
     if (!words) return words.error();
     for (std::size_t i = 0; i < words->size(); ++i) (*words)[i] = load_u16(from.qweight.bytes.data() + 2 * i);
     for (std::size_t r = 0; r < n; ++r)
-      unpack_row<awq_gemv_rows, 4>(words->data(), *checked, r, 0, to->cols, to->row_codes(r));
+      unpack_row<awq_gemv_rows, 4>(words->data(), *checked, r, 0, to.cols, to.row_codes(r));
   } else {
-    const auto words = detail::load_words(from.qweight), zero_words = detail::load_words(from.qzeros);
-    if (!words) return words.error();
-    if (!zero_words) return zero_words.error();
+    const auto words = all(detail::load_words(from.qweight)), zero_words = all(detail::load_words(from.qzeros));
+    if (all.failed()) return all.first();
     for (std::size_t r = 0; r < n; ++r) {
-      unpack_row<awq_interleave, 4>(words->data(), *checked, r, 0, to->cols, to->row_codes(r));
-      unpack_row<awq_interleave, 4>(zero_words->data(), shape{n, groups}, r, 0, groups, zeros->data() + r * groups);
+      unpack_row<awq_interleave, 4>(words.data(), *checked, r, 0, to.cols, to.row_codes(r));
+      unpack_row<awq_interleave, 4>(zero_words.data(), shape{n, groups}, r, 0, groups, zeros.data() + r * groups);
     }
   }
   for (std::size_t r = 0; r < n; ++r)
     for (std::size_t g = 0; g < groups; ++g) {
-      typename F::params& p = to->params[to->params_index(r, g)];
+      typename F::params& p = to.params[to.params_index(r, g)];
       const std::size_t i = detail::awq_scale_index(packing, r, g, from.scales);
       const std::size_t at_row = gemv ? r : g, at_col = gemv ? g : r;
       p.scale = detail::load_at<f16>(from.scales, i);
       if (auto ok = detail::check_scale(float(p.scale), "scales", at_row, at_col); !ok) return ok.error();
       const auto row = static_cast<std::int64_t>(at_row), col = static_cast<std::int64_t>(at_col);
-      unsigned zero = (*zeros)[r * zero_cols + g];
+      unsigned zero = zeros[r * zero_cols + g];
       if (fast) {
         const f16 scaled = detail::load_at<f16>(from.qzeros, i);
         zero = detail::awq_plain_zero(p.scale, scaled);
@@ -241,19 +237,18 @@ inline result<awq_tensors> pack_awq(const coded_matrix<F>& from, awq_packing pac
                       "groups in order");
   if (auto ok = detail::check_codes(from.codes.span(), 4, k); !ok) return ok.error();
   const std::size_t z = detail::awq_zero_words(groups, group_length<F>(k)), zero_cols = gemv ? 8 * z : groups;
-  auto qweight = gemv   ? detail::make_tensor("qweight", dtype::i32, {n, k / 8})
-                 : fast ? detail::make_tensor("qweight", dtype::i16, {n / 4, k})
-                        : detail::make_tensor("qweight", dtype::i32, {k, n / 8});
-  auto qzeros = gemv   ? detail::make_tensor("qzeros", dtype::i32, {n, z})
-                : fast ? detail::make_tensor("qzeros", dtype::f16, {8 * z, n})
-                       : detail::make_tensor("qzeros", dtype::i32, {groups, n / 8});
-  auto scales = gemv ? detail::make_tensor("scales", dtype::f16, {n, 8 * z})
-                     : detail::make_tensor("scales", dtype::f16, {fast ? 8 * z : groups, n});
-  auto zeros = buffer<std::uint8_t>::zeros(n * zero_cols);
-  if (!qweight) return qweight.error();
-  if (!qzeros) return qzeros.error();
-  if (!scales) return scales.error();
-  if (!zeros) return zeros.error();
+  const auto tensor = [](const char* name, dtype type, shape s) {
+    return detail::make_tensor(name, type, {s.rows, s.cols});
+  };
+  const shape codes = gemv ? shape{n, k / 8} : fast ? shape{n / 4, k} : shape{k, n / 8};
+  const shape stored_zeros = gemv ? shape{n, z} : fast ? shape{8 * z, n} : shape{groups, n / 8};
+  const shape stored_scales = gemv ? shape{n, 8 * z} : shape{fast ? 8 * z : groups, n};
+  detail::attempts all;
+  auto qweight = all(tensor("qweight", fast ? dtype::i16 : dtype::i32, codes));
+  auto qzeros = all(tensor("qzeros", fast ? dtype::f16 : dtype::i32, stored_zeros));
+  auto scales = all(tensor("scales", dtype::f16, stored_scales));
+  auto zeros = all(buffer<std::uint8_t>::zeros(n * zero_cols));
+  if (all.failed()) return all.first();
   for (std::size_t r = 0; r < n; ++r)
     for (std::size_t g = 0; g < groups; ++g) {
       const typename F::params& p = from.params[from.params_index(r, g)];
@@ -263,36 +258,36 @@ inline result<awq_tensors> pack_awq(const coded_matrix<F>& from, awq_packing pac
         return make_error(errc::malformed, "a zero point does not fit its width", "0 to 15")
             .at(static_cast<std::int64_t>(r), static_cast<std::int64_t>(g))
             .with(static_cast<std::int64_t>(zero));
-      (*zeros)[r * zero_cols + g] = static_cast<std::uint8_t>(zero);
-      const std::size_t i = detail::awq_scale_index(packing, r, g, scales->view());
-      detail::store_at(*scales, i, p.scale);
-      if (fast) detail::store_at(*qzeros, i, detail::awq_scaled_zero(p.scale, zero));
+      zeros[r * zero_cols + g] = static_cast<std::uint8_t>(zero);
+      const std::size_t i = detail::awq_scale_index(packing, r, g, scales.view());
+      detail::store_at(scales, i, p.scale);
+      if (fast) detail::store_at(qzeros, i, detail::awq_scaled_zero(p.scale, zero));
     }
   if (gemv) {
-    auto* const w = reinterpret_cast<std::uint8_t*>(qweight->bytes.data());
-    auto* const to = reinterpret_cast<std::uint8_t*>(qzeros->bytes.data());
+    auto* const w = reinterpret_cast<std::uint8_t*>(qweight.bytes.data());
+    auto* const to = reinterpret_cast<std::uint8_t*>(qzeros.bytes.data());
     for (std::size_t r = 0; r < n; ++r) {
       pack_row<linear, 4>(from.row_codes(r), w, from.shape(), r, 0, k);
-      pack_row<linear, 4>(zeros->data() + r * zero_cols, to, shape{n, zero_cols}, r, 0, zero_cols);
+      pack_row<linear, 4>(zeros.data() + r * zero_cols, to, shape{n, zero_cols}, r, 0, zero_cols);
     }
   } else if (fast) {
     auto words = buffer<std::uint16_t>::zeros(n / 4 * k);
     if (!words) return words.error();
     for (std::size_t r = 0; r < n; ++r)
       pack_row<awq_gemv_rows, 4>(from.row_codes(r), words->data(), from.shape(), r, 0, k);
-    for (std::size_t i = 0; i < words->size(); ++i) store_u16(qweight->bytes.data() + 2 * i, (*words)[i]);
+    for (std::size_t i = 0; i < words->size(); ++i) store_u16(qweight.bytes.data() + 2 * i, (*words)[i]);
   } else {
-    auto words = buffer<std::uint32_t>::zeros(k * (n / 8)), zero_words = buffer<std::uint32_t>::zeros(groups * (n / 8));
-    if (!words) return words.error();
-    if (!zero_words) return zero_words.error();
+    auto words = all(buffer<std::uint32_t>::zeros(k * (n / 8))),
+         zero_words = all(buffer<std::uint32_t>::zeros(groups * (n / 8)));
+    if (all.failed()) return all.first();
     for (std::size_t r = 0; r < n; ++r) {
-      pack_row<awq_interleave, 4>(from.row_codes(r), words->data(), from.shape(), r, 0, k);
-      pack_row<awq_interleave, 4>(zeros->data() + r * groups, zero_words->data(), shape{n, groups}, r, 0, groups);
+      pack_row<awq_interleave, 4>(from.row_codes(r), words.data(), from.shape(), r, 0, k);
+      pack_row<awq_interleave, 4>(zeros.data() + r * groups, zero_words.data(), shape{n, groups}, r, 0, groups);
     }
-    detail::store_words(*qweight, words->span());
-    detail::store_words(*qzeros, zero_words->span());
+    detail::store_words(qweight, words.span());
+    detail::store_words(qzeros, zero_words.span());
   }
-  return awq_tensors{*std::move(qweight), *std::move(qzeros), *std::move(scales)};
+  return awq_tensors{std::move(qweight), std::move(qzeros), std::move(scales)};
 }
 
 }  // namespace NBIT_TAG

@@ -29,10 +29,9 @@
 #include <nbit/layout/high_nibbles.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/bnb_state.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
-#include <nbit/io/json_reader.hpp>
-#include <nbit/io/json_value.hpp>
-#include <nbit/io/json_writer.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -61,17 +60,6 @@ struct bnb_linear {
   stored_tensor weight, absmax, quant_map, quant_state, nested_absmax, nested_quant_map;
 };
 
-/// What quant_state says; other members of the JSON stay in `json`.
-struct bnb_state {
-  std::string quant_type, dtype = "float16";  // dtype: what the peer decodes to
-  std::int64_t block = 64;
-  std::uint64_t rows = 0, cols = 0;
-  bool nested = false;
-  std::int64_t nested_block = 256;
-  double nested_offset = 0;
-  json_value json;
-};
-
 /// Absmax values as bytes: level * absmax of 256 of them + offset. Empty: they are stored as f32.
 struct bnb_nested {
   buffer<std::uint8_t> codes;
@@ -96,101 +84,7 @@ struct bnb_tensors {
   }
 };
 
-/// Reads the JSON of quant_state, which is untrusted bytes of a tensor.
-/// Errors: those of json_parse; missing, malformed, unsupported, overflow; the member is the subject.
-inline result<bnb_state> read_bnb_state(std::span<const std::byte> bytes) {
-  bnb_state s;
-  result<json_value> json =
-      json_parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {.bytes = 1u << 16});
-  if (!json) return json.error().about("quant_state");
-  const json_value& from = *json;
-  const auto bad = [](errc code, const char* name, const char* what, const char* allowed) {
-    return make_error(code, what, allowed).about(name);
-  };
-  const result<std::string_view> type = from.get<std::string_view>("quant_type"),
-                                 dtype = from.get<std::string_view>("dtype");
-  if (!type) return type.error();
-  if (!dtype) return dtype.error();
-  if (*type != "nf4" && *type != "fp4")
-    return bad(errc::unsupported, "quant_type", "codes of another kind", "nf4 or fp4");
-  if (*dtype != "float16" && *dtype != "bfloat16" && *dtype != "float32")
-    return bad(errc::unsupported, "dtype", "weights of another element type", "float16, bfloat16 or float32");
-  s.quant_type = *type, s.dtype = *dtype;
-  const result<std::int64_t> block = from.get<std::int64_t>("blocksize");
-  if (!block) return block.error();
-  if (*block < 32 || *block > 4096 || (*block & (*block - 1)) != 0)
-    return bad(errc::malformed, "blocksize", "weights that share an absmax", "a power of two, 32 to 4096").with(*block);
-  s.block = *block;
-  const json_value* const shape = from.find("shape");
-  if (shape == nullptr || !shape->is(json_kind::array))
-    return bad(errc::missing, "shape", "the shape is no list", "[outputs, inputs]");
-  if (shape->size() != 2)
-    return bad(errc::shape, "shape", "the shape has another number of dimensions", "2")
-        .with(static_cast<std::int64_t>(shape->size()));
-  for (std::size_t i = 0; i < 2; ++i) {
-    const result<std::uint64_t> n = shape->items()[i].get<std::uint64_t>();
-    if (!n) return n.error().about("shape");
-    if (*n == 0 || *n > 0x7fffffffu)
-      return bad(errc::overflow, "shape", "a dimension of the shape", "1 to 2^31 - 1")
-          .with(static_cast<std::int64_t>(*n));
-    (i == 0 ? s.rows : s.cols) = *n;
-  }
-  s.nested = from.find("nested_blocksize") != nullptr || from.find("nested_offset") != nullptr;
-  if (s.nested) {
-    const result<std::int64_t> nested = from.get<std::int64_t>("nested_blocksize");
-    const result<double> offset = from.get<double>("nested_offset");
-    if (!nested) return nested.error();
-    if (!offset) return offset.error();
-    if (*nested < 1 || *nested > 65536)
-      return bad(errc::malformed, "nested_blocksize", "absmax values that share an absmax", "1 to 65536").with(*nested);
-    if (!is_finite(static_cast<float>(*offset)))
-      return bad(errc::not_finite, "nested_offset", "the mean of absmax is infinite", "a finite number");
-    if (from.find("nested_dtype") != nullptr) {
-      const result<std::string_view> nested_dtype = from.get<std::string_view>("nested_dtype");
-      if (!nested_dtype) return nested_dtype.error();
-      if (*nested_dtype != "float32")
-        return bad(errc::unsupported, "nested_dtype", "absmax of another element type", "float32");
-    }
-    s.nested_block = *nested, s.nested_offset = *offset;
-  }
-  s.json = *std::move(json);
-  return s;
-}
-
-/// The JSON of quant_state as the peer writes it; members of state.json that nbit does not know stay.
-inline std::string bnb_state_text(const bnb_state& s) {
-  json_value to = s.json.is(json_kind::object) ? s.json : json_value::object();
-  to.set("quant_type", json_value::string(s.quant_type));
-  to.set("blocksize", json_value::number(s.block));
-  to.set("dtype", json_value::string(s.dtype));
-  json_value shape = json_value::array();
-  shape.push(json_value::number(s.rows)), shape.push(json_value::number(s.cols));
-  to.set("shape", std::move(shape));
-  if (s.nested) {
-    to.set("nested_blocksize", json_value::number(s.nested_block));
-    to.set("nested_dtype", json_value::string("float32"));
-    const json_value* const said = to.find("nested_offset");  // its digits stay while they mean the same
-    const result<double> same = said != nullptr ? said->get<double>() : result<double>(make_error(errc::missing, ""));
-    if (!same || *same != s.nested_offset) to.set("nested_offset", json_value::number(s.nested_offset));
-  }
-  // The peer's JSON has a space after each comma and colon outside strings.
-  std::string spaced;
-  bool quoted = false, escaped = false;
-  for (const char c : json_text(to)) {
-    spaced += c;
-    if (!quoted && (c == ',' || c == ':')) spaced += ' ';
-    if (c == '"' && !escaped) quoted = !quoted;
-    escaped = c == '\\' && !escaped;
-  }
-  return spaced;
-}
-
 namespace detail {
-
-/// The name of the tensor that holds the state.
-inline const char* bnb_state_name(std::string_view quant_type) {
-  return quant_type == "fp4" ? "weight.quant_state.bitsandbytes__fp4" : "weight.quant_state.bitsandbytes__nf4";
-}
 
 /// Absmax of every block as numbers, from f32 or from nested bytes.
 template <class F>
@@ -211,35 +105,32 @@ inline result<void> bnb_read_absmax(const bnb_linear& from, bnb_weights<F>& to) 
     }
     return {};
   }
-  const std::uint64_t nested = ceil_div(blocks, static_cast<std::uint64_t>(to.state.nested_block));
-  if (auto ok = check_tensor(from.nested_absmax, "weight.nested_absmax", {dtype::f32}, "F32", 1); !ok) return ok;
-  if (auto ok =
-          check_dimension(from.nested_absmax, "weight.nested_absmax", 0, nested, "the blocks by nested_blocksize");
-      !ok)
-    return ok;
-  if (auto ok = check_tensor(from.nested_quant_map, "weight.nested_quant_map", {dtype::f32}, "F32", 1); !ok) return ok;
-  if (auto ok = check_dimension(from.nested_quant_map, "weight.nested_quant_map", 0, 256, "256"); !ok) return ok;
-  auto codes = buffer<std::uint8_t>::make(static_cast<std::size_t>(blocks));
-  auto absmax = buffer<float>::make(static_cast<std::size_t>(nested)), levels = buffer<float>::make(256);
-  if (!codes) return codes.error();
-  if (!absmax) return absmax.error();
-  if (!levels) return levels.error();
+  const auto nested = static_cast<std::size_t>(ceil_div(blocks, static_cast<std::uint64_t>(to.state.nested_block)));
+  attempts all;
+  all(check_tensor(from.nested_absmax, "weight.nested_absmax", dtype::f32,
+                   {{nested, "the blocks by nested_blocksize"}}));
+  all(check_tensor(from.nested_quant_map, "weight.nested_quant_map", dtype::f32, {{256, "256"}}));
+  if (all.failed()) return all.first();
+  to.nested.codes = all(buffer<std::uint8_t>::make(static_cast<std::size_t>(blocks)));
+  to.nested.absmax = all(buffer<float>::make(nested)), to.nested.levels = all(buffer<float>::make(256));
+  if (all.failed()) return all.first();
+  auto& codes = to.nested.codes;
+  auto &absmax = to.nested.absmax, &levels = to.nested.levels;
   for (std::size_t i = 0; i < 256; ++i) {
-    (*levels)[i] = load_at<float>(from.nested_quant_map, i);
-    if (auto ok = check_scale((*levels)[i], "weight.nested_quant_map", 0, i); !ok) return ok;
+    levels[i] = load_at<float>(from.nested_quant_map, i);
+    if (auto ok = check_scale(levels[i], "weight.nested_quant_map", 0, i); !ok) return ok;
   }
   for (std::size_t i = 0; i < nested; ++i) {
-    (*absmax)[i] = load_at<float>(from.nested_absmax, i);
-    if (auto ok = check_magnitude((*absmax)[i], "weight.nested_absmax", 0, i); !ok) return ok;
+    absmax[i] = load_at<float>(from.nested_absmax, i);
+    if (auto ok = check_magnitude(absmax[i], "weight.nested_absmax", 0, i); !ok) return ok;
   }
   for (std::size_t i = 0; i < blocks; ++i) {
-    NBIT_EXACT(*codes)
-    [i] = std::to_integer<std::uint8_t>(from.absmax.bytes[i]);
-    const float product = (*levels)[(*codes)[i]] * (*absmax)[i / static_cast<std::size_t>(to.state.nested_block)];
+    NBIT_EXACT
+    codes[i] = std::to_integer<std::uint8_t>(from.absmax.bytes[i]);
+    const float product = levels[codes[i]] * absmax[i / static_cast<std::size_t>(to.state.nested_block)];
     to.weights.params[i].scale = product + static_cast<float>(to.state.nested_offset);
     if (auto ok = check_scale(to.weights.params[i].scale, name, 0, i); !ok) return ok;
   }
-  to.nested.codes = *std::move(codes), to.nested.absmax = *std::move(absmax), to.nested.levels = *std::move(levels);
   return {};
 }
 
@@ -251,17 +142,15 @@ inline result<void> bnb_read_absmax(const bnb_linear& from, bnb_weights<F>& to) 
 template <bnb_storable F>
 inline result<bnb_weights<F>> unpack_bnb(const bnb_linear& from) {
   using safetensors::dtype;
-  if (auto ok = detail::check_tensor(from.quant_state, "weight.quant_state", {dtype::u8}, "U8", 1); !ok)
-    return ok.error();
+  if (auto ok = detail::check_tensor(from.quant_state, "weight.quant_state", dtype::u8, {{}}); !ok) return ok.error();
   auto state = read_bnb_state(from.quant_state.bytes);
   if (!state) return state.error();
   if (state->block != F::group)
     return make_error(errc::unsupported, "blocks are of another size than the format's", "the format's group")
         .about("blocksize")
         .with(state->block);
-  if (auto ok = detail::check_tensor(from.quant_map, "weight.quant_map", {dtype::f32}, "F32", 1); !ok)
+  if (auto ok = detail::check_tensor(from.quant_map, "weight.quant_map", dtype::f32, {{16, "16"}}); !ok)
     return ok.error();
-  if (auto ok = detail::check_dimension(from.quant_map, "weight.quant_map", 0, 16, "16"); !ok) return ok.error();
   for (std::size_t i = 0; i < 16; ++i)
     if (!(detail::load_at<float>(from.quant_map, i) == F::levels[i]))
       return make_error(errc::malformed, "a level is not the format's", "the levels of NF4 or FP4, as the format's")
@@ -271,14 +160,11 @@ inline result<bnb_weights<F>> unpack_bnb(const bnb_linear& from) {
   if (nf4_type != (F::levels == nf4::levels))
     return make_error(errc::malformed, "quant_type is not that of the levels", "nf4 or fp4, as the levels")
         .about("quant_type");
-  if (auto ok = detail::check_tensor(from.weight, "weight", {dtype::u8}, "U8", 2); !ok) return ok.error();
-  const std::uint64_t weights = state->rows * state->cols;
-  const bool column = from.weight.shape[1] == 1;  // older files hold [1, bytes]
-  if (auto ok = detail::check_dimension(from.weight, "weight", column ? 0 : 1, ceil_div<std::uint64_t>(weights, 2),
-                                        "half the weights");
-      !ok)
+  const detail::wanted_dimension half{ceil_div<std::uint64_t>(state->rows * state->cols, 2), "half the weights"},
+      one{1, "1"};
+  const bool column = from.weight.rank != 2 || from.weight.shape[1] == 1;  // older files hold [1, bytes]
+  if (auto ok = detail::check_tensor(from.weight, "weight", dtype::u8, {column ? half : one, column ? one : half}); !ok)
     return ok.error();
-  if (auto ok = detail::check_dimension(from.weight, "weight", column ? 1 : 0, 1, "1"); !ok) return ok.error();
   const auto rows = static_cast<std::size_t>(state->rows), cols = static_cast<std::size_t>(state->cols);
   const bool inside = cols % std::size_t(F::group) == 0;
   auto codes = coded_matrix<F>::make(inside ? shape{rows, cols} : shape{1, rows * cols});
@@ -311,37 +197,34 @@ inline result<bnb_tensors> pack_bnb(const bnb_weights<F>& from) {
   bnb_state state = from.state;
   state.quant_type = F::levels == nf4::levels ? "nf4" : "fp4", state.block = F::group;
   const std::string text = bnb_state_text(state);
-  auto weight = detail::make_tensor("weight", dtype::u8, {(n + 1) / 2, 1});
-  auto absmax = detail::make_tensor("weight.absmax", state.nested ? dtype::u8 : dtype::f32, {blocks});
-  auto map = detail::make_tensor("weight.quant_map", dtype::f32, {16});
-  auto json = detail::make_tensor(detail::bnb_state_name(state.quant_type), dtype::u8, {text.size()});
-  if (!weight) return weight.error();
-  if (!absmax) return absmax.error();
-  if (!map) return map.error();
-  if (!json) return json.error();
-  auto* const bytes = reinterpret_cast<std::uint8_t*>(weight->bytes.data());
+  detail::attempts all;
+  bnb_tensors to;
+  to.weight = all(detail::make_tensor("weight", dtype::u8, {(n + 1) / 2, 1}));
+  to.absmax = all(detail::make_tensor("weight.absmax", state.nested ? dtype::u8 : dtype::f32, {blocks}));
+  to.quant_map = all(detail::make_tensor("weight.quant_map", dtype::f32, {16}));
+  to.quant_state = all(detail::make_tensor(detail::bnb_state_name(state.quant_type), dtype::u8, {text.size()}));
+  if (state.nested) {
+    to.nested_absmax = all(detail::make_tensor("weight.nested_absmax", dtype::f32, {from.nested.absmax.size()}));
+    to.nested_quant_map = all(detail::make_tensor("weight.nested_quant_map", dtype::f32, {from.nested.levels.size()}));
+  }
+  if (all.failed()) return all.first();
+  auto* const bytes = reinterpret_cast<std::uint8_t*>(to.weight.bytes.data());
   pack_row<high_nibbles, 4>(from.weights.codes.data(), bytes, shape{1, round_up<std::size_t>(n, 2)}, 0, 0, n);
   for (std::size_t i = 0; i < 16; ++i)
-    detail::store_at(*map, i, F::levels[i] == 0.0f ? 0.0f : F::levels[i]);  // no -0 in the peer's
-  for (std::size_t i = 0; i < text.size(); ++i) json->bytes[i] = static_cast<std::byte>(text[i]);
+    detail::store_at(to.quant_map, i, F::levels[i] == 0.0f ? 0.0f : F::levels[i]);  // no -0 in the peer's
+  for (std::size_t i = 0; i < text.size(); ++i) to.quant_state.bytes[i] = static_cast<std::byte>(text[i]);
   for (std::size_t i = 0; i < blocks; ++i) {
     if (state.nested)
-      absmax->bytes[i] = static_cast<std::byte>(from.nested.codes[i]);
+      to.absmax.bytes[i] = static_cast<std::byte>(from.nested.codes[i]);
     else
-      detail::store_at(*absmax, i, from.weights.params[i].scale);
+      detail::store_at(to.absmax, i, from.weights.params[i].scale);
   }
-  bnb_tensors to;
   if (state.nested) {
-    auto nested = detail::make_tensor("weight.nested_absmax", dtype::f32, {from.nested.absmax.size()});
-    auto levels = detail::make_tensor("weight.nested_quant_map", dtype::f32, {from.nested.levels.size()});
-    if (!nested) return nested.error();
-    if (!levels) return levels.error();
-    for (std::size_t i = 0; i < from.nested.absmax.size(); ++i) detail::store_at(*nested, i, from.nested.absmax[i]);
-    for (std::size_t i = 0; i < from.nested.levels.size(); ++i) detail::store_at(*levels, i, from.nested.levels[i]);
-    to.nested_absmax = *std::move(nested), to.nested_quant_map = *std::move(levels);
+    for (std::size_t i = 0; i < from.nested.absmax.size(); ++i)
+      detail::store_at(to.nested_absmax, i, from.nested.absmax[i]);
+    for (std::size_t i = 0; i < from.nested.levels.size(); ++i)
+      detail::store_at(to.nested_quant_map, i, from.nested.levels[i]);
   }
-  to.weight = *std::move(weight), to.absmax = *std::move(absmax);
-  to.quant_map = *std::move(map), to.quant_state = *std::move(json);
   return to;
 }
 

@@ -19,6 +19,7 @@
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/uniform.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 
 #include <nbit/base/exact_begin.inl>

@@ -28,6 +28,7 @@
 #include <nbit/layout/linear.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 #include <nbit/io/compressed_tensors.hpp>
 

@@ -27,6 +27,7 @@
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 
 #include <nbit/base/exact_begin.inl>

@@ -131,40 +131,33 @@ inline result<gptq_tensors> pack_gptq(const coded_matrix<F>& from, gptq_zeros ze
   const std::size_t n = from.rows, k = from.cols, groups = groups_per_row<F>(k),
                     zero_words = n * std::size_t(bits) / 32;
   if (auto fits = detail::gptq_shape<bits>(k, n); !fits) return fits.error();
-  auto words = buffer<std::uint32_t>::zeros(k / 32 * std::size_t(bits) * n);
-  auto zero_row = buffer<std::uint32_t>::zeros(zero_words);
-  auto zero = buffer<std::uint8_t>::make(n);
+  detail::attempts all;
+  auto words = all(buffer<std::uint32_t>::zeros(k / 32 * std::size_t(bits) * n));
+  auto zero_row = all(buffer<std::uint32_t>::zeros(zero_words));
+  auto zero = all(buffer<std::uint8_t>::make(n));
   gptq_tensors to{k, n, groups, {}, {}, {}, {}};
-  auto qweight = buffer<std::byte>::make(k / 32 * std::size_t(bits) * n * 4);
-  auto qzeros = buffer<std::byte>::make(groups * zero_words * 4);
-  auto scales = buffer<std::byte>::make(groups * n * 2);
-  auto g_idx = buffer<std::byte>::make(k * 4);
-  if (!words) return words.error();
-  if (!zero_row) return zero_row.error();
-  if (!zero) return zero.error();
-  if (!qweight) return qweight.error();
-  if (!qzeros) return qzeros.error();
-  if (!scales) return scales.error();
-  if (!g_idx) return g_idx.error();
+  to.qweight = all(buffer<std::byte>::make(words.size() * 4));
+  to.qzeros = all(buffer<std::byte>::make(groups * zero_words * 4));
+  to.scales = all(buffer<std::byte>::make(groups * n * 2));
+  to.g_idx = all(buffer<std::byte>::make(k * 4));
+  if (all.failed()) return all.first();
   for (std::size_t r = 0; r < n; ++r)
-    pack_row<gptq_words, bits>(from.row_codes(r), words->data(), nbit::shape{n, k}, r, 0, k);
-  for (std::size_t w = 0; w < words->size(); ++w) store_u32(qweight->data() + 4 * w, (*words)[w]);
+    pack_row<gptq_words, bits>(from.row_codes(r), words.data(), nbit::shape{n, k}, r, 0, k);
+  for (std::size_t w = 0; w < words.size(); ++w) store_u32(to.qweight.data() + 4 * w, words[w]);
   for (std::size_t g = 0; g < groups; ++g) {
     for (std::size_t r = 0; r < n; ++r) {
       const typename F::params& p = from.params[from.params_index(r, g)];
-      store_f16(scales->data() + (g * n + r) * 2, p.scale);
+      store_f16(to.scales.data() + (g * n + r) * 2, p.scale);
       if constexpr (F::symmetric)
-        (*zero)[r] = static_cast<std::uint8_t>(F::half);
+        zero[r] = static_cast<std::uint8_t>(F::half);
       else
-        (*zero)[r] = static_cast<std::uint8_t>(p.zero);
+        zero[r] = static_cast<std::uint8_t>(p.zero);
     }
-    for (std::uint32_t& w : *zero_row) w = 0;
-    detail::put_zeros<bits>(zero->span(), zeros, zero_row->data());
-    for (std::size_t w = 0; w < zero_words; ++w) store_u32(qzeros->data() + (g * zero_words + w) * 4, (*zero_row)[w]);
+    for (std::uint32_t& w : zero_row) w = 0;
+    detail::put_zeros<bits>(zero.span(), zeros, zero_row.data());
+    for (std::size_t w = 0; w < zero_words; ++w) store_u32(to.qzeros.data() + (g * zero_words + w) * 4, zero_row[w]);
   }
-  for (std::size_t c = 0; c < k; ++c) store_u32(g_idx->data() + 4 * c, static_cast<std::uint32_t>(from.group_of(c)));
-  to.qweight = *std::move(qweight), to.qzeros = *std::move(qzeros);
-  to.scales = *std::move(scales), to.g_idx = *std::move(g_idx);
+  for (std::size_t c = 0; c < k; ++c) store_u32(to.g_idx.data() + 4 * c, static_cast<std::uint32_t>(from.group_of(c)));
   return to;
 }
 
@@ -187,40 +180,37 @@ inline result<coded_matrix<F>> unpack_gptq(const gptq_linear& from, gptq_zeros z
   if (auto ok = detail::gptq_size("scales", from.scales.size(), groups * n * 2); !ok) return ok.error();
   if (!from.g_idx.empty())
     if (auto ok = detail::gptq_size("g_idx", from.g_idx.size(), k * 4); !ok) return ok.error();
-  auto to = coded_matrix<F>::make({n, k});
-  auto words = buffer<std::uint32_t>::make(k / 32 * std::size_t(bits) * n);
-  auto zero_row = buffer<std::uint32_t>::make(zero_words);
-  auto zero = buffer<std::uint8_t>::make(n);
-  if (!to) return to.error();
-  if (!words) return words.error();
-  if (!zero_row) return zero_row.error();
-  if (!zero) return zero.error();
-  for (std::size_t w = 0; w < words->size(); ++w) (*words)[w] = load_u32(from.qweight.data() + 4 * w);
+  detail::attempts all;
+  auto to = all(coded_matrix<F>::make({n, k}));
+  auto words = all(buffer<std::uint32_t>::make(k / 32 * std::size_t(bits) * n));
+  auto zero_row = all(buffer<std::uint32_t>::make(zero_words));
+  auto zero = all(buffer<std::uint8_t>::make(n));
+  if (all.failed()) return all.first();
+  for (std::size_t w = 0; w < words.size(); ++w) words[w] = load_u32(from.qweight.data() + 4 * w);
   for (std::size_t r = 0; r < n; ++r)
-    unpack_row<gptq_words, bits>(words->data(), nbit::shape{n, k}, r, 0, k, to->row_codes(r));
+    unpack_row<gptq_words, bits>(words.data(), nbit::shape{n, k}, r, 0, k, to.row_codes(r));
   for (std::size_t g = 0; g < groups; ++g) {
-    for (std::size_t w = 0; w < zero_words; ++w)
-      (*zero_row)[w] = load_u32(from.qzeros.data() + (g * zero_words + w) * 4);
-    detail::get_zeros<bits>(zero_row->data(), zeros, zero->span());
+    for (std::size_t w = 0; w < zero_words; ++w) zero_row[w] = load_u32(from.qzeros.data() + (g * zero_words + w) * 4);
+    detail::get_zeros<bits>(zero_row.data(), zeros, zero.span());
     for (std::size_t r = 0; r < n; ++r) {
       const auto row = static_cast<std::int64_t>(r), group = static_cast<std::int64_t>(g);
-      typename F::params& p = to->params[to->params_index(r, g)];
+      typename F::params& p = to.params[to.params_index(r, g)];
       p.scale = load_f16(from.scales.data() + (g * n + r) * 2);
       if (!is_finite(float(p.scale)))
         return make_error(errc::not_finite, "a scale is NaN or infinite", "finite numbers")
             .about("scales")
             .at(group, row);
       if constexpr (!F::symmetric)
-        p.zero = (*zero)[r];
-      else if ((*zero)[r] != F::half)
+        p.zero = zero[r];
+      else if (zero[r] != F::half)
         return make_error(errc::malformed, "a zero point of a symmetric GPTQ linear is not in the middle",
                           "2^(bits - 1)")
             .about("qzeros")
             .at(group, row)
-            .with((*zero)[r]);
+            .with(zero[r]);
     }
   }
-  if (auto ok = detail::gptq_read_groups(from.g_idx, *to); !ok) return ok.error();
+  if (auto ok = detail::gptq_read_groups(from.g_idx, to); !ok) return ok.error();
   return to;
 }
 

@@ -25,6 +25,7 @@
 #include <nbit/layout/gptq_planes.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 #include <nbit/io/gptq_tensors.hpp>
 #include <nbit/io/json_value.hpp>

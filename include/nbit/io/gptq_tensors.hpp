@@ -17,6 +17,7 @@
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 
 namespace nbit {
@@ -42,10 +43,11 @@ template <class F, class Fits>
 inline result<shape> gptq_tensor_shape(const gptq_stored& from, Fits fits) {
   using safetensors::dtype;
   constexpr int bits = F::bits;
-  for (const auto& [t, name] :
-       {std::pair<const stored_tensor*, const char*>{&from.qweight, "qweight"}, {&from.qzeros, "qzeros"}})
-    if (auto ok = check_tensor(*t, name, {dtype::i32}, "I32", 2); !ok) return ok.error();
-  if (auto ok = check_tensor(from.scales, "scales", {dtype::f16}, "F16", 2); !ok) return ok.error();
+  attempts all;
+  all(check_tensor(from.qweight, "qweight", dtype::i32, {{}, {}}));
+  all(check_tensor(from.qzeros, "qzeros", dtype::i32, {{}, {}}));
+  all(check_tensor(from.scales, "scales", dtype::f16, {{}, {}}));
+  if (all.failed()) return all.first();
   const auto word_rows = static_cast<std::size_t>(from.qweight.shape[0]);
   if (word_rows % std::size_t(bits) != 0)
     return tensor_error(errc::shape, "a dimension of a tensor does not fit the format", "a multiple of bits", "qweight",
@@ -54,17 +56,12 @@ inline result<shape> gptq_tensor_shape(const gptq_stored& from, Fits fits) {
   const shape s{static_cast<std::size_t>(from.qweight.shape[1]), word_rows / std::size_t(bits) * 32};
   if (auto ok = fits(s); !ok) return ok.error().about("qweight");
   const std::size_t groups = groups_per_row<F>(s.cols);
-  const char* const allowed = "the groups that the inputs make";
-  if (auto ok = check_dimension(from.scales, "scales", 0, groups, allowed); !ok) return ok.error();
-  if (auto ok = check_dimension(from.scales, "scales", 1, s.rows, "the outputs"); !ok) return ok.error();
-  if (auto ok = check_dimension(from.qzeros, "qzeros", 0, groups, allowed); !ok) return ok.error();
-  if (auto ok =
-          check_dimension(from.qzeros, "qzeros", 1, s.rows * std::size_t(bits) / 32, "the outputs times bits by 32");
-      !ok)
-    return ok.error();
-  if (!from.g_idx.present) return s;
-  if (auto ok = check_tensor(from.g_idx, "g_idx", {dtype::i32}, "I32", 1); !ok) return ok.error();
-  if (auto ok = check_dimension(from.g_idx, "g_idx", 0, s.cols, "the inputs"); !ok) return ok.error();
+  const wanted_dimension rows{groups, "the groups that the inputs make"};
+  all(check_tensor(from.scales, "scales", dtype::f16, {rows, {s.rows, "the outputs"}}));
+  all(check_tensor(from.qzeros, "qzeros", dtype::i32,
+                   {rows, {s.rows * std::size_t(bits) / 32, "the outputs times bits by 32"}}));
+  if (from.g_idx.present) all(check_tensor(from.g_idx, "g_idx", dtype::i32, {{s.cols, "the inputs"}}));
+  if (all.failed()) return all.first();
   return s;
 }
 

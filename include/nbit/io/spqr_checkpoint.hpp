@@ -2,14 +2,13 @@
 //
 //   dense_weights  i64 [tiles * 16]   tiles of 16 x 16 in rows of tiles; one word for each row of a tile:
 //                  | 00 | 8 bits of the tile's four f16 | w15 .. w0: 3 bits each | zero: 3 | scale: 3 |
-//                  rows 2 i and 2 i + 1 both hold byte i of: scale of scales, scale of zeros, zero of scales, zero of
-//                  zeros
+//                  rows 2 i and 2 i + 1 both hold byte i of: scales' scale, zeros' scale, scales' zero, zeros' zero
 //   row_offsets    i32 [N + 1]        where the outliers of a row begin; or [N / 16 + 1], see below
 //   col_vals       i32 [outliers]     f16 value << 16 | column
 //   in_perm        i32 [K / 2]        two 16-bit columns of the activations, the first in the low half; may be absent
 // The padded form has as many places for each of 16 rows as the longest needs, and the rows take turns. A weight is
-// f16(s * f16(w - z)) + outlier, rounded to f16, with s = f16(ss * f16(scale - sz)) and z likewise. Columns are 16
-// bits. Ref: SpQR (Apache-2.0), inference_lib of February 2026.
+// f16(s * f16(w - z)) + outlier, rounded to f16, with s = f16(ss * f16(scale - sz)) and z likewise. Ref: SpQR
+// (Apache-2.0), inference_lib of February 2026.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_SPQR_CHECKPOINT_HPP
 #define NBIT_IO_SPQR_CHECKPOINT_HPP
@@ -25,6 +24,7 @@
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 
 #include <nbit/base/exact_begin.inl>
@@ -84,14 +84,14 @@ NBIT_INLINE f16 spqr_number(unsigned code) { return f16::from(static_cast<float>
 inline result<void> spqr_read_outliers(const spqr_linear& from, spqr_weights& to) {
   using safetensors::dtype;
   const char* const name = "row_offsets";
-  if (auto ok = check_tensor(from.row_offsets, name, {dtype::i32}, "I32", 1); !ok) return ok.error();
+  if (auto ok = check_tensor(from.row_offsets, name, dtype::i32, {{}}); !ok) return ok;
   const std::size_t places = static_cast<std::size_t>(from.row_offsets.shape[0]);
   to.kind = places == to.rows + 1 ? spqr_outliers::rows : spqr_outliers::padded;
   if (places != to.rows + 1 && (to.rows % 16 != 0 || places != to.rows / 16 + 1))
     return check_dimension(from.row_offsets, name, 0, to.rows + 1, "outputs + 1, or outputs / 16 + 1");
   const std::size_t count = from.col_vals.present ? from.col_vals.bytes.size() / 4 : 0;
   if (count != 0)  // a layer without outliers has an empty tensor, or none
-    if (auto ok = check_tensor(from.col_vals, "col_vals", {dtype::i32}, "I32", 1); !ok) return ok.error();
+    if (auto ok = check_tensor(from.col_vals, "col_vals", dtype::i32, {{}}); !ok) return ok;
   std::uint32_t last = 0;
   for (std::size_t i = 0; i < places; ++i) {
     const std::uint32_t at = load_u32(from.row_offsets.bytes.data() + 4 * i);
@@ -104,13 +104,13 @@ inline result<void> spqr_read_outliers(const spqr_linear& from, spqr_weights& to
           .with(static_cast<std::int32_t>(at));
     last = at;
   }
-  auto outliers = buffer<spqr_outlier>::make(count);
-  auto first = buffer<std::uint32_t>::make(to.rows + 1);
-  if (!outliers) return outliers.error();
-  if (!first) return first.error();
+  attempts all;
+  auto outliers = all(buffer<spqr_outlier>::make(count));
+  auto first = all(buffer<std::uint32_t>::make(to.rows + 1));
+  if (all.failed()) return all.first();
   std::size_t n = 0;
   for (std::size_t r = 0; r < to.rows; ++r) {
-    (*first)[r] = static_cast<std::uint32_t>(n);
+    first[r] = static_cast<std::uint32_t>(n);
     const bool rows = to.kind == spqr_outliers::rows;
     const std::size_t block = rows ? r : r / 16, step = rows ? 1 : 16;
     const std::size_t begin = load_u32(from.row_offsets.bytes.data() + 4 * block) + (rows ? 0 : r % 16),
@@ -128,36 +128,36 @@ inline result<void> spqr_read_outliers(const spqr_linear& from, spqr_weights& to
             .about("col_vals")
             .at(0, static_cast<std::int64_t>(i))
             .with(o.col);
-      (*outliers)[n++] = o;
+      outliers[n++] = o;
       if (rows || word != 0) kept = n;
     }
     n = kept;
   }
-  (*first)[to.rows] = static_cast<std::uint32_t>(n);
-  to.first = *std::move(first), to.outliers = *std::move(outliers);
+  first[to.rows] = static_cast<std::uint32_t>(n);
+  to.first = std::move(first), to.outliers = std::move(outliers);
   return {};
 }
 
 /// The order of inputs, a permutation of 16-bit numbers, two to a word.
 inline result<void> spqr_read_order(const stored_tensor& t, spqr_weights& to) {
   if (!t.present || t.bytes.empty()) return {};
-  if (auto ok = check_tensor(t, "in_perm", {safetensors::dtype::i32}, "I32", 1); !ok) return ok.error();
+  if (auto ok = check_tensor(t, "in_perm", safetensors::dtype::i32, {{}}); !ok) return ok;
   if (to.cols % 2 != 0 || t.shape[0] != to.cols / 2)
     return check_dimension(t, "in_perm", 0, to.cols / 2, "half the inputs, an even number");
-  auto order = buffer<std::uint32_t>::make(to.cols);
-  auto seen = buffer<std::uint8_t>::zeros(to.cols);
-  if (!order) return order.error();
-  if (!seen) return seen.error();
+  attempts all;
+  auto order = all(buffer<std::uint32_t>::make(to.cols));
+  auto seen = all(buffer<std::uint8_t>::zeros(to.cols));
+  if (all.failed()) return all.first();
   for (std::size_t c = 0; c < to.cols; ++c) {
     const std::uint32_t at = load_u16(t.bytes.data() + 2 * c);
-    if (at >= to.cols || (*seen)[at]++ != 0)
+    if (at >= to.cols || seen[at]++ != 0)
       return make_error(errc::malformed, "the order of inputs is no permutation", "each input once")
           .about("in_perm")
           .at(0, static_cast<std::int64_t>(c))
           .with(at);
-    (*order)[c] = at;
+    order[c] = at;
   }
-  to.order = *std::move(order);
+  to.order = std::move(order);
   return {};
 }
 
@@ -171,24 +171,18 @@ inline result<spqr_weights> unpack_spqr(const spqr_linear& from, shape s) {
   if (s.rows == 0 || s.cols == 0 || s.cols > 65536 || s.rows > 0x7fffffffu)
     return make_error(errc::shape, "SpQR holds no linear of this shape", "1 to 65536 inputs")
         .with(static_cast<std::int64_t>(s.cols));
-  if (auto ok = detail::check_tensor(from.dense_weights, name, {safetensors::dtype::i64}, "I64", 1); !ok)
-    return ok.error();
   const std::size_t across = ceil_div(s.cols, std::size_t{16}), down = ceil_div(s.rows, std::size_t{16});
-  if (auto ok =
-          detail::check_dimension(from.dense_weights, name, 0, across * down * 16, "16 words for each 16 x 16 tile");
-      !ok)
-    return ok.error();
   spqr_weights to;
   to.rows = s.rows, to.cols = s.cols;
-  if (auto ok = detail::spqr_read_outliers(from, to); !ok) return ok.error();
-  if (auto ok = detail::spqr_read_order(from.in_perm, to); !ok) return ok.error();
-  auto codes = buffer<std::uint8_t>::make(s.rows * s.cols), scales = buffer<std::uint8_t>::make(s.rows * across),
-       zeros = buffer<std::uint8_t>::make(s.rows * across);
-  auto tiles = buffer<spqr_tile>::make(across * down);
-  if (!codes) return codes.error();
-  if (!scales) return scales.error();
-  if (!zeros) return zeros.error();
-  if (!tiles) return tiles.error();
+  detail::attempts all;
+  all(detail::check_tensor(from.dense_weights, name, safetensors::dtype::i64,
+                           {{across * down * 16, "16 words for each 16 x 16 tile"}}));
+  all(detail::spqr_read_outliers(from, to)), all(detail::spqr_read_order(from.in_perm, to));
+  if (all.failed()) return all.first();
+  to.codes = all(buffer<std::uint8_t>::make(s.rows * s.cols)), to.tiles = all(buffer<spqr_tile>::make(across * down));
+  to.scales = all(buffer<std::uint8_t>::make(s.rows * across)),
+  to.zeros = all(buffer<std::uint8_t>::make(s.rows * across));
+  if (all.failed()) return all.first();
   for (std::size_t t = 0; t < across * down; ++t) {
     std::uint64_t second = 0;
     for (std::size_t k = 0; k < 16; ++k) {
@@ -201,18 +195,16 @@ inline result<spqr_weights> unpack_spqr(const spqr_linear& from, shape s) {
             .with(static_cast<std::int64_t>(word >> 62));
       second |= (word >> 54 & 0xffu) << (k / 2 * 8);
       if (r >= s.rows) continue;
-      (*scales)[r * across + t % across] = static_cast<std::uint8_t>(word & 7u);
-      (*zeros)[r * across + t % across] = static_cast<std::uint8_t>(word >> 3 & 7u);
+      to.scales[r * across + t % across] = static_cast<std::uint8_t>(word & 7u);
+      to.zeros[r * across + t % across] = static_cast<std::uint8_t>(word >> 3 & 7u);
       for (std::size_t i = 0; i < 16 && c + i < s.cols; ++i)
-        (*codes)[r * s.cols + c + i] = static_cast<std::uint8_t>(word >> (6 + 3 * i) & 7u);
+        to.codes[r * s.cols + c + i] = static_cast<std::uint8_t>(word >> (6 + 3 * i) & 7u);
     }
     const auto part = [second](int i) { return f16::from_bits(static_cast<std::uint16_t>(second >> (16 * i))); };
-    (*tiles)[t] = {part(0), part(1), part(2), part(3)};
+    to.tiles[t] = {part(0), part(1), part(2), part(3)};
     for (int i = 0; i < 4; ++i)
       if (auto ok = detail::check_scale(float(part(i)), name, 0, t * 16); !ok) return ok.error();
   }
-  to.codes = *std::move(codes), to.scales = *std::move(scales), to.zeros = *std::move(zeros),
-  to.tiles = *std::move(tiles);
   return to;
 }
 
@@ -230,30 +222,27 @@ inline result<spqr_tensors> pack_spqr(const spqr_weights& from) {
     return make_error(errc::shape, "buffers of an SpQR linear do not fit its shape", "see spqr_weights");
   for (const auto* codes : {&from.codes, &from.scales, &from.zeros})
     if (auto ok = detail::check_codes(codes->span(), 3, from.cols); !ok) return ok.error();
+  detail::attempts all;
+  auto offsets = all(detail::make_tensor("row_offsets", dtype::i32, {padded ? from.rows / 16 + 1 : from.rows + 1}));
+  if (all.failed()) return all.first();
   std::size_t places = 0;  // of outliers in the file
   for (std::size_t r = 0, longest = 0; r < from.rows; ++r) {
     if (from.first[r + 1] < from.first[r])
       return make_error(errc::malformed, "offsets of outliers do not rise", "from 0")
           .at(static_cast<std::int64_t>(r), 0);
-    const std::size_t n = from.first[r + 1] - from.first[r];
+    const std::size_t n = from.first[r + 1] - from.first[r], last = padded ? r / 16 : r;
     longest = r % 16 == 0 || n > longest ? n : longest;
-    if (!padded)
-      places += n;
-    else if (r % 16 == 15)
-      places += 16 * longest;
+    places += !padded ? n : r % 16 == 15 ? 16 * longest : 0;
+    store_u32(offsets.bytes.data() + 4 * (last + 1), static_cast<std::uint32_t>(places));
   }
-  auto dense = detail::make_tensor("dense_weights", dtype::i64, {across * down * 16});
-  auto offsets = detail::make_tensor("row_offsets", dtype::i32, {padded ? from.rows / 16 + 1 : from.rows + 1});
-  auto values = detail::make_tensor("col_vals", dtype::i32, {places});
-  auto order = detail::make_tensor("in_perm", dtype::i32, {from.order.size() / 2});
-  if (!dense) return dense.error();
-  if (!offsets) return offsets.error();
-  if (!values) return values.error();
-  if (!order) return order.error();
+  auto dense = all(detail::make_tensor("dense_weights", dtype::i64, {across * down * 16}));
+  auto values = all(detail::make_tensor("col_vals", dtype::i32, {places}));
+  auto order = all(detail::make_tensor("in_perm", dtype::i32, {from.order.size() / 2}));
+  if (all.failed()) return all.first();
   for (std::size_t t = 0; t < across * down; ++t) {
     const spqr_tile& p = from.tiles[t];
-    const std::uint64_t second = std::uint64_t{p.scale_scale.bits} | std::uint64_t{p.zero_scale.bits} << 16 |
-                                 std::uint64_t{p.scale_zero.bits} << 32 | std::uint64_t{p.zero_zero.bits} << 48;
+    std::uint64_t second = 0;
+    for (const f16 part : {p.zero_zero, p.scale_zero, p.zero_scale, p.scale_scale}) second = second << 16 | part.bits;
     for (std::size_t k = 0; k < 16; ++k) {
       const std::size_t r = t / across * 16 + k, c = t % across * 16;
       if (r >= from.rows) continue;  // rows past the last are zero, their part of the tile's numbers too
@@ -262,30 +251,23 @@ inline result<spqr_tensors> pack_spqr(const spqr_weights& from) {
                            (second >> (k / 2 * 8) & 0xffu) << 54;
       for (std::size_t i = 0; i < 16 && c + i < from.cols; ++i)
         word |= std::uint64_t{from.codes[r * from.cols + c + i]} << (6 + 3 * i);
-      store_u64(dense->bytes.data() + (t * 16 + k) * 8, word);
+      store_u64(dense.bytes.data() + (t * 16 + k) * 8, word);
     }
   }
-  std::size_t block = 0;
-  for (std::size_t r = 0, longest = 0; r < from.rows; ++r) {
-    const std::size_t n = from.first[r + 1] - from.first[r];
-    longest = r % 16 == 0 || n > longest ? n : longest;
-    for (std::size_t i = 0; i < n; ++i) {
+  for (std::size_t r = 0; r < from.rows; ++r) {
+    const std::size_t block = padded ? load_u32(offsets.bytes.data() + 4 * (r / 16)) + r % 16 : from.first[r];
+    for (std::size_t i = 0; from.first[r] + i < from.first[r + 1]; ++i) {
       const spqr_outlier& o = from.outliers[from.first[r] + i];
       if (o.col >= from.cols)
         return make_error(errc::malformed, "an outlier stands in a column that does not exist", "0 to inputs - 1")
             .at(static_cast<std::int64_t>(r), o.col);
-      const std::size_t at = padded ? block + 16 * i + r % 16 : from.first[r] + i;
-      store_u32(values->bytes.data() + 4 * at, std::uint32_t{o.value.bits} << 16 | o.col);
+      store_u32(values.bytes.data() + 4 * (block + i * (padded ? 16 : 1)), std::uint32_t{o.value.bits} << 16 | o.col);
     }
-    if (!padded)
-      store_u32(offsets->bytes.data() + 4 * (r + 1), from.first[r + 1]);
-    else if (r % 16 == 15)
-      block += 16 * longest, store_u32(offsets->bytes.data() + 4 * (r / 16 + 1), static_cast<std::uint32_t>(block));
   }
   for (std::size_t c = 0; c < from.order.size(); ++c)
-    store_u16(order->bytes.data() + 2 * c, static_cast<std::uint16_t>(from.order[c]));
-  if (from.order.empty()) order->name = "";
-  return spqr_tensors{*std::move(dense), *std::move(offsets), *std::move(values), *std::move(order)};
+    store_u16(order.bytes.data() + 2 * c, static_cast<std::uint16_t>(from.order[c]));
+  if (from.order.empty()) order.name = "";
+  return spqr_tensors{std::move(dense), std::move(offsets), std::move(values), std::move(order)};
 }
 
 /// The weights, every step rounded to f16 as the peer does, inputs in the linear's own order.

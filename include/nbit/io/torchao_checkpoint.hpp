@@ -24,6 +24,7 @@
 #include <nbit/layout/pack.hpp>
 #include <nbit/layout/tinygemm.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 
 namespace nbit {

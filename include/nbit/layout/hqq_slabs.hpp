@@ -29,6 +29,20 @@ struct hqq_slabs {
   };
 };
 
+/// Three-bit codes, ten slabs in a word of 32 bits, the first at bit 27: two bits are left over.
+struct hqq_ten_slabs {
+  template <int Bits>
+  struct map {
+    static_assert(Bits == 3, "hqq_ten_slabs is for 3 bits");
+    using word = std::uint32_t;
+    static constexpr std::size_t slabs = 10, tile_rows = slabs, tile_cols = 1;
+    NBIT_INLINE static constexpr bit_place at(shape padded, std::size_t r, std::size_t c, int bit) {
+      const std::size_t height = padded.rows / slabs;
+      return {r % height * padded.cols + c, static_cast<int>(slabs - 1 - r / height) * Bits + bit};
+    }
+  };
+};
+
 }  // namespace nbit
 
 #endif
