@@ -23,6 +23,7 @@
 #include <nbit/io/compressed_tensors.hpp>
 #include <nbit/io/exl2_checkpoint.hpp>
 #include <nbit/io/exl3_checkpoint.hpp>
+#include <nbit/io/gptq_checkpoint.hpp>
 #include <nbit/io/gptq_planar_checkpoint.hpp>
 #include <nbit/io/hqq_checkpoint.hpp>
 #include <nbit/io/spqr_checkpoint.hpp>
@@ -102,6 +103,15 @@ void read_linear(const nbit::safetensors::file& f, std::string_view layer) {
   const auto get = [&](std::string_view name) { return nbit::find_stored(f, layer, name); };
   const nbit::awq_linear a{get("qweight"), get("qzeros"), get("scales")};
   awq<asym<4, 128>>(a), awq<asym<4, 32>>(a);
+  const nbit::gptq_stored gptq{get("qweight"), get("qzeros"), get("scales"), get("g_idx")};
+  for (const auto zeros : {nbit::gptq_zeros::minus_one, nbit::gptq_zeros::plain}) {
+    check(
+        nbit::unpack_gptq<asym<4, 128>>(gptq, zeros), [=](const auto& q) { return nbit::pack_gptq(q, zeros); },
+        [=](const auto& t) { return nbit::unpack_gptq<asym<4, 128>>(t.view(), zeros); });
+    check(
+        nbit::unpack_gptq<asym<3, 64>>(gptq, zeros), [=](const auto& q) { return nbit::pack_gptq(q, zeros); },
+        [=](const auto& t) { return nbit::unpack_gptq<asym<3, 64>>(t.view(), zeros); });
+  }
   const nbit::gptq_planar_linear planar{get("qweight"), get("qzeros"), get("scales"), get("g_idx")};
   check(
       nbit::unpack_gptq_planar<asym<3, 64>>(planar), [](const auto& q) { return nbit::pack_gptq_planar(q); },
@@ -181,6 +191,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       require(nbit::read_ct_config(nbit::ct_config_json(*c, *v)).has_value());
     if (const auto c = nbit::read_awq_config(*v))
       require(nbit::read_awq_config(nbit::awq_config_json(*c, *v)).has_value());
+    if (const auto c = nbit::read_gptq_config(*v))
+      require(nbit::read_gptq_config(nbit::gptq_config_json(*c)).has_value());
     if (const auto c = nbit::read_gptq_planar_config(*v))
       require(nbit::read_gptq_planar_config(nbit::gptq_planar_config_json(*c, *v)).has_value());
   }
