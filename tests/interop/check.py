@@ -126,7 +126,7 @@ def main():
     work.mkdir(parents=True, exist_ok=True)
     ids = read_ids(folder / "dev_ids.safetensors")
     calib = ["--calib", folder / "calib_ids.safetensors", "--calib-windows", "8"]
-    cases = [(t, t, ["--type", t, "--output-type", t]) for t in TYPES]
+    cases = [(t, t, ["--type", t, "--output-type", t, "--pure"]) for t in TYPES]
     cases += [(f"gptq-{t}", t, ["--type", t, "--solver", "gptq", *calib]) for t in ("Q3_K", "Q4_K", "Q4_0")]
     cases += [("search-Q3_K", "Q3_K", ["--type", "Q3_K", "--solver", "search", *calib])]
     cases += [("awq-Q4_0", "Q4_0", ["--type", "Q4_0", "--solver", "awq", *calib])]

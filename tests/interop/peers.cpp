@@ -18,6 +18,7 @@
 #include <nbit/io/bnb_int8_checkpoint.hpp>
 #include <nbit/io/compressed_tensors.hpp>
 #include <nbit/io/gptq_checkpoint.hpp>
+#include <nbit/io/gptq_planar_checkpoint.hpp>
 #include <nbit/io/hqq_checkpoint.hpp>
 #include <nbit/io/safetensors.hpp>
 #include <nbit/io/torchao_checkpoint.hpp>
@@ -31,6 +32,7 @@ struct hqq4
     : nbit::uniform<nbit::scheme{
           .bits = 4, .group = 64, .symmetry = nbit::symmetry::asymmetric_float, .scale = nbit::scale_type::f32}> {};
 using ao = nbit::tinygemm_int4<64>;
+struct w5g128 : nbit::uniform<nbit::scheme{.bits = 5, .group = 128, .symmetry = nbit::symmetry::asymmetric}> {};
 
 /// Names and tensors of a file that is being made.
 struct pile {
@@ -82,6 +84,11 @@ bool write(const char* path) {
     to.add(kind, "g_idx", nbit::safetensors::dtype::i32, {size.cols}, t->g_idx);
     add_values(to, kind, values(gptq));
   }
+  const auto five = quantized<w5g128>(6);
+  auto planar = nbit::pack_gptq_planar(five);
+  to.add("planar", std::move(planar->qweight)), to.add("planar", std::move(planar->qzeros));
+  to.add("planar", std::move(planar->scales)), to.add("planar", std::move(planar->g_idx));
+  add_values(to, "planar", values(five));
   auto awq = nbit::pack_awq(gptq);
   to.add("awq", std::move(awq->qweight)), to.add("awq", std::move(awq->qzeros)), to.add("awq", std::move(awq->scales));
   add_values(to, "awq", values(gptq));
@@ -169,6 +176,10 @@ bool read(const char* path) {
         nbit::unpack_gptq<nbit::w4g128a>(t, kind[6] == '2' ? nbit::gptq_zeros::plain : nbit::gptq_zeros::minus_one),
         half);
   }
+  all &= compare(f, "planar",
+                 nbit::unpack_gptq_planar<w5g128>({get("planar", "qweight"), get("planar", "qzeros"),
+                                                   get("planar", "scales"), get("planar", "g_idx")}),
+                 half);
   all &= compare(f, "awq",
                  nbit::unpack_awq<nbit::w4g128a>({get("awq", "qweight"), get("awq", "qzeros"), get("awq", "scales")}),
                  half);

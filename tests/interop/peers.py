@@ -35,13 +35,13 @@ def weights(seed):
     return torch.randn(OUT, IN, generator=torch.Generator().manual_seed(seed)) * 0.05
 
 
-def parameters(w):
-    """Scales, zeros and codes of groups along the inputs, [out, groups]."""
+def parameters(w, most=15):
+    """Scales, zeros and codes up to `most` of groups along the inputs, [out, groups]."""
     groups = w.reshape(OUT, -1, GROUP)
     low, high = groups.amin(-1).clamp(max=0), groups.amax(-1).clamp(min=0)
-    scale = ((high - low) / 15).half()
-    zero = torch.round(-low / scale.float()).clamp(0, 15).to(torch.int32)
-    code = torch.round(groups / scale.float()[..., None] + zero[..., None]).clamp(0, 15).to(torch.int32)
+    scale = ((high - low) / most).half()
+    zero = torch.round(-low / scale.float()).clamp(0, most).to(torch.int32)
+    code = torch.round(groups / scale.float()[..., None] + zero[..., None]).clamp(0, most).to(torch.int32)
     return scale, zero, code.reshape(OUT, IN)
 
 
@@ -121,26 +121,35 @@ def autoawq(ours):
 
 def gptqmodel(kinds):
     from gptqmodel.nn_modules.qlinear.torch import TorchLinear
+    from gptqmodel.quantization.config import FORMAT
     from gptqmodel.utils.model import convert_gptq_v1_to_v2_format_module, convert_gptq_v2_to_v1_format_module
 
-    def layer():
-        return TorchLinear(bits=4, group_size=GROUP, sym=False, desc_act=False, in_features=IN, out_features=OUT, bias=False,
-                           pack_dtype=torch.int32, register_buffers=True)
+    def layer(kind):
+        return TorchLinear(bits=5 if kind == "planar" else 4, group_size=GROUP, sym=False, desc_act=False, in_features=IN,
+                           out_features=OUT, bias=False, pack_dtype=torch.int32, register_buffers=True,
+                           format=FORMAT.GPTQ_P if kind == "planar" else FORMAT.GPTQ)
+
+    names = ("qweight", "qzeros", "scales", "g_idx")
+
+    def packed(kind, seed, most):
+        scale, zero, code = parameters(weights(seed), most)
+        linear = torch.nn.Linear(IN, OUT, bias=False)
+        linear.weight.data = (code - zero.repeat_interleave(GROUP, 1)) * scale.float().repeat_interleave(GROUP, 1)
+        made = layer(kind)
+        made.pack(linear, scale, zero, g_idx=(torch.arange(IN) // GROUP).to(torch.int32))
+        return made
 
     for kind, ours in kinds.items():
-        made = layer()
-        for name in ("qweight", "qzeros", "scales", "g_idx"):
+        made = layer(kind)
+        for name in names:
             getattr(made, name).copy_(ours[name])
         if kind == "gptq_v1":
             convert_gptq_v1_to_v2_format_module(module=made, bits=4, pack_dtype=torch.int32)
         same(kind, "gptqmodel", ours["values"], made.dequantize_weight().t())
-    scale, zero, code = parameters(weights(16))
-    linear = torch.nn.Linear(IN, OUT, bias=False)
-    linear.weight.data = (code - zero.repeat_interleave(GROUP, 1)) * scale.float().repeat_interleave(GROUP, 1)
-    made = layer()
-    made.pack(linear, scale, zero, g_idx=(torch.arange(IN) // GROUP).to(torch.int32))
+    made = packed("planar", 17, 31)
+    keep("planar", {n: getattr(made, n).clone() for n in names}, made.dequantize_weight().t())
+    made = packed("gptq_v2", 16, 15)
     values = made.dequantize_weight().t()
-    names = ("qweight", "qzeros", "scales", "g_idx")
     keep("gptq_v2", {n: getattr(made, n).clone() for n in names}, values)
     convert_gptq_v2_to_v1_format_module(module=made, quantize_config=types.SimpleNamespace(bits=4, pack_dtype=torch.int32))
     keep("gptq_v1", {n: getattr(made, n).clone() for n in names}, values)
@@ -170,7 +179,7 @@ def main():
         kinds.setdefault(kind, {})[rest] = tensor
     calls = {"compressed-tensors": lambda: compressed_tensors(kinds["ct"]), "bitsandbytes": lambda: bitsandbytes(kinds["nf4"], kinds["int8"]),
              "hqq": lambda: hqq(kinds["hqq"]), "autoawq": lambda: autoawq(kinds["awq"]),
-             "gptqmodel": lambda: gptqmodel({k: kinds[k] for k in ("gptq_v1", "gptq_v2")}), "torchao": lambda: torchao(kinds["torchao"])}
+             "gptqmodel": lambda: gptqmodel({k: kinds[k] for k in ("gptq_v1", "gptq_v2", "planar")}), "torchao": lambda: torchao(kinds["torchao"])}
     for package, call in calls.items():
         try:
             version(package)
