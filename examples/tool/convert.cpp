@@ -35,13 +35,15 @@ namespace fs = std::filesystem;
 constexpr option known[] = {
     {"--output", "OUT", "what to write (-o OUT): a .gguf or .safetensors file, or a new folder"},
     {"--to", "FORMAT",
-     "gguf (default for *.gguf), safetensors, or a checkpoint: gptq, gptq_v2, awq, awq_gemv,\n"
-     "awq_gemv_fast, compressed-tensors, compressed-tensors-int"},
+     "gguf (default for *.gguf), safetensors, or a checkpoint: gptq, gptq_v2, gptq_planar, awq, awq_gemv,\n"
+     "awq_gemv_fast, compressed-tensors, compressed-tensors-int, hqq"},
     {"--type", "TYPE", "GGUF: a type or a mix (Q8_0, Q4_K_M, ...); default: as stored, or what holds the numbers"},
     {"--rules", "2025|2026", "the mix's rules (default 2026)"},
+    {"--pure", nullptr, "no rules: --type's own type for every matrix"},
     {"--override", "PATTERN=TYPE", "GGUF with --type: type of tensors whose names match; the first match counts"},
-    {"--ragged", "refuse|fallback", "GGUF with --type: rows that are no whole blocks (default refuse)"},
-    {"--ragged-type", "TYPE", "with --ragged fallback: this type instead of llama.cpp's choice"},
+    {"--ragged", "WHAT",
+     "GGUF with --type, rows that are no whole blocks: refuse (default), fallback (llama.cpp's choice),\n"
+     "or a type; pad is refused: GGUF has no room for a row's true length"},
     {"--floats", "TYPE", "plain matrices, and what becomes plain, as F32, F16 or BF16 (default: as stored, F32)"},
     {"--imatrix", "FILE", "importance matrix (.dat or .gguf) for weights that are quantized anew"},
     {"--names", "model|keep", "a llama's tensors under the names of the other container (default), or as they are"},
@@ -75,21 +77,12 @@ std::uint64_t byte_count(const arguments& args, const char* name) {
   return n * unit;
 }
 
-nbit::ggml_type named_type(const char* option_name, std::string text) {
-  for (char& c : text)
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  const nbit::ggml_type_info* const t = nbit::find_ggml_type(std::string_view(text));
-  if (t == nullptr) refuse_option(option_name, text, "F32 F16 BF16 Q4_0 Q8_0 Q4_K and the like");
-  return t->type;
-}
-
 bool ends(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
 struct request {
   convert_target target;
-  std::vector<nbit::type_override> overrides;
   std::optional<nbit::imatrix> importance;
   std::string output;
   bool dry = false;
@@ -99,44 +92,24 @@ void read_request(const arguments& args, request& r) {
   r.output = args.get("--output");
   r.dry = args.has("--dry-run");
   convert_target& t = r.target;
-  const std::string to =
-      args.choice("--to", ends(r.output, ".safetensors") ? "safetensors" : "gguf",
-                  "gguf safetensors gptq gptq_v2 awq awq_gemv awq_gemv_fast compressed-tensors compressed-tensors-int");
+  const std::string to = args.choice("--to", ends(r.output, ".safetensors") ? "safetensors" : "gguf",
+                                     "gguf safetensors " + written_spellings());
   t.gguf = to == "gguf";
-  for (const spelling s : {spelling::gptq_v1, spelling::gptq_v2, spelling::awq_gemm, spelling::awq_gemv,
-                           spelling::awq_gemv_fast, spelling::compressed, spelling::compressed_int})
-    if (to == name_of(s)) t.linears = linear_format{s, 0, 0, false};
-  if (args.has("--type")) {
-    if (!t.gguf) throw failure{wrong_usage, "--type: only with --to gguf; --floats is for plain numbers"};
-    std::string name = args.get("--type");
-    for (char& c : name)
-      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    t.mix = nbit::find_mix(name);
-    if (t.mix == nullptr) {
-      std::string names;
-      for (const nbit::mix_info& m : nbit::mixes) names += std::string(names.empty() ? "" : " ") + m.name;
-      refuse_option("--type", name, names);
-    }
-  }
-  t.options.rules =
-      args.choice("--rules", "2026", "2025 2026") == "2025" ? nbit::mix_rules::y2025 : nbit::mix_rules::y2026;
-  if (args.choice("--ragged", "refuse", "refuse fallback") == "fallback")
-    t.options.ragged.rows = nbit::ragged_choice::fall_back;
-  if (args.has("--ragged-type")) t.options.ragged.type = named_type("--ragged-type", args.get("--ragged-type"));
-  for (const std::string& text : args.all("--override")) {
-    auto one = nbit::parse_override(text);
-    if (!one) refuse_option("--override", text, describe(one.error()));
-    r.overrides.push_back(*std::move(one));
-  }
-  t.options.overrides = r.overrides;
+  if (const auto s = written_spelling(to)) t.linears = linear_format{*s, 0, 0, false};
+  t.types = read_plan_options(args);
+  if (t.types.mix != nullptr && !t.gguf)
+    throw failure{wrong_usage, "--type: only with --to gguf; --floats is for plain numbers"};
+  for (const char* const name : {"--override", "--ragged", "--rules", "--pure"})
+    if (args.has(name) && t.types.mix == nullptr)
+      throw failure{wrong_usage, std::string(name) + ": only with --type; without it tensors keep their types"};
   if (args.has("--floats")) {
     const std::string name = args.choice("--floats", "", "F32 F16 BF16");
-    t.floats = named_type("--floats", name);
+    t.floats = type_named("--floats", name);
   }
   if (args.has("--imatrix")) {
     const auto bytes = need(nbit::mapped_file::open(args.get("--imatrix")), "reading " + args.get("--imatrix"));
     r.importance = need(nbit::read_imatrix(bytes.bytes()), "reading " + args.get("--imatrix"));
-    t.importance = &*r.importance;
+    t.importance = &*r.importance, t.types.importance = true;
   }
   t.model_names = args.choice("--names", "model", "model keep") == "model";
   t.allow_lossy = args.has("--allow-lossy");
@@ -182,7 +155,7 @@ void set_gguf_keys(nbit::gguf::writer& w, const convert_source& from, const conv
     need(w.set("general.architecture", type ? *type : std::string_view("unknown")));
   }
   if (quantized) need(w.set("general.quantization_version", std::uint32_t{2}));
-  if (t.mix != nullptr) need(w.set("general.file_type", static_cast<std::uint32_t>(t.mix->mix)));
+  if (t.types.mix != nullptr) need(w.set("general.file_type", static_cast<std::uint32_t>(t.types.mix->mix)));
   w.set_order(t.order);
 }
 
@@ -229,8 +202,7 @@ void write_folder_files(output_folder& folder, const convert_source& from, const
   if (t.linears) {
     const nbit::json_value q = format_json(*t.linears, before);
     config.set("quantization_config", q);
-    if (t.linears->spelling == spelling::gptq_v1 || t.linears->spelling == spelling::gptq_v2)
-      write_text(folder.inside("quantize_config.json"), nbit::json_text(q, 2) + "\n");
+    if (is_gptq(t.linears->spelling)) write_text(folder.inside("quantize_config.json"), nbit::json_text(q, 2) + "\n");
   } else {
     config.erase("quantization_config");
   }
@@ -393,6 +365,7 @@ void report(const pass& p, const request& r, bool json) {
       one.add("from", json_value::string(l.from));
       one.add("to", json_value::string(l.to));
       one.add("verdict", json_value::string(l.verdict));
+      if (!l.wanted.empty()) one.add("wanted", json_value::string(l.wanted));
       if (!l.why.empty()) one.add("why", json_value::string(l.why));
       if (l.worst_steps != 0) one.add("worst_steps", json_value::number(l.worst_steps));
     }
@@ -402,10 +375,15 @@ void report(const pass& p, const request& r, bool json) {
   std::size_t widest = 6;
   for (const convert_line& l : p.lines) widest = std::max(widest, l.name.size());
   for (const convert_line& l : p.lines)
-    std::printf("  %-*s  %-22s -> %-22s %s%s%s\n", static_cast<int>(widest), l.name.c_str(), l.from.c_str(),
-                l.to.c_str(), l.verdict, l.why.empty() ? "" : ": ", l.why.c_str());
-  std::printf("%s: %" PRIu64 " bytes%s; %s\n", r.output.c_str(), p.bytes, r.dry ? " would be written" : "",
+    std::printf("  %-*s  %-22s -> %-22s %s%s%s%s%s\n", static_cast<int>(widest), l.name.c_str(), l.from.c_str(),
+                l.to.c_str(), l.verdict, l.why.empty() ? "" : ": ", l.why.c_str(),
+                l.wanted.empty() ? "" : "; rows do not fit ", l.wanted.c_str());
+  std::printf("%s: %" PRIu64 " bytes%s; %s", r.output.c_str(), p.bytes, r.dry ? " would be written" : "",
               p.lossy ? "numbers changed" : "every number as it was");
+  const auto fallen =
+      std::count_if(p.lines.begin(), p.lines.end(), [](const convert_line& l) { return !l.wanted.empty(); });
+  if (fallen != 0) std::printf("; %d tensors in another type than asked for, where rows do not fit", int(fallen));
+  std::printf("\n");
 }
 
 }  // namespace

@@ -20,10 +20,6 @@ using nbit::fidelity;
 using nbit::ggml_type;
 using nbit::safetensors::dtype;
 
-bool is_float_type(std::optional<ggml_type> t) {
-  return t == ggml_type::f32 || t == ggml_type::f16 || t == ggml_type::bf16;
-}
-const char* type_text(ggml_type t) { return nbit::find_ggml_type(static_cast<std::uint32_t>(t))->name; }
 dtype dtype_of_float(ggml_type t) {
   return t == ggml_type::f16 ? dtype::f16 : t == ggml_type::bf16 ? dtype::bf16 : dtype::f32;
 }
@@ -94,7 +90,7 @@ bool same_values(ggml_type type, const std::vector<std::byte>& bytes, nbit::shap
 
 converter::converter(const convert_source& from, const convert_target& to, const engine::workers& pool)
     : from_(from), to_(to), pool_(pool) {
-  if (to.mix == nullptr) return;
+  if (to.types.mix == nullptr) return;
   std::vector<std::string> names;
   std::vector<nbit::mix_tensor> tensors;
   for (const convert_item& i : from.items) names.push_back(name_in_target(i));
@@ -111,16 +107,8 @@ converter::converter(const convert_source& from, const convert_target& to, const
     }
     tensors.push_back(t);
   }
-  nbit::mix_model model;
-  if (from.gguf != nullptr) {
-    model = nbit::mix_model_of(from.gguf->first());
-  } else if (from.llama) {
-    model.layers = static_cast<std::uint32_t>(from.llama->layers);
-    model.heads = static_cast<std::uint32_t>(from.llama->heads);
-    model.kv_heads = static_cast<std::uint32_t>(from.llama->kv_heads);
-  }
-  model.importance = to.importance != nullptr;
-  plan_ = need(nbit::plan_mix(to.mix->mix, model, tensors, to.options), "planning " + std::string(to.mix->name));
+  plan_ = plan_types(to.types, from.gguf == nullptr ? nullptr : &from.gguf->first(),
+                     from.llama ? &*from.llama : nullptr, tensors);
 }
 
 std::string converter::name_in_target(const convert_item& i) const {
@@ -137,10 +125,11 @@ converted converter::convert(std::size_t item, bool plan_only) const {
   const convert_item& i = from_.items[item];
   const std::string name = name_in_target(i);
   // Without a name in the other container: rotary tables and the like, which its programs compute.
-  if (name.empty()) return {{}, {i.name, i.kind, "nothing", "no program reads it there", "left out", 0, false}};
+  if (name.empty()) return {{}, {i.name, i.kind, "nothing", "no program reads it there", "", "left out", 0, false}};
   const nbit::planned_tensor* const plan = plan_.empty() ? nullptr : &plan_[item];
   converted done = i.linear ? quantized(i, name, plan, plan_only) : plain(i, name, plan, plan_only);
   done.line.name = name, done.line.from = i.kind;
+  if (plan != nullptr && plan->type != plan->wanted) done.line.wanted = type_name(plan->wanted);
   for (convert_tensor& t : done.tensors)
     if (t.size == 0) t.size = t.bytes.size();
   if (done.line.lossy && !to_.allow_lossy)
@@ -154,12 +143,11 @@ converted converter::as_type(const convert_item& i, const std::string& name, ggm
   convert_tensor t;
   t.name = name, t.shape = std::move(shape);
   (to_.gguf ? (void)(t.type = type) : (void)(t.dtype = dtype_of_float(type)));
-  done.line.to = type_text(type);
+  done.line.to = type_name(type);
   const nbit::ggml_type_info info = *nbit::ggml_type_of(static_cast<std::uint32_t>(type));
-  if (s.cols % info.block != 0)
-    throw failure{bad_input, "'" + name + "': row length does not fit the blocks of " + info.name + " (found " +
-                                 std::to_string(s.cols) + ", allowed: " + nbit::block_rule(info) + ")"};
-  if (!nbit::ggml_bytes(info, s.cols, s.rows, t.size)) throw failure{bad_input, "'" + name + "': size"};
+  if (!nbit::ggml_bytes(info, s.cols, s.rows, t.size))
+    throw failure{bad_input, "'" + name + "': rows of " + std::to_string(s.cols) + " columns do not fit " + info.name +
+                                 " (allowed: " + nbit::block_rule(info) + ")"};
   std::vector<float> own;
   const auto get = [&]() -> const std::vector<float>& {
     if (values == nullptr && own.empty()) own = i.linear ? ordered_floats(from_, i).values : stored_floats(i);
@@ -167,7 +155,7 @@ converted converter::as_type(const convert_item& i, const std::string& name, ggm
   };
   const auto make = [&] {
     std::vector<float> importance;
-    if (to_.importance != nullptr && !is_float_type(type)) {
+    if (to_.importance != nullptr && !is_float(type)) {
       const std::size_t experts = t.shape.size() == 3 ? static_cast<std::size_t>(t.shape[0]) : 1;
       if (to_.importance->find(name) != nullptr)
         importance = need(nbit::importance(*to_.importance, name, s.cols, experts));
@@ -177,7 +165,7 @@ converted converter::as_type(const convert_item& i, const std::string& name, ggm
   if (type == ggml_type::f32 && (i.linear || i.type != ggml_type::f64)) {
     done.line.verdict = "exact";
     if (!plan_only) t.bytes = make();
-  } else if (is_float_type(type)) {
+  } else if (is_float(type)) {
     t.bytes = make();
     if (same_values(type, t.bytes, s, get(), name)) {
       done.line.verdict = "exact";
@@ -200,15 +188,15 @@ converted converter::plain(const convert_item& i, const std::string& name, const
   std::optional<ggml_type> type = i.type;
   if (plan != nullptr && plan->reason != nbit::plan_reason::kept)
     type = plan->type;
-  else if (to_model && i.shape.size() == 1 && is_float_type(i.type))
+  else if (to_model && i.shape.size() == 1 && (i.type && is_float(*i.type)))
     type = ggml_type::f32;
-  else if (to_.floats && is_float_type(i.type) && i.shape.size() > 1)
+  else if (to_.floats && (i.type && is_float(*i.type)) && i.shape.size() > 1)
     type = to_.floats;
   if (to_.linears && from_.gguf != nullptr && i.type && s.rows > 1 && name.size() > 7 &&
       name != "model.embed_tokens.weight" && name != "lm_head.weight")
     if (auto q = integers_of_blocks(*i.type, stored_bytes(i), s, name); q && q->bits == to_.linears->bits)
       return spelt(i, name, *std::move(q));
-  if (type && type != i.type && i.type && (is_float_type(i.type) || !i.dtype)) {
+  if (type && type != i.type && i.type && ((i.type && is_float(*i.type)) || !i.dtype)) {
     converted done = as_type(i, name, *type, s, i.shape, nullptr, plan_only);
     return done;
   }
@@ -274,7 +262,7 @@ converted converter::quantized(const convert_item& i, const std::string& name, c
   t.name = name, t.shape = shape;
   const auto finish = [&](ggml_type type, std::vector<std::byte> bytes, const nbit::transcode_report& report) {
     t.type = type, t.bytes = std::move(bytes);
-    done.line.to = type_text(type), done.line.verdict = report.kind == fidelity::exact ? "exact" : "rounded";
+    done.line.to = type_name(type), done.line.verdict = report.kind == fidelity::exact ? "exact" : "rounded";
     done.line.lossy = report.kind != fidelity::exact, done.line.worst_steps = report.worst_steps;
     if (done.line.lossy) done.line.why = "parameters had to be rounded";
     done.tensors.push_back(std::move(t));

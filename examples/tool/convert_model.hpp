@@ -20,12 +20,12 @@
 #include <nbit/io/imatrix.hpp>
 #include <nbit/io/json_value.hpp>
 #include <nbit/io/safetensors_index.hpp>
-#include <nbit/plan/mix.hpp>
 
 #include <engine/config.hpp>
 #include <engine/workers.hpp>
 
 #include "linears.hpp"
+#include "plan.hpp"
 
 namespace tool {
 
@@ -65,9 +65,8 @@ convert_source open_for_convert(const std::string& path);
 /// What is wanted.
 struct convert_target {
   bool gguf = true;
-  std::optional<linear_format> linears;  // safetensors: how linears are spelt; nothing: plain numbers
-  const nbit::mix_info* mix = nullptr;   // GGUF: types by a mix; nullptr: keep them, or what holds the numbers
-  nbit::mix_options options;
+  std::optional<linear_format> linears;   // safetensors: how linears are spelt; nothing: plain numbers
+  plan_options types;                     // GGUF; no mix: keep them, or what holds the numbers
   std::optional<nbit::ggml_type> floats;  // plain numbers become F32, F16 or BF16; nothing: as they are
   bool model_names = true;                // llama models get the names that the container's programs use
   bool allow_lossy = false;
@@ -89,8 +88,8 @@ struct convert_tensor {
 
 /// What became of an item.
 struct convert_line {
-  std::string name, from, to, why;
-  const char* verdict = "copied";  // copied, exact, rounded, requantized
+  std::string name, from, to, why, wanted;  // wanted: the type that rows did not fit
+  const char* verdict = "copied";           // copied, exact, rounded, requantized
   double worst_steps = 0;
   bool lossy = false;
 };

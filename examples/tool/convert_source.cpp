@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <utility>
 
-#include <nbit/io/json_reader.hpp>
 #include <nbit/io/mapped_file.hpp>
 
 #include <engine/load_safetensors.hpp>
@@ -73,78 +72,41 @@ void open_gguf(convert_source& s) {
   }
 }
 
-struct stored_in {
-  const nbit::safetensors::file* file;
-  nbit::safetensors::tensor_info info;
-};
-
-void open_safetensors(convert_source& s, std::vector<std::shared_ptr<const nbit::safetensors::file>> files) {
+void open_tensors(convert_source& s) {
+  const auto files = open_safetensors(s.path);
   if (fs::exists(s.folder + "/config.json")) {
-    s.config = need(engine::load_json(s.folder + "/config.json"), "reading " + s.folder + "/config.json");
+    s.config = read_json(s.folder + "/config.json");
     if (auto c = engine::config_of(s.config)) s.llama = *c;
   }
-  if (s.config.find("quantization_config") != nullptr)
-    s.linears = read_format(s.config);
-  else if (fs::exists(s.folder + "/quantize_config.json"))
-    s.linears = read_format(need(engine::load_json(s.folder + "/quantize_config.json")));
-  else if (s.config.find("nbits") != nullptr)
-    s.linears = read_format(s.config);
-  auto all = std::make_shared<std::map<std::string, nbit::stored_tensor, std::less<>>>();
-  for (const auto& f : files) {
-    if (s.metadata == nullptr) s.metadata = f->metadata();
-    for (const auto& t : f->tensors()) all->emplace(std::string(t.name), nbit::stored(t));
-  }
+  s.linears = find_format(s.config, s.folder);
   // FP4 linears need no config: their tensors say what they are.
   if (!s.linears)
-    for (const auto& [name, t] : *all)
-      if (name.size() > 14 && name.compare(name.size() - 14, 14, ".weight_packed") == 0 && t.type == dtype::u8)
-        s.linears = linear_format{all->count(name.substr(0, name.size() - 14) + ".weight_global_scale") != 0
-                                      ? spelling::compressed_nvfp4
-                                      : spelling::compressed_mxfp4,
-                                  4, 32, true};
-  const auto stem_of = [&](const std::string& name) -> std::string {
-    if (!s.linears) return {};
-    for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
-      const std::string stem = name.substr(0, dot);
-      if (belongs(s.linears->spelling, std::string_view(name).substr(dot + 1)) &&
-          all->count(stem + "." + first_tensor(s.linears->spelling)) != 0)
-        return stem;
-    }
-    return {};
-  };
-  for (const auto& f : files)
+    for (const auto& f : files)
+      for (const auto& t : f->tensors())
+        if (t.type == dtype::u8 && t.name.size() > 14 && t.name.substr(t.name.size() - 14) == ".weight_packed")
+          s.linears =
+              linear_format{f->tensor(std::string(t.name.substr(0, t.name.size() - 14)) + ".weight_global_scale")
+                                ? spelling::compressed_nvfp4
+                                : spelling::compressed_mxfp4,
+                            4, 32, true};
+  const stored_linears linears = s.linears ? stored_linears(*s.linears, files) : stored_linears();
+  for (const auto& f : files) {
+    if (s.metadata == nullptr) s.metadata = f->metadata();
     for (const auto& t : f->tensors()) {
-      const std::string name(t.name), stem = stem_of(name);
+      const std::string name(t.name), stem = linears.stem_of(name);
       convert_item i;
       if (!stem.empty()) {
-        if (name != stem + "." + first_tensor(s.linears->spelling)) continue;
-        i.name = stem + ".weight", i.linear = true;
-        i.kind = name_of(s.linears->spelling);
-        i.find = [all, stem](std::string_view part) {
-          const auto found = all->find(stem + "." + std::string(part));
-          return found == all->end() ? nbit::stored_tensor{} : found->second;
-        };
+        if (!linears.leads(name, stem)) continue;
+        i.name = stem + ".weight", i.linear = true, i.kind = name_of(s.linears->spelling);
+        i.find = linears.finder(stem);
       } else {
         i.name = name, i.kind = nbit::safetensors::info(t.type).name;
         i.shape = t.shape, i.type = ggml_of(t.type), i.dtype = t.type, i.bytes = t.bytes;
       }
       s.items.push_back(std::move(i));
     }
-  s.owners.push_back(all);
-  for (auto& f : files) s.owners.push_back(std::move(f));
-}
-
-void open_index(convert_source& s, const std::string& path) {
-  const auto set = std::make_shared<const nbit::safetensors::shard_set>(
-      need(nbit::safetensors::shard_set::open(path), "reading " + path));
-  std::vector<std::shared_ptr<const nbit::safetensors::file>> files;
-  for (const auto& f : set->shards()) files.push_back({set, &f});
-  open_safetensors(s, std::move(files));
-}
-
-void open_one(convert_source& s, const std::string& path) {
-  open_safetensors(
-      s, {std::make_shared<const nbit::safetensors::file>(need(nbit::safetensors::open(path), "reading " + path))});
+    s.owners.push_back(f);
+  }
 }
 
 }  // namespace
@@ -161,31 +123,16 @@ convert_source open_for_convert(const std::string& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     s.folder = path;
-    const std::string index = path + "/model.safetensors.index.json";
-    if (fs::exists(index)) {
-      open_index(s, index);
-    } else {
-      std::vector<std::string> files;
-      for (const auto& entry : fs::directory_iterator(path))
-        if (entry.path().extension() == ".safetensors" && entry.path().filename().string().substr(0, 5) == "model")
-          files.push_back(entry.path().string());
-      if (files.size() != 1)
-        throw failure{bad_input, "'" + path + "': files named model*.safetensors (found " +
-                                     std::to_string(files.size()) + ", allowed: one, or model.safetensors.index.json)"};
-      open_one(s, files[0]);
-    }
+    open_tensors(s);
   } else {
     const auto bytes = need(nbit::mapped_file::open(path), "reading " + path);
     const std::string_view text = nbit::as_text(bytes.bytes());
-    s.folder = fs::path(path).parent_path().string();
-    if (s.folder.empty()) s.folder = ".";
     if (text.substr(0, 4) == "GGUF") {
-      s.folder.clear();
       open_gguf(s);
-    } else if (path.size() > 11 && path.substr(path.size() - 11) == ".index.json") {
-      open_index(s, path);
-    } else if (text.size() >= 9 && text[8] == '{') {
-      open_one(s, path);
+    } else if (text.substr(0, 1) == "{" || (text.size() >= 9 && text[8] == '{')) {
+      s.folder = fs::path(path).parent_path().string();
+      if (s.folder.empty()) s.folder = ".";
+      open_tensors(s);
     } else {
       throw failure{
           bad_input,

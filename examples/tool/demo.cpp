@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -13,6 +12,7 @@
 #include <engine/evaluate.hpp>
 
 #include "commands.hpp"
+#include "eval.hpp"
 #include "failure.hpp"
 #include "job.hpp"
 #include "options.hpp"
@@ -38,25 +38,16 @@ constexpr option known[] = {{"--model", "DIR", "the model: a folder with safeten
 
 /// What is quantized, and how. format: a ggml type, or wBgN for a GPTQ checkpoint.
 struct recipe {
-  solver how;
+  method how;
   const char* format;
   int bits = 0;
 };
 constexpr recipe recipes[] = {
-    {solver::rtn, "Q3_K"},      {solver::rtn, "Q4_0"},       {solver::rtn, "Q4_K"},      {solver::search, "Q2_K"},
-    {solver::search, "Q3_K"},   {solver::search, "Q4_K"},    {solver::search, "Q6_K"},   {solver::gptq, "Q2_K"},
-    {solver::gptq, "Q3_K"},     {solver::gptq, "Q4_K"},      {solver::rtn, "w3g128", 3}, {solver::gptq, "w3g128", 3},
-    {solver::rtn, "w4g128", 4}, {solver::gptq, "w4g128", 4}, {solver::awq, "w4g128", 4},
+    {method::rtn, "Q3_K"},      {method::rtn, "Q4_0"},       {method::rtn, "Q4_K"},      {method::search, "Q2_K"},
+    {method::search, "Q3_K"},   {method::search, "Q4_K"},    {method::search, "Q6_K"},   {method::gptq, "Q2_K"},
+    {method::gptq, "Q3_K"},     {method::gptq, "Q4_K"},      {method::rtn, "w3g128", 3}, {method::gptq, "w3g128", 3},
+    {method::rtn, "w4g128", 4}, {method::gptq, "w4g128", 4}, {method::awq, "w4g128", 4},
 };
-
-const char* name_of(solver how) {
-  switch (how) {
-    case solver::search: return "search";
-    case solver::gptq: return "gptq";
-    case solver::awq: return "awq";
-    default: return "rtn";
-  }
-}
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -68,27 +59,11 @@ std::uint64_t weights_of(const source& from) {
   return n;
 }
 
-/// Hidden states after each block over a few windows.
-std::vector<engine::floats> hidden_after_blocks(const engine::model& m, const engine::token_windows& text,
-                                                const engine::workers& pool) {
-  engine::hidden_states h = engine::embed(m, text.ids, text.count, text.length);
-  engine::runner run(m, pool);
-  std::vector<engine::floats> after;
-  for (std::size_t b = 0; b < m.blocks.size(); ++b) {
-    run.run_block(b, h);
-    after.push_back(h.rows);
-  }
-  return after;
-}
-
-double relative_error(const engine::floats& found, const engine::floats& wanted) {
-  double error = 0, energy = 0;
-  for (std::size_t i = 0; i < wanted.values.size(); ++i) {
-    const double e = static_cast<double>(found.values[i]) - static_cast<double>(wanted.values[i]),
-                 v = static_cast<double>(wanted.values[i]);
-    error += e * e, energy += v * v;
-  }
-  return energy > 0 ? error / energy : 0.0;
+/// Every matrix of the blocks in one type, the embeddings as they are.
+plan_options one_type(const char* name) {
+  plan_options o;
+  o.mix = nbit::find_mix(name), o.rules.pure = true, o.keep_embeddings = true;
+  return o;
 }
 
 /// Everything that the rows share, computed once.
@@ -126,22 +101,22 @@ struct workshop {
   }
 
   demo_row make(const recipe& r, progress& bar, double first, double last) const {
-    const std::string stem = std::string(name_of(r.how)) + "-" + r.format;
+    const std::string stem = std::string(info(r.how).name) + "-" + r.format;
     const std::string file = r.bits != 0 ? stem : stem + ".gguf";
-    const double middle = first + (last - first) * (r.how == solver::gptq ? 0.6 : 0.3);
+    const double middle = first + (last - first) * (r.how == method::gptq ? 0.6 : 0.3);
     job what;
     what.output = folder + "/" + file;
     what.how = r.how, what.calibration = &calibration, what.statistics = &statistics;
-    what.checkpoint = r.bits != 0, what.bits = r.bits;
-    what.types.keep_embeddings = true;
-    if (!what.checkpoint) what.types.type = type_named("format", r.format);
-    if (what.checkpoint) fs::remove_all(what.output);
+    if (r.bits != 0)
+      what.linears = linear_format{spelling::gptq_v1, r.bits, 128, false}, fs::remove_all(what.output);
+    else
+      what.types = one_type(r.format);
     bar.stage("quantizing " + file, first, middle);
     const auto started = std::chrono::steady_clock::now();
     const job_report made = run(what, from, &model, pool, std::ref(bar));
     const double seconds = seconds_since(started);
     bar.stage("evaluating " + file, middle, last);
-    return measure(file, name_of(r.how), r.format, made, seconds, std::ref(bar));
+    return measure(file, info(r.how).name, r.format, made, seconds, std::ref(bar));
   }
 };
 
@@ -197,7 +172,7 @@ int demo(std::span<const std::string> words) {
   {
     job plain;
     plain.output = out + "/bf16.gguf";
-    plain.types.type = nbit::ggml_type::bf16, plain.types.keep_embeddings = true;
+    plain.types = one_type("BF16");
     bar.stage("evaluating the unquantized model", 2 * share, 3 * share);
     const auto begun = std::chrono::steady_clock::now();
     job_report made = run(plain, from, &model, pool, {});

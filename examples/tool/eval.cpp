@@ -5,13 +5,16 @@
 #include <optional>
 
 #include <nbit/parallel/threads.hpp>
+#include <nbit/eval/distortion.hpp>
 #include <nbit/io/json.hpp>
 
 #include <engine/evaluate.hpp>
 #include <engine/generate.hpp>
 
 #include "commands.hpp"
+#include "eval.hpp"
 #include "failure.hpp"
+#include "job.hpp"
 #include "options.hpp"
 #include "progress.hpp"
 #include "source.hpp"
@@ -23,6 +26,9 @@ constexpr option eval_options[] = {
     {"--ids", "IDS", "token windows: a safetensors file, tensor ids I32 [windows, tokens]"},
     {"--reference", "MODEL", "also KL divergence (nats) and equal first choices against this model"},
     {"--windows", "N", "perplexity over the first N windows (default: all)"},
+    {"--layers", nullptr,
+     "with --reference: relative error of every matrix's output on the reference's inputs, and of the\n"
+     "hidden state after every block, over 8 windows"},
     {"--kl-windows", "N", "KL over the first N windows (default 64; takes windows x tokens x vocabulary x 4 bytes)"},
     {"--threads", "N", "threads to use (default: all)"},
     {"--progress", nullptr, "say how far it is also when stderr is no terminal"},
@@ -45,7 +51,71 @@ std::string one_model(const arguments& args, const char* command) {
   return args.positional[0];
 }
 
+/// One matrix, or one block as a whole, against the reference.
+struct layer_line {
+  std::string name, format;
+  double loss;
+};
+
+/// What each matrix does to the outputs that the reference's inputs give, and what all blocks up to each one do to the
+/// hidden state. Where norms differ (awq folds scales into them) matrices cannot be compared one by one.
+std::vector<layer_line> layer_losses(const engine::model& m, const engine::model& reference,
+                                     const engine::token_windows& text, const engine::workers& pool,
+                                     const engine::progress& told) {
+  if (m.blocks.size() != reference.blocks.size())
+    throw failure{bad_input, "--reference: blocks (found " + std::to_string(reference.blocks.size()) +
+                                 ", allowed: " + std::to_string(m.blocks.size()) + ")"};
+  const auto wanted = hidden_after_blocks(reference, text, pool), found = hidden_after_blocks(m, text, pool);
+  const std::vector<block_statistics> inputs = collect(reference, text, pool, told);
+  std::vector<layer_line> lines;
+  const auto floats_of = [](const engine::linear& w) {
+    std::vector<float> values(w.shape().rows * w.shape().cols);
+    w.decode({values.data(), w.shape().rows, w.shape().cols});
+    return values;
+  };
+  for (std::size_t b = 0; b < m.blocks.size(); ++b) {
+    const bool same_norms =
+        m.blocks[b].attn_norm == reference.blocks[b].attn_norm && m.blocks[b].ffn_norm == reference.blocks[b].ffn_norm;
+    for (std::size_t s = 0; same_norms && s < engine::site_count; ++s)
+      for (const engine::role r : engine::readers(static_cast<engine::site>(s))) {
+        const engine::linear &now = m.blocks[b][r], &before = reference.blocks[b][r];
+        const std::string name = engine::tensor_name(b, r);
+        const std::vector<float> w = floats_of(before), a = floats_of(now);
+        const nbit::shape shape = before.shape();
+        const double loss =
+            need(nbit::relative_output_error({w.data(), shape.rows, shape.cols},
+                                             {a.data(), now.shape().rows, now.shape().cols}, inputs[b][s], pool),
+                 "'" + name + "'");
+        lines.push_back({name, std::string(now.format()), loss});
+      }
+    lines.push_back({"blk." + std::to_string(b), "", relative_error(found[b], wanted[b])});
+  }
+  return lines;
+}
+
 }  // namespace
+
+std::vector<engine::floats> hidden_after_blocks(const engine::model& m, const engine::token_windows& text,
+                                                const engine::workers& pool) {
+  engine::hidden_states h = engine::embed(m, text.ids, text.count, text.length);
+  engine::runner run(m, pool);
+  std::vector<engine::floats> after;
+  for (std::size_t b = 0; b < m.blocks.size(); ++b) {
+    run.run_block(b, h);
+    after.push_back(h.rows);
+  }
+  return after;
+}
+
+double relative_error(const engine::floats& found, const engine::floats& wanted) {
+  double error = 0, energy = 0;
+  for (std::size_t i = 0; i < wanted.values.size(); ++i) {
+    const double e = static_cast<double>(found.values[i]) - static_cast<double>(wanted.values[i]),
+                 v = static_cast<double>(wanted.values[i]);
+    error += e * e, energy += v * v;
+  }
+  return energy > 0 ? error / energy : 0.0;
+}
 
 int eval(std::span<const std::string> words) {
   const arguments args(eval_options, words);
@@ -67,8 +137,11 @@ int eval(std::span<const std::string> words) {
   if (windows > 0) text = text.first(static_cast<std::size_t>(windows));
   if (text.length < 2 || text.count == 0)
     throw failure{bad_input, "'" + args.get("--ids") + "': windows of at least two tokens are needed"};
+  if (args.has("--layers") && !args.has("--reference"))
+    throw failure{wrong_usage, "--layers: only with --reference MODEL, which it compares with"};
   progress bar(args.has("--progress"));
   std::optional<engine::reference_scores> reference;
+  std::vector<layer_line> layers;
   if (args.has("--reference")) {
     const source other = open_source(args.get("--reference"));
     const engine::model r = run_ready(other);
@@ -77,6 +150,7 @@ int eval(std::span<const std::string> words) {
                                    ", allowed: " + std::to_string(m.config.vocabulary) + ")"};
     bar.stage("reference", 0.0, 0.4);
     reference = engine::reference(r, text, static_cast<std::size_t>(kl_windows), pool, std::ref(bar));
+    if (args.has("--layers")) layers = layer_losses(m, r, text.first(8), pool, std::ref(bar));
   }
   bar.stage("evaluating", reference ? 0.4 : 0.0, 1.0);
   const engine::evaluation found = engine::evaluate(m, text, reference ? &*reference : nullptr, pool, std::ref(bar));
@@ -92,10 +166,21 @@ int eval(std::span<const std::string> words) {
       j.add("top1", json_value::number(found.top1));
       j.add("compared", json_value::number(found.compared));
     }
+    if (args.has("--layers")) {
+      json_value& list = j.add("layers", json_value::array());
+      for (const layer_line& l : layers) {
+        json_value& one = list.push(json_value::object());
+        one.add("name", json_value::string(l.name));
+        if (!l.format.empty()) one.add("type", json_value::string(l.format));
+        one.add("loss", json_value::number(l.loss));
+      }
+    }
     j.add("seconds", json_value::number(found.seconds));
     std::printf("%s\n", nbit::json_text(j, 1).c_str());
     return success;
   }
+  for (const layer_line& l : layers)
+    std::printf("  %-28s %-8s %.3e\n", l.name.c_str(), l.format.empty() ? "hidden" : l.format.c_str(), l.loss);
   std::printf("%s: perplexity %.4f over %zu predictions", path.c_str(), found.perplexity, found.predictions);
   if (reference) std::printf("; KL %.6f nats, top-1 %.4f over %zu", found.kl, found.top1, found.compared);
   std::printf("; %.1f s\n", found.seconds);

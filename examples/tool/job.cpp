@@ -5,16 +5,29 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <memory>
+#include <optional>
 
 #include <nbit/io/gguf_split.hpp>
 #include <nbit/io/gguf_writer.hpp>
 
+#include "blocks.hpp"
 #include "job_parts.hpp"
 #include "output.hpp"
 #include "tokenizer.hpp"
 
 namespace tool {
 namespace {
+
+using nbit::ggml_type;
+
+/// Statistics of inputs of which only the mean squares are known.
+nbit::hessian diagonal_of(std::span<const float> mean_square) {
+  const std::size_t n = mean_square.size();
+  std::vector<float> dense(n * n);
+  for (std::size_t c = 0; c < n; ++c) dense[c * n + c] = mean_square[c];
+  return need(nbit::hessian::from_mean({dense.data(), n, n}));
+}
 
 /// Rows of equal length in another order.
 bytes reordered(std::span<const std::byte> from, const std::vector<std::size_t>& order) {
@@ -25,53 +38,70 @@ bytes reordered(std::span<const std::byte> from, const std::vector<std::size_t>&
   return out;
 }
 
-/// A tensor without statistics: copied, converted, or rounded.
+[[noreturn]] void refuse_method(method how, ggml_type type, const std::string& name) {
+  throw failure{wrong_usage, "--solver: '" + std::string(info(how).name) + "' is not compiled in for " +
+                                 type_name(type) + " ('" + name +
+                                 "'); allowed: rtn, search, or Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S"};
+}
+
+/// One matrix in a type. rtn and search: the type's own encoder, which searches too.
+bytes in_type(ggml_type type, method how, const problem& p, const job& what, const engine::workers& pool,
+              const std::string& name) {
+  if (is_float(type) || how == method::rtn || how == method::search)
+    return encoded(type, p.weights, p.importance, pool, name);
+  const block_type* const t = find_block_type(type);
+  if (t == nullptr) refuse_method(how, type, name);
+  return need(t->solve(how, p, what.settings, pool), "'" + name + "'");
+}
+
+/// A tensor that is not calibrated: copied, converted, or rounded.
 bytes plain_bytes(const target& t, const source& from, const job& what, const engine::workers& pool) {
   const source_tensor& s = *t.from;
   if (t.type == s.type) return reordered(s.bytes, s.order);
-  const engine::linear w = as_linear(s, from);
-  std::vector<float> values(s.rows() * s.cols());
-  const nbit::matrix_view<float> view(values.data(), s.rows(), s.cols());
-  w.decode(view);
-  bytes made;
-  if (t.quantized) {
-    std::vector<float> importance;
-    if (what.importance != nullptr && what.importance->find(s.name) != nullptr) {
-      if (s.ne.size() > 2 && s.ne[2] > 1)
-        throw failure{bad_input,
-                      "'" + s.name + "': experts with an importance matrix; nbit convert --imatrix does them"};
-      importance = need(nbit::importance(*what.importance, s.name, s.cols()));
+  return recalled(what.state, s.name, [&] {
+    const engine::linear w = as_linear(s, from);
+    std::vector<float> values(s.rows() * s.cols()), importance;
+    const nbit::matrix_view<float> view(values.data(), s.rows(), s.cols());
+    w.decode(view);
+    std::size_t matrices = 1;  // experts lie one below the other, each with an importance of its own
+    for (std::size_t d = 2; d < s.ne.size(); ++d) matrices *= static_cast<std::size_t>(s.ne[d]);
+    if (t.quantized && what.importance != nullptr && what.importance->find(s.name) != nullptr)
+      importance = need(nbit::importance(*what.importance, s.name, s.cols(), matrices));
+    // What is known of the inputs of this one decides how: their mean squares, or nothing.
+    const method how = t.quantized && (!info(what.how).inputs || !importance.empty()) ? what.how : method::rtn;
+    bytes made;
+    for (std::size_t m = 0; m < matrices; ++m) {
+      const std::size_t rows = s.rows() / matrices;
+      problem p{view.row_range(m * rows, rows), nullptr, {}};
+      std::optional<nbit::hessian> diagonal;
+      if (!importance.empty()) {
+        p.importance = std::span<const float>(importance).subspan(m * s.cols(), s.cols());
+        if (how == method::gptq || how == method::sign_round) p.inputs = &diagonal.emplace(diagonal_of(p.importance));
+      }
+      const bytes one = in_type(t.type, how, p, what, pool, s.stored_name);
+      made.insert(made.end(), one.begin(), one.end());
     }
-    made = need(find_block_type(t.type)->solve(method::rtn, {view, nullptr, importance}, what.settings, pool),
-                "'" + s.stored_name + "'");
-  } else if (t.type == nbit::ggml_type::f32) {
-    made = as_bytes_of(values);
-  } else {
-    made.resize(values.size() * 2);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      nbit::store_u16(made.data() + 2 * i, t.type == nbit::ggml_type::f16 ? nbit::f16::from(values[i]).bits
-                                                                          : nbit::bf16::from(values[i]).bits);
-  }
-  return reordered(made, s.order);
+    return reordered(made, s.order);
+  });
 }
 
 }  // namespace
 
 job_report run_gguf(const job& what, const source& from, const engine::model* model, const engine::workers& pool,
-                    const engine::progress& told) {
-  std::vector<target> plan = make_plan(from, what.types);
-  const bool calibrated = what.how != solver::rtn;
+                    const engine::progress& told, bool dry) {
+  job_report report;
+  report.types = make_plan(from, what.types);
   std::map<std::string, target*> by_name;
   std::set<std::string> awaited;
   std::vector<std::string> order;
-  job_report report;
-  for (target& t : plan) {
+  const bool awq = what.how == method::awq;
+  for (target& t : report.types) {
     const std::string& name = t.from->name;
     // Folded norms are not what the source stored any more, and f32 holds them.
-    if (what.how == solver::awq && is_block_norm(name)) t.type = nbit::ggml_type::f32;
+    if (awq && is_block_norm(name)) t.type = t.wanted = ggml_type::f32;
+    if (t.type != t.wanted) report.fallbacks.push_back({name, t.wanted, t.type});
     by_name[name] = &t, order.push_back(name);
-    if (calibrated && ((is_block_matrix(model, name) && (t.quantized || what.how == solver::awq)) ||
-                       (what.how == solver::awq && is_block_norm(name))))
+    if (what.calibrated() && ((is_block_matrix(model, name) && (t.quantized || awq)) || (awq && is_block_norm(name))))
       awaited.insert(name);
   }
 
@@ -85,7 +115,7 @@ job_report run_gguf(const job& what, const source& from, const engine::model* mo
     write_model_keys(header, c, folder.filename().string());
     if (what.tokenizer) write_tokenizer_keys(header, read_json(from.folder + "/tokenizer.json"), c);
   }
-  if (std::any_of(plan.begin(), plan.end(), [](const target& t) { return !is_float(t.type); }))
+  if (std::any_of(report.types.begin(), report.types.end(), [](const target& t) { return !is_float(t.type); }))
     need(header.set("general.quantization_version", std::uint32_t{2}));
   if (what.importance != nullptr) {
     need(header.set("quantize.imatrix.file", what.importance_file));
@@ -94,13 +124,15 @@ job_report run_gguf(const job& what, const source& from, const engine::model* mo
     need(header.set("quantize.imatrix.entries_count", static_cast<std::int32_t>(what.importance->entries.size())));
     need(header.set("quantize.imatrix.chunks_count", static_cast<std::int32_t>(what.importance->chunk_count)));
   }
-  need(header.set("general.file_type", file_type_of(what.types.type)));
-  for (const target& t : plan) {
+  need(header.set("general.file_type", static_cast<std::uint32_t>(what.types.mix->mix)));
+  for (const target& t : report.types) {
     need(header.declare(t.from->name, t.from->ne, t.type));
     if (!t.quantized) continue;
     report.quantized_bytes += header.tensors().back().bytes;
     report.quantized_weights += t.from->rows() * t.from->cols();
   }
+  report.file_bytes = need(header.file_bytes());
+  if (dry) return report;
 
   output_file file(what.output);
   auto stream = need(header.begin(file), "writing " + what.output);
@@ -109,50 +141,45 @@ job_report run_gguf(const job& what, const source& from, const engine::model* mo
       order, awaited, [&](const std::string& name) { return plain_bytes(*by_name.at(name), from, what, pool); },
       [&](const std::string& name, std::span<const std::byte> b) {
         need(stream.write(name, b), "writing " + what.output);
-        if (!calibrated && told) told(++written, order.size());
+        if (!what.calibrated() && told) told(++written, order.size());
       });
-  if (calibrated) {
+  if (what.calibrated()) {
     solved_sink to;
-    to.matrix = [&](const std::string& name, method how, const problem& p) {
+    to.known = [&](const std::string& name) { return what.state != nullptr && what.state->has(name); };
+    to.matrix = [&](const std::string& name, const problem& p) {
       const auto found = by_name.find(name);
       if (found == by_name.end()) throw failure{bad_input, "'" + name + "': the source lacks this tensor"};
       const target& t = *found->second;
-      if (!t.quantized) {
-        if (awaited.count(name) == 0) return engine::linear();
-        // Kept as floats, but AWQ has scaled it.
-        std::vector<float> values;
-        for (std::size_t r = 0; r < p.weights.rows; ++r)
-          values.insert(values.end(), p.weights.row(r).begin(), p.weights.row(r).end());
-        source_tensor scaled{name, name, t.from->ne, nbit::ggml_type::f32, {}, t.from->order};
-        const bytes raw = as_bytes_of(values);
-        scaled.bytes = raw;
-        out.offer(name, plain_bytes({&scaled, t.type, false}, from, what, pool));
-        return engine::linear();
-      }
-      auto made =
-          std::make_shared<bytes>(need(find_block_type(t.type)->solve(how, p, what.settings, pool), "'" + name + "'"));
+      if (awaited.count(name) == 0) return engine::linear();
+      const auto made = std::make_shared<const bytes>(recalled(what.state, name, [&] {
+        return in_type(t.type, t.quantized ? what.how : method::rtn, p, what, pool, name);
+      }));
       out.offer(name, reordered(*made, t.from->order));
-      return packed_linear(t.type, *made, p.weights.shape(), made, name);
+      return t.quantized ? packed_linear(t.type, *made, {t.from->rows(), t.from->cols()}, made, name)
+                         : engine::linear();
     };
     to.norm = [&](const std::string& name, const std::vector<float>& values) { out.offer(name, as_bytes_of(values)); };
     to.awq = [&](const std::string& name) -> awq_search {
       const auto found = by_name.find(name);
-      return found == by_name.end() || !found->second->quantized ? nullptr : find_block_type(found->second->type)->awq;
+      if (found == by_name.end() || !found->second->quantized) return nullptr;
+      const block_type* const t = find_block_type(found->second->type);
+      if (t == nullptr) refuse_method(what.how, found->second->type, name);
+      return t->awq;
     };
     solve_blocks_of(what, *model, pool, told, to);
   }
   out.finish();
   need(stream.finish(), "writing " + what.output);
   need(file.commit(), "writing " + what.output);
-  report.file_bytes = std::filesystem::file_size(what.output);
   return report;
 }
 
 job_report run(const job& what, const source& from, const engine::model* model, const engine::workers& pool,
-               const engine::progress& told) {
-  if (from.kind == container::gptq)
-    throw failure{bad_input, "'" + from.path + "': the model is a GPTQ checkpoint already"};
-  return what.checkpoint ? run_checkpoint(what, from, *model, pool, told) : run_gguf(what, from, model, pool, told);
+               const engine::progress& told, bool dry) {
+  if (from.kind == container::checkpoint)
+    throw failure{bad_input, "'" + from.path + "': the model is a quantized checkpoint already"};
+  return what.linears ? run_checkpoint(what, from, *model, pool, told, dry)
+                      : run_gguf(what, from, model, pool, told, dry);
 }
 
 }  // namespace tool

@@ -1,6 +1,7 @@
-// tool/job_checkpoint.cpp — writes a GPTQ checkpoint: a folder with safetensors and the configs that other programs
-// read.
+// tool/job_checkpoint.cpp — writes a checkpoint of integers: a folder with safetensors and the configs that other
+// programs read.
 // SPDX-License-Identifier: MIT
+#include <cstring>
 #include <filesystem>
 
 #include <nbit/io/json.hpp>
@@ -10,19 +11,46 @@
 #include "output.hpp"
 
 namespace tool {
+namespace {
+
+/// A solved linear for the state of a run: rows, columns, codes, zeros, scales.
+bytes integer_bytes(const integer_linear& q) {
+  bytes out(16 + q.codes.size() + q.zeros.size() + 4 * q.scales.size());
+  nbit::store_u64(out.data(), q.rows), nbit::store_u64(out.data() + 8, q.cols);
+  std::memcpy(out.data() + 16, q.codes.data(), q.codes.size());
+  std::memcpy(out.data() + 16 + q.codes.size(), q.zeros.data(), q.zeros.size());
+  for (std::size_t i = 0; i < q.scales.size(); ++i)
+    nbit::store_f32(out.data() + 16 + q.codes.size() + q.zeros.size() + 4 * i, q.scales[i]);
+  return out;
+}
+
+integer_linear integers_from(const bytes& in, const linear_format& f) {
+  integer_linear q;
+  q.rows = static_cast<std::size_t>(nbit::load_u64(in.data())),
+  q.cols = static_cast<std::size_t>(nbit::load_u64(in.data() + 8));
+  q.bits = f.bits, q.group = f.group;
+  q.codes.resize(q.rows * q.cols), q.zeros.resize(q.rows * q.groups()), q.scales.resize(q.zeros.size());
+  std::memcpy(q.codes.data(), in.data() + 16, q.codes.size());
+  std::memcpy(q.zeros.data(), in.data() + 16 + q.codes.size(), q.zeros.size());
+  for (std::size_t i = 0; i < q.scales.size(); ++i)
+    q.scales[i] = nbit::load_f32(in.data() + 16 + q.codes.size() + q.zeros.size() + 4 * i);
+  return q;
+}
+
+}  // namespace
 
 job_report run_checkpoint(const job& what, const source& from, const engine::model& model, const engine::workers& pool,
-                          const engine::progress& told) {
+                          const engine::progress& told, bool dry) {
   if (from.kind != container::safetensors)
     throw failure{bad_input,
-                  "'" + from.path + "': a GPTQ checkpoint is made from a safetensors folder that is not quantized yet"};
-  const uniform_type* const format = find_uniform_type(what.bits, what.group, what.symmetric);
+                  "'" + from.path + "': a checkpoint is made from a safetensors folder that is not quantized yet"};
+  const linear_format& spelt = *what.linears;
+  const uniform_type* const format = find_uniform_type(spelt.bits, spelt.group, spelt.symmetric);
   if (format == nullptr)
-    throw failure{wrong_usage, "--bits, --group, --symmetric: " + std::to_string(what.bits) + ", " +
-                                   std::to_string(what.group) + (what.symmetric ? ", symmetric" : ", asymmetric") +
+    throw failure{wrong_usage, "--bits, --group, --symmetric: " + std::to_string(spelt.bits) + ", " +
+                                   std::to_string(spelt.group) + (spelt.symmetric ? ", symmetric" : ", asymmetric") +
                                    " is not compiled in; allowed: 3, 4 and 8 bits in groups of 32, 64, 128 or -1; "
                                    "2 bits in groups of 64 or 128; symmetric: 4 and 8 bits in groups of 128"};
-  const nbit::gptq_config config{what.bits, what.group, what.symmetric, false, nbit::gptq_zeros::minus_one};
   using nbit::safetensors::dtype;
   nbit::safetensors::writer header;
   header.set_metadata("format", "pt");
@@ -30,35 +58,41 @@ job_report run_checkpoint(const job& what, const source& from, const engine::mod
   std::set<std::string> awaited;
   std::vector<std::string> order;
   job_report report;
-  const auto declare = [&](const std::string& name, dtype type, std::vector<std::uint64_t> shape) {
+  const auto declare = [&](const std::string& name, dtype type, std::span<const std::uint64_t> shape) {
     need(header.declare(name, type, shape), name);
     order.push_back(name);
   };
   for (const source_tensor& t : from.tensors) {
     if (is_block_matrix(&model, t.name)) {
-      const std::uint64_t n = t.rows(), k = t.cols(), bits = static_cast<std::uint64_t>(what.bits);
-      const std::uint64_t groups =
-          what.group < 0 ? 1
-                         : (k + static_cast<std::uint64_t>(what.group) - 1) / static_cast<std::uint64_t>(what.group);
+      // A linear of zeros says which tensors there are, and how large.
+      integer_linear zeros{t.rows(), t.cols(), spelt.bits, spelt.group, {}, {}, {}, {}, nbit::scale_type::f16};
+      zeros.codes.resize(t.rows() * t.cols());
+      zeros.scales.resize(t.rows() * zeros.groups());
+      zeros.zeros.resize(zeros.scales.size(), static_cast<std::uint8_t>(1u << (spelt.bits - 1)));
       const std::string stem = checkpoint_name(t.name);
-      declare(stem + ".qweight", dtype::i32, {k / 32 * bits, n});
-      declare(stem + ".qzeros", dtype::i32, {groups, n * bits / 32});
-      declare(stem + ".g_idx", dtype::i32, {k});
-      declare(stem + ".scales", dtype::f16, {groups, n});
-      for (const char* part : {".qweight", ".qzeros", ".g_idx", ".scales"}) awaited.insert(stem + part);
-      report.quantized_weights += n * k;
-      report.quantized_bytes += k / 32 * bits * n * 4 + groups * n * bits / 8 + k * 4 + groups * n * 2;
+      for (const nbit::owned_tensor& part : write_integers(spelt, zeros, t.stored_name).tensors) {
+        declare(stem + "." + part.name, part.type, part.dimensions());
+        awaited.insert(stem + "." + part.name);
+        report.quantized_bytes += part.bytes.size();
+      }
+      report.quantized_weights += t.rows() * t.cols();
       continue;
     }
-    const bool folded = what.how == solver::awq && is_block_norm(t.name);
+    const bool folded = what.how == method::awq && is_block_norm(t.name);
     kept[t.stored_name] = &t;
+    const std::vector<std::uint64_t> shape(t.ne.rbegin(), t.ne.rend());
     declare(t.stored_name,
             folded || t.type == nbit::ggml_type::f32 ? dtype::f32
             : t.type == nbit::ggml_type::f16         ? dtype::f16
                                                      : dtype::bf16,
-            {t.ne.rbegin(), t.ne.rend()});
+            shape);
     if (folded) awaited.insert(t.stored_name);
   }
+  nbit::memory_sink head;
+  (void)need(header.begin(head));
+  report.file_bytes = head.bytes.size();
+  for (const auto& t : header.tensors()) report.file_bytes += t.bytes;
+  if (dry) return report;
 
   output_folder folder(what.output);
   {
@@ -71,42 +105,46 @@ job_report run_checkpoint(const job& what, const source& from, const engine::mod
           need(stream.write(name, b), "writing " + what.output);
         });
     solved_sink to;
-    to.matrix = [&](const std::string& name, method how, const problem& p) {
-      const nbit::gptq_tensors made = need(format->solve(how, p, what.settings, pool), "'" + name + "'");
-      const std::string stem = checkpoint_name(name);
-      for (const auto& [part, b] : {std::pair{".qweight", made.qweight.span()},
-                                    {".qzeros", made.qzeros.span()},
-                                    {".g_idx", made.g_idx.span()},
-                                    {".scales", made.scales.span()}})
-        out.offer(stem + part, {b.begin(), b.end()});
-      return how == method::gptq ? gptq_dense(made.view(), config, name) : engine::linear();
+    to.known = [&](const std::string& name) { return what.state != nullptr && what.state->has(name); };
+    to.matrix = [&](const std::string& name, const problem& p) {
+      const bytes flat = recalled(what.state, name, [&] {
+        return integer_bytes(need(format->solve(what.how, p, what.settings, pool), "'" + name + "'"));
+      });
+      const integer_linear made = integers_from(flat, spelt);
+      for (nbit::owned_tensor& part : write_integers(spelt, made, name).tensors)
+        out.offer(checkpoint_name(name) + "." + part.name, {part.bytes.begin(), part.bytes.end()});
+      return what.how == method::gptq ? engine::linear(made.values(), {made.rows, made.cols}) : engine::linear();
     };
     to.norm = [&](const std::string& name, const std::vector<float>& values) {
       out.offer(checkpoint_name(name) + ".weight", as_bytes_of(values));
     };
     to.awq = [&](const std::string&) { return format->awq; };
-    if (what.how == solver::rtn) {
-      for (const source_tensor& t : from.tensors) {
-        if (!is_block_matrix(&model, t.name)) continue;
-        std::vector<float> values(t.rows() * t.cols());
-        as_linear(t, from).decode({values.data(), t.rows(), t.cols()});
-        to.matrix(t.name, method::rtn, {{values.data(), t.rows(), t.cols()}, nullptr, {}});
-      }
-    } else {
+    if (what.calibrated()) {
       solve_blocks_of(what, model, pool, told, to);
+    } else {
+      std::size_t done = 0;
+      for (const source_tensor& t : from.tensors) {
+        if (told) told(++done, from.tensors.size());
+        if (!is_block_matrix(&model, t.name)) continue;
+        std::vector<float> values(t.rows() * t.cols()), importance;
+        as_linear(t, from).decode({values.data(), t.rows(), t.cols()});
+        if (what.importance != nullptr && what.importance->find(t.name) != nullptr)
+          importance = need(nbit::importance(*what.importance, t.name, t.cols()));
+        to.matrix(t.name, {{values.data(), t.rows(), t.cols()}, nullptr, importance});
+      }
     }
     out.finish();
     need(stream.finish(), "writing " + what.output);
     need(file.commit(), "writing " + what.output);
   }
   nbit::json_value json = from.config;
-  json.set("quantization_config", nbit::gptq_config_json(config));
+  const nbit::json_value about = format_json(spelt, {});
+  json.set("quantization_config", about);
   write_text(folder.inside("config.json"), nbit::json_text(json, 1) + "\n");
-  write_text(folder.inside("quantize_config.json"), nbit::json_text(nbit::gptq_config_json(config), 1) + "\n");
+  if (is_gptq(spelt.spelling)) write_text(folder.inside("quantize_config.json"), nbit::json_text(about, 1) + "\n");
   if (std::filesystem::exists(from.folder + "/tokenizer.json"))
     write_text(folder.inside("tokenizer.json"), read_text(from.folder + "/tokenizer.json"));
   folder.commit();
-  report.file_bytes = std::filesystem::file_size(what.output + "/model.safetensors");
   return report;
 }
 

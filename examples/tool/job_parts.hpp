@@ -1,4 +1,4 @@
-// tool/job_parts.hpp — what writing a GGUF file and writing a GPTQ checkpoint share.
+// tool/job_parts.hpp — what writing a GGUF file and writing a checkpoint share.
 // SPDX-License-Identifier: MIT
 #ifndef TOOL_JOB_PARTS_HPP
 #define TOOL_JOB_PARTS_HPP
@@ -37,7 +37,9 @@ class ordered_output {
   ordered_output(std::vector<std::string> order, std::set<std::string> awaited, maker make, writer write)
       : order_(std::move(order)), awaited_(std::move(awaited)), make_(std::move(make)), write_(std::move(write)) {}
 
+  /// Failure: a name that nobody awaits.
   void offer(const std::string& name, bytes made) {
+    if (awaited_.count(name) == 0) throw failure{bad_input, "'" + name + "': made, but not declared"};
     ready_[name] = std::move(made);
     drain(false);
   }
@@ -80,10 +82,19 @@ inline bool is_block_norm(const std::string& name) {
          (name.find(".attn_norm.weight") != std::string::npos || name.find(".ffn_norm.weight") != std::string::npos);
 }
 
+/// The bytes that an earlier run left under this name, or those that make() makes, which are kept.
+template <class Make>
+bytes recalled(run_state* state, const std::string& name, const Make& make) {
+  if (state != nullptr && state->has(name)) return {state->at(name).begin(), state->at(name).end()};
+  bytes made = make();
+  if (state != nullptr) state->keep(name, made);
+  return made;
+}
+
 job_report run_gguf(const job& what, const source& from, const engine::model* model, const engine::workers& pool,
-                    const engine::progress& told);
+                    const engine::progress& told, bool dry);
 job_report run_checkpoint(const job& what, const source& from, const engine::model& model, const engine::workers& pool,
-                          const engine::progress& told);
+                          const engine::progress& told, bool dry);
 
 }  // namespace tool
 

@@ -1,77 +1,41 @@
-// tool/linears.cpp — reading and writing of linears, and their way into ggml's blocks and out of them.
+// tool/linears.cpp — the spellings of checkpoints, their configs, and linears of integers in them.
 // SPDX-License-Identifier: MIT
 #include "linears.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <span>
 #include <utility>
 
-#include <nbit/format/ggml_iq4.hpp>
-#include <nbit/format/ggml_legacy.hpp>
-#include <nbit/format/ggml_q8.hpp>
 #include <nbit/format/uniform.hpp>
-#include <nbit/tensor/encode.hpp>
-#include <nbit/tensor/repack.hpp>
+#include <nbit/tensor/coded_matrix.hpp>
+#include <nbit/io/awq_checkpoint.hpp>
 #include <nbit/io/awq_config.hpp>
-#include <nbit/io/bnb_checkpoint.hpp>
 #include <nbit/io/compressed_config.hpp>
-#include <nbit/io/compressed_floats.hpp>
 #include <nbit/io/compressed_tensors.hpp>
 #include <nbit/io/gptq_checkpoint.hpp>
+#include <nbit/io/gptq_planar_checkpoint.hpp>
+#include <nbit/io/hqq_checkpoint.hpp>
 
 #include "failure.hpp"
+#include "linear_parts.hpp"
+#include "source.hpp"
 
 namespace tool {
 namespace {
 
 using nbit::safetensors::dtype;
 
-template <int Bits, int Group, nbit::scale_type Scale>
-struct integers : nbit::uniform<nbit::scheme{
-                      .bits = Bits, .group = Group, .symmetry = nbit::symmetry::asymmetric, .scale = Scale}> {};
+template <int Bits, int Group, nbit::scale_type Scale, nbit::symmetry Symmetry = nbit::symmetry::asymmetric>
+struct integers : nbit::uniform<nbit::scheme{.bits = Bits, .group = Group, .symmetry = Symmetry, .scale = Scale}> {};
 
-template <int Value>
-struct constant {
-  static constexpr int value = Value;
-};
-
-/// Calls f with the compiled width and group.  Failure: others.
+/// Calls f with the compiled group.  Failure: others.
 template <class F>
 auto with_group(std::int64_t group, const F& f) {
-  switch (group) {
-    case 32: return f(constant<32>{});
-    case 64: return f(constant<64>{});
-    case 128: return f(constant<128>{});
-    case -1: return f(constant<nbit::per_row>{});
-    default: break;
-  }
-  throw failure{bad_input, "group_size: found " + std::to_string(group) + "; allowed: 32, 64, 128, -1"};
-}
-template <class F>
-auto with_format(int bits, std::int64_t group, const F& f) {
-  const auto inner = [&](auto b) { return with_group(group, [&](auto g) { return f(b, g); }); };
-  switch (bits) {
-    case 2: return inner(constant<2>{});
-    case 3: return inner(constant<3>{});
-    case 4: return inner(constant<4>{});
-    case 8: return inner(constant<8>{});
-    default: break;
-  }
-  throw failure{bad_input, "bits: found " + std::to_string(bits) + "; allowed: 2, 3, 4, 8"};
-}
-
-template <class F>
-integer_linear flat(const nbit::coded_matrix<F>& from, std::int64_t group, nbit::scale_type scale) {
-  integer_linear to;
-  to.rows = from.rows, to.cols = from.cols, to.bits = F::bits, to.group = group, to.scale = scale;
-  to.codes.assign(from.codes.begin(), from.codes.end());
-  for (const auto& p : from.params) {
-    to.scales.push_back(float(p.scale));
-    to.zeros.push_back(static_cast<std::uint8_t>(p.zero));
-  }
-  to.group_of.assign(from.group_index.begin(), from.group_index.end());
-  return to;
+  return with_one_of<32, 64, 128, -1>("group_size", group, [&](auto g) {
+    return f(constant < decltype(g)::value == -1 ? nbit::per_row : decltype(g)::value > {});
+  });
 }
 
 /// The same codes in a compiled format. Scales that its type cannot hold are rounded, which `report` says.
@@ -84,7 +48,10 @@ nbit::coded_matrix<F> coded(const integer_linear& from, nbit::transcode_report& 
   for (std::size_t i = 0; i < from.scales.size(); ++i) {
     auto& p = to.params[i];
     p.scale = nbit::detail::scale_storage<F::scheme.scale>::from(from.scales[i]);
-    p.zero = static_cast<decltype(p.zero)>(from.zeros[i]);
+    if constexpr (std::is_integral_v<decltype(p.zero)>)
+      p.zero = from.zeros[i];
+    else
+      p.zero = nbit::detail::scale_storage<F::scheme.scale>::from(static_cast<float>(from.zeros[i]));
     const double moved = std::fabs(static_cast<double>(float(p.scale)) - static_cast<double>(from.scales[i]));
     if (moved == 0.0) continue;
     report.changed += std::min(length, from.cols - i % groups * length);
@@ -99,21 +66,6 @@ nbit::coded_matrix<F> coded(const integer_linear& from, nbit::transcode_report& 
     to.group_index = std::move(index);
   }
   return to;
-}
-
-/// A scale tensor as F32, exactly; `was` is what it was.
-nbit::stored_tensor wide_scale(nbit::stored_tensor t, std::vector<std::byte>& memory, nbit::scale_type& was) {
-  was = t.type == dtype::f16    ? nbit::scale_type::f16
-        : t.type == dtype::bf16 ? nbit::scale_type::bf16
-                                : nbit::scale_type::f32;
-  if (was == nbit::scale_type::f32) return t;
-  memory.resize(t.bytes.size() * 2);
-  for (std::size_t i = 0; i + 1 < t.bytes.size(); i += 2)
-    nbit::store_f32(memory.data() + 2 * i, was == nbit::scale_type::f16
-                                               ? float(nbit::load_f16(t.bytes.data() + i))
-                                               : float(nbit::bf16::from_bits(nbit::load_u16(t.bytes.data() + i))));
-  t.type = dtype::f32, t.bytes = memory;
-  return t;
 }
 
 /// An F32 scale tensor in a narrower type; the report says if a scale had to be rounded.
@@ -141,86 +93,123 @@ nbit::awq_packing packing_of(spelling s) {
          : s == spelling::awq_gemv_fast ? nbit::awq_packing::gemv_fast
                                         : nbit::awq_packing::gemm;
 }
-bool is_gptq(spelling s) { return s == spelling::gptq_v1 || s == spelling::gptq_v2; }
 bool is_awq(spelling s) { return s == spelling::awq_gemm || s == spelling::awq_gemv || s == spelling::awq_gemv_fast; }
 bool is_ct_int(spelling s) { return s == spelling::compressed || s == spelling::compressed_int; }
 nbit::gptq_zeros zeros_of(spelling s) {
   return s == spelling::gptq_v2 ? nbit::gptq_zeros::plain : nbit::gptq_zeros::minus_one;
 }
-
-std::size_t dimension(const nbit::stored_tensor& t, std::size_t i, const std::string& name) {
-  if (!t.present || t.rank != 2)
-    throw failure{bad_input, "'" + name + "': a tensor of the linear is missing or has not two dimensions"};
-  return static_cast<std::size_t>(t.shape[i]);
+nbit::ct_packing ct_packing_of(spelling s) {
+  return s == spelling::compressed ? nbit::ct_packing::pack_quantized : nbit::ct_packing::int_quantized;
 }
 
-nbit::gptq_linear gptq_view(const tensor_finder& find, const std::string& name) {
-  const auto w = find("qweight"), z = find("qzeros"), s = find("scales"), g = find("g_idx");
-  for (const auto& [t, type] : {std::pair{w, dtype::i32}, {z, dtype::i32}, {s, dtype::f16}})
-    if (!t.present || t.type != type)
-      throw failure{bad_input, "'" + name + "': qweight, qzeros or scales (allowed: I32, I32 and F16 tensors)"};
-  const std::size_t inputs = g.present ? g.bytes.size() / 4 : 0;
-  return {inputs, dimension(w, 1, name), dimension(s, 0, name), w.bytes, z.bytes, s.bytes, g.bytes};
+constexpr char gptq_parts[] = "qweight qzeros scales g_idx", awq_parts[] = "qweight qzeros scales",
+               fp4_parts[] = "weight_packed weight_scale weight_global_scale";
+constexpr spelling_info all_spellings[] = {
+    {spelling::gptq_v1, "gptq", "qweight", gptq_parts, true},
+    {spelling::gptq_v2, "gptq_v2", "qweight", gptq_parts, true},
+    {spelling::gptq_planar, "gptq_planar", "qweight", gptq_parts, true},
+    {spelling::awq_gemm, "awq", "qweight", awq_parts, true},
+    {spelling::awq_gemv, "awq_gemv", "qweight", awq_parts, true},
+    {spelling::awq_gemv_fast, "awq_gemv_fast", "qweight", awq_parts, true},
+    {spelling::compressed, "compressed-tensors", "weight_packed",
+     "weight_packed weight_scale weight_zero_point weight_shape weight_g_idx", true},
+    {spelling::compressed_int, "compressed-tensors-int", "weight_scale",
+     "weight weight_scale weight_zero_point weight_g_idx", true},
+    {spelling::compressed_fp8, "compressed-tensors-fp8", "weight_scale", "weight weight_scale", false},
+    {spelling::compressed_nvfp4, "compressed-tensors-nvfp4", "weight_packed", fp4_parts, false},
+    {spelling::compressed_mxfp4, "compressed-tensors-mxfp4", "weight_packed", fp4_parts, false},
+    {spelling::bitsandbytes, "bitsandbytes", "weight.absmax", "weight weight.*", false},
+    {spelling::bitsandbytes_int8, "bitsandbytes-int8", "SCB", "weight SCB weight_format", false},
+    {spelling::hqq, "hqq", "W_q",
+     "W_q scale zero shape nbits group_size axis packing view_as_float quant_* round_zero optimize channel_wise "
+     "compute_dtype encoded_state_dict offload_meta stores_quant_config unpack_view_dtype",
+     true},
+    {spelling::exl2, "exl2", "q_weight", "q_weight q_groups q_group_map q_scale q_scale_max q_invperm q_perm", false},
+    {spelling::exl3, "exl3", "trellis", "trellis suh svh su sv mcg mul1", false}};
+
+/// Codes in format F as tensors of a spelling: what pack() makes, taken one by one.
+template <class Owned>
+void take(written_linear& to, Owned&& one) {
+  if (one.present()) to.tensors.push_back(std::forward<Owned>(one));
 }
 
-template <class F>
-dense_linear decoded(const nbit::coded_matrix<F>& q) {
-  dense_linear d{q.rows, q.cols, std::vector<float>(q.rows * q.cols)};
-  nbit::detail::decode_matrix(q, {d.values.data(), d.rows, d.cols});
-  return d;
+written_linear write_gptq(const linear_format& f, const integer_linear& from, const std::string& where) {
+  written_linear to;
+  const auto shape = [](std::uint64_t rows, std::uint64_t cols) {
+    return std::array<std::uint64_t, nbit::stored_tensor::most_dimensions>{rows, cols, 0, 0};
+  };
+  with_one_of<2, 3, 4, 8>("bits", from.bits, [&](auto b) {
+    return with_group(from.group, [&](auto g) {
+      using F = integers<decltype(b)::value, decltype(g)::value, nbit::scale_type::f16>;
+      auto made = need(nbit::pack_gptq(coded<F>(from, to.report), zeros_of(f.spelling)), where);
+      const std::uint64_t n = from.rows, k = from.cols, bits = static_cast<std::uint64_t>(from.bits);
+      const auto add = [&to](const char* name, dtype type, std::size_t rank, auto size, auto& bytes) {
+        nbit::owned_tensor t;
+        t.name = name, t.type = type, t.rank = rank, t.shape = size, t.bytes = std::move(bytes);
+        to.tensors.push_back(std::move(t));
+      };
+      add("qweight", dtype::i32, 2, shape(k / 32 * bits, n), made.qweight);
+      add("qzeros", dtype::i32, 2, shape(from.groups(), n * bits / 32), made.qzeros);
+      add("g_idx", dtype::i32, 1, shape(k, 0), made.g_idx);
+      add("scales", dtype::f16, 2, shape(from.groups(), n), made.scales);
+      return true;
+    });
+  });
+  return to;
 }
 
-template <class F>
-std::optional<dense_linear> bnb_as(const nbit::bnb_linear& from, const nbit::bnb_state& state,
-                                   const std::string& name) {
-  const auto read = need(nbit::unpack_bnb<F>(from), "'" + name + "'");
-  dense_linear d = decoded(read.weights);
-  d.rows = static_cast<std::size_t>(state.rows), d.cols = static_cast<std::size_t>(state.cols);
-  return d;
-}
-
-template <int Block>
-std::optional<dense_linear> bnb_block(const nbit::bnb_linear& from, const nbit::bnb_state& state,
-                                      const std::string& name) {
-  return state.quant_type == "nf4" ? bnb_as<nbit::nf4_blocks<Block>>(from, state, name)
-                                   : bnb_as<nbit::fp4_blocks<Block>>(from, state, name);
-}
-
-dense_linear bnb_floats(const tensor_finder& find, const std::string& name) {
-  nbit::stored_tensor state = find("weight.quant_state.bitsandbytes__nf4");
-  if (!state.present) state = find("weight.quant_state.bitsandbytes__fp4");
-  if (!state.present) throw failure{bad_input, "'" + name + "': the linear lacks quant_state (allowed: NF4 or FP4)"};
-  const nbit::bnb_linear from{find("weight"), find("weight.absmax"),        find("weight.quant_map"),
-                              state,          find("weight.nested_absmax"), find("weight.nested_quant_map")};
-  const nbit::bnb_state s = need(nbit::read_bnb_state(state.bytes), "'" + name + "'");
-  std::optional<dense_linear> d;
-  if (s.block == 64) d = bnb_block<64>(from, s, name);
-  if (s.block == 128) d = bnb_block<128>(from, s, name);
-  if (s.block == 256) d = bnb_block<256>(from, s, name);
-  if (!d)
-    throw failure{bad_input,
-                  "'" + name + "': block size (found " + std::to_string(s.block) + ", allowed: 64, 128, 256)"};
-  return *std::move(d);
+written_linear write_hqq(const integer_linear& from, const std::string& where) {
+  written_linear to;
+  if (!from.group_of.empty())
+    throw failure{bad_input, where + ": the groups are reordered (act-order), and HQQ's hold neighbours"};
+  const auto with = [&]<nbit::scale_type Scale>() {
+    return with_one_of<2, 3, 4, 5, 6, 8>("nbits", from.bits, [&](auto b) {
+      return with_one_of<32, 64, 128>("group_size", from.group, [&](auto g) {
+        using F = integers<decltype(b)::value, decltype(g)::value, Scale, nbit::symmetry::asymmetric_float>;
+        nbit::hqq_weights<F> q{coded<F>(from, to.report), {}};
+        q.meta.bits = from.bits, q.meta.group = from.group, q.meta.rows = from.rows, q.meta.cols = from.cols;
+        q.groups.rows = from.codes.size() / static_cast<std::size_t>(from.group);
+        q.groups.cols = static_cast<std::size_t>(from.group);
+        auto made = need(nbit::pack_hqq(q), where);
+        take(to, std::move(made.w_q)), take(to, std::move(made.scale)), take(to, std::move(made.zero));
+        for (nbit::owned_tensor& t : made.settings) take(to, std::move(t));
+        return true;
+      });
+    });
+  };
+  if (from.scale == nbit::scale_type::f16)
+    with.template operator()<nbit::scale_type::f16>();
+  else
+    with.template operator()<nbit::scale_type::f32>();
+  return to;
 }
 
 }  // namespace
 
-const char* name_of(spelling s) {
-  switch (s) {
-    case spelling::gptq_v1: return "gptq";
-    case spelling::gptq_v2: return "gptq_v2";
-    case spelling::awq_gemm: return "awq";
-    case spelling::awq_gemv: return "awq_gemv";
-    case spelling::awq_gemv_fast: return "awq_gemv_fast";
-    case spelling::compressed: return "compressed-tensors";
-    case spelling::compressed_int: return "compressed-tensors-int";
-    case spelling::compressed_fp8: return "compressed-tensors-fp8";
-    case spelling::compressed_nvfp4: return "compressed-tensors-nvfp4";
-    case spelling::compressed_mxfp4: return "compressed-tensors-mxfp4";
-    case spelling::bitsandbytes: return "bitsandbytes";
-    case spelling::hqq: return "hqq";
+std::span<const spelling_info> spellings() { return all_spellings; }
+const spelling_info& info(spelling s) { return all_spellings[static_cast<std::size_t>(s)]; }
+
+std::optional<spelling> written_spelling(std::string_view name) {
+  for (const spelling_info& s : all_spellings)
+    if (s.written && name == s.name) return s.spelling;
+  return std::nullopt;
+}
+std::string written_spellings() {
+  std::string names;
+  for (const spelling_info& s : all_spellings)
+    if (s.written) names += std::string(names.empty() ? "" : " ") + s.name;
+  return names;
+}
+
+bool belongs(spelling s, std::string_view end) {
+  std::string_view parts = info(s).parts;
+  while (!parts.empty()) {
+    const std::size_t length = std::min(parts.find(' '), parts.size());
+    const std::string_view part = parts.substr(0, length);
+    if (part.back() == '*' ? end.substr(0, length - 1) == part.substr(0, length - 1) : end == part) return true;
+    parts.remove_prefix(std::min(length + 1, parts.size()));
   }
-  return "?";
+  return false;
 }
 
 bool integer_linear::symmetric() const {
@@ -267,11 +256,18 @@ linear_format read_format(const nbit::json_value& config) {
     if (f.spelling == spelling::compressed_fp8 && s.strategy != nbit::ct_strategy::channel)
       throw failure{bad_input, "config_groups: strategy of FP8 weights (allowed: channel)"};
   } else if (name == "bitsandbytes") {
-    if (!q.get<bool>("load_in_4bit").value_or(false))
-      throw failure{bad_input, "quantization_config: load_in_4bit (allowed: true, NF4 or FP4)"};
-    f.spelling = spelling::bitsandbytes;
+    const bool four = q.get<bool>("load_in_4bit").value_or(false), eight = q.get<bool>("load_in_8bit").value_or(false);
+    if (four == eight)
+      throw failure{bad_input, "quantization_config: load_in_4bit and load_in_8bit (allowed: one of them true)"};
+    f.spelling = four ? spelling::bitsandbytes : spelling::bitsandbytes_int8;
   } else if (name == "hqq" || (method == nullptr && q.find("nbits") != nullptr)) {
     f.spelling = spelling::hqq;
+  } else if (name == "exl2" || name == "exl3") {
+    f.spelling = name == "exl2" ? spelling::exl2 : spelling::exl3;
+  } else if (q.find("checkpoint_format") != nullptr && q.find("checkpoint_format")->text() == "gptq_p") {
+    const nbit::gptq_planar_config c = need(nbit::read_gptq_planar_config(q), "quantization_config");
+    f.spelling = spelling::gptq_planar;
+    f.bits = c.bits, f.group = c.group, f.symmetric = c.symmetric;
   } else {
     const nbit::gptq_config c = need(nbit::read_gptq_config(q), "quantization_config");
     f.spelling = c.zeros == nbit::gptq_zeros::plain ? spelling::gptq_v2 : spelling::gptq_v1;
@@ -280,219 +276,134 @@ linear_format read_format(const nbit::json_value& config) {
   return f;
 }
 
-const char* first_tensor(spelling s) {
-  if (is_gptq(s) || is_awq(s)) return "qweight";
-  switch (s) {
-    case spelling::compressed:
-    case spelling::compressed_nvfp4:
-    case spelling::compressed_mxfp4: return "weight_packed";
-    case spelling::compressed_int:
-    case spelling::compressed_fp8: return "weight_scale";
-    case spelling::bitsandbytes: return "weight.absmax";
-    default: return "W_q";
-  }
+std::optional<linear_format> find_format(const nbit::json_value& config, const std::string& folder) {
+  if (config.find("quantization_config") != nullptr || config.find("nbits") != nullptr) return read_format(config);
+  const std::string beside = folder + "/quantize_config.json";
+  if (std::filesystem::exists(beside)) return read_format(read_json(beside));
+  return std::nullopt;
 }
 
-bool belongs(spelling s, std::string_view end) {
-  const auto one_of = [end](std::initializer_list<std::string_view> names) {
-    return std::find(names.begin(), names.end(), end) != names.end();
-  };
-  if (is_gptq(s) || is_awq(s)) return one_of({"qweight", "qzeros", "scales", "g_idx"});
-  switch (s) {
-    case spelling::compressed:
-      return one_of({"weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx"});
-    case spelling::compressed_nvfp4:
-    case spelling::compressed_mxfp4: return one_of({"weight_packed", "weight_scale", "weight_global_scale"});
-    case spelling::compressed_int:
-    case spelling::compressed_fp8: return one_of({"weight", "weight_scale", "weight_zero_point", "weight_g_idx"});
-    case spelling::bitsandbytes: return end == "weight" || end.substr(0, 7) == "weight.";
-    default: return end != "bias";  // HQQ keeps its settings as tensors
+stored_linears::stored_linears(linear_format format,
+                               std::span<const std::shared_ptr<const nbit::safetensors::file>> files)
+    : format_(format), all_(std::make_shared<tensor_map>()) {
+  for (const auto& f : files)
+    for (const auto& t : f->tensors()) all_->emplace(std::string(t.name), nbit::stored(t));
+}
+
+std::string stored_linears::stem_of(const std::string& tensor) const {
+  if (all_ == nullptr) return {};
+  for (std::size_t dot = tensor.find('.'); dot != std::string::npos; dot = tensor.find('.', dot + 1)) {
+    const std::string stem = tensor.substr(0, dot);
+    if (belongs(format_.spelling, std::string_view(tensor).substr(dot + 1)) &&
+        all_->count(stem + "." + info(format_.spelling).first) != 0)
+      return stem;
   }
+  return {};
+}
+
+tensor_finder stored_linears::finder(const std::string& stem) const {
+  return [all = all_, stem](std::string_view part) {
+    const auto found = all->find(stem + "." + std::string(part));
+    return found == all->end() ? nbit::stored_tensor{} : found->second;
+  };
 }
 
 std::optional<integer_linear> read_integers(const linear_format& f, const tensor_finder& find,
                                             const std::string& name) {
   const std::string where = "'" + name + "'";
-  if (is_gptq(f.spelling)) {
-    nbit::gptq_linear from = gptq_view(find, name);
-    // Without g_idx the number of inputs follows from the words.
-    if (from.inputs == 0) from.inputs = dimension(find("qweight"), 0, name) * 32 / static_cast<std::size_t>(f.bits);
-    return with_format(f.bits, f.group, [&](auto b, auto g) {
-      using F = integers<decltype(b)::value, decltype(g)::value, nbit::scale_type::f16>;
-      return flat(need(nbit::unpack_gptq<F>(from, zeros_of(f.spelling)), where), f.group, nbit::scale_type::f16);
+  if (f.spelling == spelling::gptq_planar)
+    return with_one_of<2, 3, 4, 5, 6, 7, 8>("bits", f.bits, [&](auto b) {
+      return with_group(f.group, [&](auto g) {
+        using F = integers<decltype(b)::value, decltype(g)::value, nbit::scale_type::f16>;
+        return integers_of(
+            need(nbit::unpack_gptq_planar<F>({find("qweight"), find("qzeros"), find("scales"), find("g_idx")}), where));
+      });
     });
-  }
-  if (is_awq(f.spelling)) {
-    const nbit::awq_linear from{find("qweight"), find("qzeros"), find("scales")};
+  if (is_gptq(f.spelling))
+    return with_one_of<2, 3, 4, 8>("bits", f.bits, [&](auto b) {
+      return with_group(f.group, [&](auto g) {
+        using F = integers<decltype(b)::value, decltype(g)::value, nbit::scale_type::f16>;
+        const nbit::gptq_stored from{find("qweight"), find("qzeros"), find("scales"), find("g_idx")};
+        return integers_of(need(nbit::unpack_gptq<F>(from, zeros_of(f.spelling)), where));
+      });
+    });
+  if (is_awq(f.spelling))
     return with_group(f.group, [&](auto g) {
       using F = integers<4, decltype(g)::value, nbit::scale_type::f16>;
-      return flat(need(nbit::unpack_awq<F>(from, packing_of(f.spelling)), where), f.group, nbit::scale_type::f16);
+      const nbit::awq_linear from{find("qweight"), find("qzeros"), find("scales")};
+      return integers_of(need(nbit::unpack_awq<F>(from, packing_of(f.spelling)), where));
     });
-  }
-  if (is_ct_int(f.spelling)) {
-    const bool packed = f.spelling == spelling::compressed;
-    std::vector<std::byte> memory;
-    nbit::scale_type scale{};
-    const nbit::ct_linear from{find(packed ? "weight_packed" : "weight"),
-                               wide_scale(find("weight_scale"), memory, scale), find("weight_zero_point"),
-                               find("weight_shape"), find("weight_g_idx")};
-    return with_format(f.bits, f.group, [&](auto b, auto g) {
+  if (!is_ct_int(f.spelling)) return std::nullopt;
+  std::vector<std::byte> memory;
+  nbit::scale_type scale{};
+  const nbit::ct_linear from{find(f.spelling == spelling::compressed ? "weight_packed" : "weight"),
+                             wide_scale(find("weight_scale"), memory, scale), find("weight_zero_point"),
+                             find("weight_shape"), find("weight_g_idx")};
+  return with_one_of<2, 3, 4, 5, 6, 7, 8>("num_bits", f.bits, [&](auto b) {
+    return with_group(f.group, [&](auto g) {
       using F = integers<decltype(b)::value, decltype(g)::value, nbit::scale_type::f32>;
-      return flat(
-          need(nbit::unpack_ct<F>(from, packed ? nbit::ct_packing::pack_quantized : nbit::ct_packing::int_quantized),
-               where),
-          f.group, scale);
+      return integers_of(need(nbit::unpack_ct<F>(from, ct_packing_of(f.spelling)), where), scale);
     });
-  }
-  return std::nullopt;
-}
-
-dense_linear read_floats(const linear_format& f, const tensor_finder& find, const std::string& name) {
-  const std::string where = "'" + name + "'";
-  if (const auto integers = read_integers(f, find, name)) return {integers->rows, integers->cols, integers->values()};
-  const nbit::ct_fp4_linear fp4{find("weight_packed"), find("weight_scale"), find("weight_global_scale")};
-  switch (f.spelling) {
-    case spelling::compressed_nvfp4: {
-      const auto read = need(nbit::unpack_ct_nvfp4(fp4), where);
-      return decoded(need(nbit::scaled_nvfp4(read), where));
-    }
-    case spelling::compressed_mxfp4: return decoded(need(nbit::unpack_ct_mxfp4(fp4), where));
-    case spelling::compressed_fp8: {
-      std::vector<std::byte> memory;
-      nbit::scale_type scale{};
-      const nbit::ct_linear from{find("weight"), wide_scale(find("weight_scale"), memory, scale), {}, {}, {}};
-      struct fp8 : nbit::float_codes<nbit::f8_e4m3, nbit::per_row, nbit::scale_type::f32> {};
-      return decoded(need(nbit::unpack_ct_fp8<fp8>(from), where));
-    }
-    case spelling::bitsandbytes: return bnb_floats(find, name);
-    default: break;
-  }
-  throw failure{bad_input, where + ": linears of this kind are not decoded here (found " + name_of(f.spelling) + ")"};
+  });
 }
 
 written_linear write_integers(const linear_format& f, const integer_linear& from, const std::string& name) {
   const std::string where = "'" + name + "'";
   written_linear to;
-  const auto take = [&to](nbit::owned_tensor&& t) {
-    if (t.present()) to.tensors.push_back(std::move(t));
-  };
-  if (is_gptq(f.spelling)) {
-    with_format(from.bits, from.group, [&](auto b, auto g) {
-      using F = integers<decltype(b)::value, decltype(g)::value, nbit::scale_type::f16>;
-      auto made = need(nbit::pack_gptq(coded<F>(from, to.report), zeros_of(f.spelling)), where);
-      const std::uint64_t n = from.rows, k = from.cols, bits = static_cast<std::uint64_t>(from.bits),
-                          groups = from.groups();
-      const auto tensor = [&](const char* part, dtype type, std::uint64_t rows, std::uint64_t cols, auto& bytes) {
-        nbit::owned_tensor t;
-        t.name = part, t.type = type, t.rank = cols == 0 ? 1 : 2, t.shape = {rows, cols, 0, 0},
-        t.bytes = std::move(bytes);
-        to.tensors.push_back(std::move(t));
-      };
-      tensor("qweight", dtype::i32, k / 32 * bits, n, made.qweight);
-      tensor("qzeros", dtype::i32, groups, n * bits / 32, made.qzeros);
-      tensor("g_idx", dtype::i32, k, 0, made.g_idx);
-      tensor("scales", dtype::f16, groups, n, made.scales);
-      return 0;
+  if (f.spelling == spelling::gptq_v1 || f.spelling == spelling::gptq_v2) return write_gptq(f, from, where);
+  if (f.spelling == spelling::hqq) return write_hqq(from, where);
+  if (f.spelling == spelling::gptq_planar) {
+    with_one_of<2, 3, 4, 5, 6, 7, 8>("bits", from.bits, [&](auto b) {
+      return with_group(from.group, [&](auto g) {
+        using F = integers<decltype(b)::value, decltype(g)::value, nbit::scale_type::f16>;
+        auto made = need(nbit::pack_gptq_planar(coded<F>(from, to.report)), where);
+        take(to, std::move(made.qweight)), take(to, std::move(made.qzeros));
+        take(to, std::move(made.g_idx)), take(to, std::move(made.scales));
+        return true;
+      });
     });
     return to;
   }
   if (is_awq(f.spelling)) {
-    if (from.bits != 4)
-      throw failure{bad_input,
-                    where + ": bits of an AWQ checkpoint (found " + std::to_string(from.bits) + ", allowed: 4)"};
-    with_group(from.group, [&](auto g) {
-      using F = integers<4, decltype(g)::value, nbit::scale_type::f16>;
-      auto made = need(nbit::pack_awq(coded<F>(from, to.report), packing_of(f.spelling)), where);
-      take(std::move(made.qweight)), take(std::move(made.qzeros)), take(std::move(made.scales));
-      return 0;
+    with_one_of<4>("bits of an AWQ checkpoint", from.bits, [&](auto) {
+      return with_group(from.group, [&](auto g) {
+        using F = integers<4, decltype(g)::value, nbit::scale_type::f16>;
+        auto made = need(nbit::pack_awq(coded<F>(from, to.report), packing_of(f.spelling)), where);
+        take(to, std::move(made.qweight)), take(to, std::move(made.qzeros)), take(to, std::move(made.scales));
+        return true;
+      });
     });
     return to;
   }
-  if (is_ct_int(f.spelling)) {
-    with_format(from.bits, from.group, [&](auto b, auto g) {
+  if (!is_ct_int(f.spelling))
+    throw failure{wrong_usage,
+                  std::string("--to: '") + name_of(f.spelling) + "' is read only; allowed: " + written_spellings()};
+  with_one_of<2, 3, 4, 5, 6, 7, 8>("num_bits", from.bits, [&](auto b) {
+    return with_group(from.group, [&](auto g) {
       using F = integers<decltype(b)::value, decltype(g)::value, nbit::scale_type::f32>;
-      auto made = need(nbit::pack_ct(coded<F>(from, to.report), f.spelling == spelling::compressed
-                                                                    ? nbit::ct_packing::pack_quantized
-                                                                    : nbit::ct_packing::int_quantized),
-                       where);
+      auto made = need(nbit::pack_ct(coded<F>(from, to.report), ct_packing_of(f.spelling)), where);
       narrow_scale(made.weight_scale, from.scale, from.bits, to.report);
-      take(std::move(made.weight)), take(std::move(made.weight_scale));
-      if (!from.symmetric()) take(std::move(made.weight_zero_point));
-      take(std::move(made.weight_shape)), take(std::move(made.weight_g_idx));
-      return 0;
+      take(to, std::move(made.weight)), take(to, std::move(made.weight_scale));
+      if (!f.symmetric) take(to, std::move(made.weight_zero_point));
+      take(to, std::move(made.weight_shape)), take(to, std::move(made.weight_g_idx));
+      return true;
     });
-    return to;
-  }
-  throw failure{wrong_usage, std::string("--to: '") + name_of(f.spelling) + "' holds no integers"};
-}
-
-written_blocks blocks_of_integers(nbit::ggml_type type, const integer_linear& from, const std::string& name) {
-  // Any width and group as codes of 8 bits in groups of 32: the same numbers, and one format to transcode from.
-  using wide = integers<8, 32, nbit::scale_type::f32>;
-  const auto refused = [](const char* reason) {
-    written_blocks to;
-    to.report.kind = nbit::fidelity::refused, to.report.reason = reason;
-    return to;
-  };
-  if (!from.group_of.empty()) return refused("the groups are reordered (act-order), and blocks hold neighbours");
-  if (from.cols % 32 != 0 || (from.group > 0 && from.group % 32 != 0))
-    return refused("groups do not fill blocks of 32");
-  auto q = need(nbit::coded_matrix<wide>::make({from.rows, from.cols}));
-  std::copy(from.codes.begin(), from.codes.end(), q.codes.begin());
-  const std::size_t groups = from.groups(), length = from.group < 0 ? from.cols : static_cast<std::size_t>(from.group);
-  for (std::size_t r = 0; r < from.rows; ++r)
-    for (std::size_t g = 0; g < from.cols / 32; ++g) {
-      const std::size_t at = r * groups + g * 32 / length;
-      auto& p = q.params[q.params_index(r, g)];
-      p.scale = from.scales[at], p.zero = static_cast<decltype(p.zero)>(from.zeros[at]);
-    }
-  const auto as = [&]<class To>(To) {
-    auto done = need(nbit::try_transcode<To>(q), "'" + name + "'");
-    written_blocks to;
-    to.report = done.report;
-    if (done.report.kind == nbit::fidelity::refused) return to;
-    const auto packed = need(nbit::pack_codes<nbit::blocks>(done.weights), "'" + name + "'");
-    to.bytes.assign(packed.bytes.begin(), packed.bytes.end());
-    return to;
-  };
-  switch (type) {
-    case nbit::ggml_type::q4_0: return as(nbit::q4_0{});
-    case nbit::ggml_type::q4_1: return as(nbit::q4_1{});
-    case nbit::ggml_type::q5_0: return as(nbit::q5_0{});
-    case nbit::ggml_type::q5_1: return as(nbit::q5_1{});
-    case nbit::ggml_type::q8_0: return as(nbit::q8_0{});
-    default: return refused("integers go into Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 only");
-  }
-}
-
-std::optional<integer_linear> integers_of_blocks(nbit::ggml_type type, std::span<const std::byte> bytes, nbit::shape s,
-                                                 const std::string& name) {
-  const auto as = [&]<class F>(F, int bits) {
-    const auto q = need(nbit::unpack_codes(nbit::packed_view<F>(bytes, s)), "'" + name + "'");
-    integer_linear to;
-    to.rows = s.rows, to.cols = s.cols, to.bits = bits, to.group = 32;
-    to.codes.assign(q.codes.begin(), q.codes.end());
-    // Code 0 means -2^(bits-1) scales in these types.
-    for (const auto& p : q.params) {
-      to.scales.push_back(float(p.d));
-      to.zeros.push_back(static_cast<std::uint8_t>(1u << (bits - 1)));
-    }
-    return to;
-  };
-  switch (type) {
-    case nbit::ggml_type::q4_0: return as(nbit::q4_0{}, 4);
-    case nbit::ggml_type::q8_0: return as(nbit::q8_0{}, 8);
-    default: return std::nullopt;
-  }
-}
-
-std::vector<std::byte> mxfp4_blocks(const tensor_finder& find, const std::string& name) {
-  const auto q = need(nbit::unpack_ct_mxfp4({find("weight_packed"), find("weight_scale"), {}}), "'" + name + "'");
-  const auto packed = need(nbit::pack_codes<nbit::blocks>(q), "'" + name + "'");
-  return {packed.bytes.begin(), packed.bytes.end()};
+  });
+  return to;
 }
 
 nbit::json_value format_json(const linear_format& f, const nbit::json_value& before) {
+  if (f.spelling == spelling::gptq_planar) return nbit::gptq_planar_config_json({f.bits, f.group, f.symmetric, false});
+  if (f.spelling == spelling::hqq) {
+    nbit::json_value q = nbit::json_value::object();
+    q.add("quant_method", nbit::json_value::string("hqq"));
+    nbit::json_value& weights =
+        q.add("quant_config", nbit::json_value::object()).add("weight_quant_params", nbit::json_value::object());
+    weights.add("nbits", nbit::json_value::number(f.bits));
+    weights.add("group_size", nbit::json_value::number(f.group));
+    weights.add("axis", nbit::json_value::number(1));
+    return q;
+  }
   if (is_gptq(f.spelling)) return nbit::gptq_config_json({f.bits, f.group, f.symmetric, false, zeros_of(f.spelling)});
   if (is_awq(f.spelling)) {
     const bool same = before.find("quant_method") != nullptr && before.find("quant_method")->text() == "awq";

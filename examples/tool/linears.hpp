@@ -1,8 +1,8 @@
 // tool/linears.hpp — linears of quantized checkpoints as integers times scales, whatever file they came from.
 //
-// Uniform codes with integer zeros are one thing in five spellings (GPTQ v1 and v2, AWQ, compressed-tensors, and ggml's
-// symmetric blocks), so they are read into one structure and written out of it. What is no such thing (codebooks, small
-// floats, fractional zeros) is decoded to floats, exactly.
+// Uniform codes with integer zeros are one thing in many spellings (GPTQ v1, v2 and planar, AWQ, compressed-tensors,
+// HQQ, and ggml's symmetric blocks), so they are read into one structure and written out of it. What is no such thing
+// (codebooks, small floats, fractional zeros, scales of scales) is decoded to floats, exactly.
 // SPDX-License-Identifier: MIT
 #ifndef TOOL_LINEARS_HPP
 #define TOOL_LINEARS_HPP
@@ -10,17 +10,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <nbit/format/scheme.hpp>
 #include <nbit/tensor/transcode.hpp>
-#include <nbit/io/awq_checkpoint.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/json_value.hpp>
+
+#include "integers.hpp"
 
 namespace tool {
 
@@ -28,6 +31,7 @@ namespace tool {
 enum class spelling : std::uint8_t {
   gptq_v1,
   gptq_v2,
+  gptq_planar,
   awq_gemm,
   awq_gemv,
   awq_gemv_fast,
@@ -37,11 +41,30 @@ enum class spelling : std::uint8_t {
   compressed_nvfp4,
   compressed_mxfp4,
   bitsandbytes,
-  hqq
+  bitsandbytes_int8,
+  hqq,
+  exl2,
+  exl3
 };
 
-/// The word for it: "gptq", "awq", ...
-const char* name_of(spelling s);
+/// What there is to know of a spelling.
+struct spelling_info {
+  tool::spelling spelling;
+  const char* name;   // "gptq", "awq", ...: what --to and --format take
+  const char* first;  // the tensor that a linear cannot do without
+  const char* parts;  // the ends of its tensors, separated by spaces; "*" at the end of one stands for anything
+  bool written;       // write_integers makes it
+};
+std::span<const spelling_info> spellings();
+const spelling_info& info(spelling s);
+inline const char* name_of(spelling s) { return info(s).name; }
+/// The spelling that write_integers makes under this name, or nothing.
+std::optional<spelling> written_spelling(std::string_view name);
+/// The names of all those, separated by spaces.
+std::string written_spellings();
+inline bool is_gptq(spelling s) {
+  return s == spelling::gptq_v1 || s == spelling::gptq_v2 || s == spelling::gptq_planar;
+}
 
 /// What a checkpoint's config says of all its linears.
 struct linear_format {
@@ -51,25 +74,6 @@ struct linear_format {
   bool symmetric = false;
 };
 
-/// A linear as codes, scales and zeros: weight = (code - zero) * scale, rounded once to a float.
-struct integer_linear {
-  std::size_t rows = 0, cols = 0;
-  int bits = 4;
-  std::int64_t group = 128;             // -1: one group for each output
-  std::vector<std::uint8_t> codes;      // rows x cols
-  std::vector<float> scales;            // rows x groups
-  std::vector<std::uint8_t> zeros;      // rows x groups
-  std::vector<std::uint32_t> group_of;  // of each column where groups are not in order (act-order); else empty
-  nbit::scale_type scale = nbit::scale_type::f16;  // as stored
-
-  std::size_t groups() const {
-    return group < 0 ? 1 : (cols + static_cast<std::size_t>(group) - 1) / static_cast<std::size_t>(group);
-  }
-  /// Every zero lies in the middle.
-  bool symmetric() const;
-  std::vector<float> values() const;
-};
-
 /// Where a reader finds the tensors of one linear: name inside the layer, to tensor.
 using tensor_finder = std::function<nbit::stored_tensor(std::string_view)>;
 
@@ -77,10 +81,33 @@ using tensor_finder = std::function<nbit::stored_tensor(std::string_view)>;
 /// Failure: methods and settings that are not read here, by name.
 linear_format read_format(const nbit::json_value& config);
 
-/// The name of the tensor that a linear of this spelling cannot do without ("qweight").
-const char* first_tensor(spelling s);
-/// Whether a tensor with this end belongs to a linear that has first_tensor.
+/// Whether a tensor with this end ("qweight") belongs to a linear of the spelling.
 bool belongs(spelling s, std::string_view end);
+
+/// What the config of a checkpoint's folder says: config.json, or a quantize_config.json beside it. Nothing: the model
+/// is not quantized.  Failure: as read_format.
+std::optional<linear_format> find_format(const nbit::json_value& config, const std::string& folder);
+
+/// The linears in the files of a checkpoint.
+class stored_linears {
+ public:
+  stored_linears() = default;
+  stored_linears(linear_format format, std::span<const std::shared_ptr<const nbit::safetensors::file>> files);
+
+  /// The linear that a tensor is part of; empty when it stands for itself.
+  std::string stem_of(const std::string& tensor) const;
+  /// Whether the tensor is the one that stands for its linear.
+  bool leads(const std::string& tensor, const std::string& stem) const {
+    return !stem.empty() && tensor == stem + "." + info(format_.spelling).first;
+  }
+  /// Finds the tensors of a linear; it may outlive this.
+  tensor_finder finder(const std::string& stem) const;
+
+ private:
+  using tensor_map = std::map<std::string, nbit::stored_tensor, std::less<>>;
+  linear_format format_;
+  std::shared_ptr<tensor_map> all_;
+};
 
 /// A linear as integers; nothing for spellings that hold other numbers.  Failure: damaged tensors.
 std::optional<integer_linear> read_integers(const linear_format& f, const tensor_finder& find, const std::string& name);

@@ -88,6 +88,15 @@ std::string arguments::choice(std::string_view name, std::string_view absent, st
   return value;
 }
 
+std::string arguments::text_without(std::string_view names) const {
+  const std::vector<std::string> without = split(names, ' ');
+  std::string text;
+  for (const std::string& p : positional) text += p + " ";
+  for (const auto& [name, value] : given_)
+    if (std::find(without.begin(), without.end(), name) == without.end()) text += name + " " + value + " ";
+  return text;
+}
+
 std::string help_lines(std::span<const option> known) {
   std::string text;
   for (const option& o : known) {

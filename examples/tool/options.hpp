@@ -35,6 +35,8 @@ class arguments {
   long number(std::string_view name, long absent, long low, long high) const;
   /// One of the words in `allowed`, which are separated by spaces.  Failure: anything else.
   std::string choice(std::string_view name, std::string_view absent, std::string_view allowed) const;
+  /// Everything that was given but for these options, which are separated by spaces: what a run is known by.
+  std::string text_without(std::string_view names) const;
 
  private:
   std::vector<std::pair<std::string, std::string>> given_;

@@ -23,14 +23,16 @@ struct half_written {
 };
 constexpr int slots = 300;
 half_written list[slots];
+std::atomic<const char*> last_words{nullptr};
 
 extern "C" void remove_and_exit(int signal) {
   for (half_written& h : list)
     if (h.used.load() && unlink(h.path) != 0) rmdir(h.path);  // files are listed after the folder that holds them:
   for (half_written& h : list)                                // a second round finds it empty
     if (h.used.load()) rmdir(h.path);
-  static const char text[] = "\nnbit: interrupted; nothing was left half written\n";
-  if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0) _exit(128 + signal);
+  const char* const said = last_words.load();
+  const char* const text = said != nullptr ? said : "\nnbit: interrupted; nothing was left half written\n";
+  if (write(STDERR_FILENO, text, std::strlen(text)) < 0) _exit(128 + signal);
   _exit(128 + signal);
 }
 
@@ -75,6 +77,8 @@ void catch_signals() {
   for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaction(s, &action, nullptr);
   std::signal(SIGPIPE, SIG_DFL);
 }
+
+void say_when_interrupted(const char* text) { last_words.store(text); }
 
 output_file::output_file(const std::string& path) {
   const signals_held held;

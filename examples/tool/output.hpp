@@ -16,6 +16,8 @@ namespace tool {
 /// From now on SIGINT, SIGTERM and SIGHUP remove what is half written and end the program with 128 + the signal's
 /// number.
 void catch_signals();
+/// What such an end says instead of "nothing was left half written"; nullptr: that again.  Needs: a text that stays.
+void say_when_interrupted(const char* text);
 
 /// A file being written under a temporary name; commit() gives it its own.
 class output_file {

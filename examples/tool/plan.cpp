@@ -1,47 +1,21 @@
-// tool/plan.cpp — the rules of plan.hpp.
+// tool/plan.cpp — the command line's words about types, and their way into nbit::plan_mix.
 // SPDX-License-Identifier: MIT
 #include "plan.hpp"
 
 #include <algorithm>
-#include <string_view>
 
+#include "blocks.hpp"
 #include "failure.hpp"
-#include "solver.hpp"
 
 namespace tool {
 namespace {
 
 using nbit::ggml_type;
 
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
-/// What the reference quantizer leaves alone, by name and shape.
-bool is_matrix(const source_tensor& t) {
-  if (t.ne.size() < 2 || !ends_with(t.name, ".weight")) return false;
-  for (const std::string_view part :
-       {"_norm.weight", "ffn_gate_inp.weight", "ssm_conv1d", "position_embd", "token_types", "time_mix_"})
-    if (t.name.find(part) != std::string::npos) return false;
-  return true;
-}
-
-double bits_per_weight(ggml_type type) {
-  const nbit::ggml_type_info info = *nbit::ggml_type_of(static_cast<std::uint32_t>(type));
-  return 8.0 * info.block_bytes / info.block;
-}
-
-/// The type of rows that are no whole blocks of the wanted one: the same bits in blocks of 32, or F16.
-ggml_type fallback(ggml_type wanted, std::size_t cols) {
-  if (cols % 32 != 0) return ggml_type::f16;
-  switch (wanted) {
-    case ggml_type::q2_k:
-    case ggml_type::q3_k: return ggml_type::q4_0;
-    case ggml_type::q4_k: return ggml_type::q5_0;
-    case ggml_type::q5_k: return ggml_type::q5_1;
-    case ggml_type::q6_k: return ggml_type::q8_0;
-    default: return ggml_type::f16;
-  }
+std::string upper(std::string text) {
+  for (char& c : text)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return text;
 }
 
 }  // namespace
@@ -54,62 +28,92 @@ std::string type_name(ggml_type type) {
 }
 
 ggml_type type_named(const std::string& option_name, std::string name) {
-  for (char& c : name)
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  const nbit::ggml_type_info* const info = nbit::find_ggml_type(std::string_view(name));
-  if (info == nullptr || !(is_float(info->type) || find_block_type(info->type) != nullptr))
-    refuse_option(option_name, name, "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K");
+  const nbit::ggml_type_info* const info = nbit::find_ggml_type(std::string_view(name = upper(name)));
+  if (info == nullptr || !can_encode(info->type))
+    refuse_option(option_name, name,
+                  "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S "
+                  "IQ3_XXS IQ3_S IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4 Q1_0 Q2_0");
   return info->type;
 }
 
-std::uint32_t file_type_of(ggml_type type) {
-  switch (type) {
-    case ggml_type::f32: return 0;
-    case ggml_type::f16: return 1;
-    case ggml_type::q4_0: return 2;
-    case ggml_type::q4_1: return 3;
-    case ggml_type::q8_0: return 7;
-    case ggml_type::q5_0: return 8;
-    case ggml_type::q5_1: return 9;
-    case ggml_type::q2_k: return 10;
-    case ggml_type::q3_k: return 11;
-    case ggml_type::q4_k: return 14;
-    case ggml_type::q5_k: return 16;
-    case ggml_type::q6_k: return 18;
-    default: return 32;  // BF16
+plan_options read_plan_options(const arguments& args) {
+  plan_options o;
+  for (const char* const name : {"--type", "--mix"}) {
+    if (!args.has(name)) continue;
+    const std::string value = upper(args.get(name));
+    o.mix = nbit::find_mix(value);
+    if (o.mix != nullptr) continue;
+    std::string names;
+    for (const nbit::mix_info& m : nbit::mixes) names += std::string(names.empty() ? "" : " ") + m.name;
+    refuse_option(name, value, names);
   }
+  o.rules.rules =
+      args.choice("--rules", "2026", "2025 2026") == "2025" ? nbit::mix_rules::y2025 : nbit::mix_rules::y2026;
+  o.rules.pure = args.has("--pure");
+  if (const std::string ragged = args.get("--ragged", "refuse"); ragged == "fallback") {
+    o.rules.ragged.rows = nbit::ragged_choice::fall_back;
+  } else if (ragged == "pad") {
+    o.rules.ragged.rows = nbit::ragged_choice::pad;
+  } else if (ragged != "refuse") {
+    if (nbit::find_ggml_type(std::string_view(upper(ragged))) == nullptr)
+      refuse_option("--ragged", ragged, "refuse, pad, fallback, or a type");
+    o.rules.ragged.rows = nbit::ragged_choice::fall_back;
+    o.rules.ragged.type = type_named("--ragged", ragged);
+  }
+  for (const std::string& text : args.all("--override")) {
+    auto one = nbit::parse_override(text);
+    if (!one) refuse_option("--override", text, describe(one.error()));
+    o.overrides.push_back(*std::move(one));
+  }
+  if (args.has("--embedding-type")) o.rules.embedding = type_named("--embedding-type", args.get("--embedding-type"));
+  if (args.has("--output-type")) o.rules.output = type_named("--output-type", args.get("--output-type"));
+  return o;
 }
 
-std::vector<target> make_plan(const source& from, const plan_options& o) {
-  std::vector<target> plan;
-  const bool tied = from.find("output.weight") == nullptr;
+void fix_type(plan_options& o, const std::string& tensor, const std::string& type) {
+  std::string exactly = "^";
+  for (const char c : tensor) exactly += c == '.' ? std::string("\\.") : std::string(1, c);
+  o.overrides.insert(o.overrides.begin(), need(nbit::parse_override(exactly + "$=" + type), "the type of " + tensor));
+}
+
+std::vector<nbit::planned_tensor> plan_types(const plan_options& o, const nbit::gguf::file* file,
+                                             const engine::config* model, std::span<const nbit::mix_tensor> tensors) {
+  nbit::mix_model facts;
+  if (file != nullptr) {
+    facts = nbit::mix_model_of(*file);
+  } else if (model != nullptr) {
+    facts.layers = static_cast<std::uint32_t>(model->layers);
+    facts.heads = static_cast<std::uint32_t>(model->heads);
+    facts.kv_heads = static_cast<std::uint32_t>(model->kv_heads);
+  }
+  facts.importance = o.importance;
+  nbit::mix_options rules = o.rules;
+  rules.overrides = o.overrides;
+  return need(nbit::plan_mix(o.mix->mix, facts, tensors, rules), std::string("types of ") + o.mix->name);
+}
+
+std::vector<target> make_plan(const source& from, const plan_options& options) {
+  plan_options o = options;
+  std::vector<nbit::mix_tensor> tensors;
   for (const source_tensor& t : from.tensors) {
-    target to{&t, t.type, false};
-    const bool embedding = t.name == "token_embd.weight", output = t.name == "output.weight" || (tied && embedding);
-    if (is_matrix(t)) {
-      to.type = o.type;
-      if (output && bits_per_weight(o.type) < bits_per_weight(ggml_type::q6_k)) to.type = ggml_type::q6_k;
-      if (embedding && o.embedding) to.type = *o.embedding;
-      if (output && o.output) to.type = *o.output;
-      if (o.keep_embeddings && (embedding || output)) to.type = t.type;
-      for (const auto& [pattern, type] : o.overrides)
-        if (std::regex_search(t.name, pattern)) {
-          to.type = type;
-          break;
-        }
-      if (const nbit::ggml_type_info info = *nbit::ggml_type_of(static_cast<std::uint32_t>(to.type));
-          t.cols() % info.block != 0) {
-        if (!o.fall_back)
-          throw failure{bad_input, "'" + t.name + "': row length does not fit the blocks of " + type_name(to.type) +
-                                       " (found " + std::to_string(t.cols()) + ", allowed: a multiple of " +
-                                       std::to_string(info.block) +
-                                       "); --ragged fallback stores such tensors in another type"};
-        to.type = fallback(to.type, t.cols());
-      }
-    } else if (from.kind != container::gguf) {
-      to.type = ggml_type::f32;
-    }
-    if (to.type != t.type && !is_float(t.type) && !o.requantize && is_matrix(t))
+    nbit::mix_tensor to;
+    to.name = t.name, to.type = t.type;
+    if (t.ne.size() > to.ne.size()) throw failure{bad_input, "'" + t.name + "': GGUF holds at most 4 dimensions"};
+    std::copy(t.ne.begin(), t.ne.end(), to.ne.begin());
+    tensors.push_back(to);
+    if (o.keep_embeddings && t.name == "token_embd.weight") o.rules.embedding = t.type;
+    if (o.keep_embeddings && t.name == "output.weight") o.rules.output = t.type;
+  }
+  std::optional<engine::config> model;
+  if (from.kind != container::gguf) model = config_of(from);
+  const auto planned = plan_types(o, from.gguf.get(), model ? &*model : nullptr, tensors);
+  std::vector<target> plan;
+  for (std::size_t i = 0; i < planned.size(); ++i) {
+    const source_tensor& t = from.tensors[i];
+    const bool kept = planned[i].reason == nbit::plan_reason::kept;
+    target to{&t, planned[i].type, planned[i].wanted, false};
+    if (kept && from.kind != container::gguf) to.type = to.wanted = ggml_type::f32;  // norms
+    if (!kept && to.type != t.type && !is_float(t.type) && !o.requantize)
       throw failure{bad_input, "'" + t.name + "': these weights are quantized already (found " + type_name(t.type) +
                                    ", wanted " + type_name(to.type) +
                                    "); --requantize decodes and quantizes them again, with the errors of both"};

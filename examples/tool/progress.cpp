@@ -35,8 +35,10 @@ void progress::draw(double share) {
   for (int i = 0; i < static_cast<int>(share * width); ++i) bar[static_cast<std::size_t>(i)] = '#';
   char line[200];
   const double seconds = std::chrono::duration<double>(now - started_).count();
-  std::snprintf(line, sizeof(line), "[%s] %3d%% %6.1f s  %s", bar.c_str(), static_cast<int>(share * 100.0), seconds,
-                name_.c_str());
+  char left[40] = "";
+  if (share > 0.02 && share < 1.0) std::snprintf(left, sizeof(left), ", %.0f s left", seconds / share * (1.0 - share));
+  std::snprintf(line, sizeof(line), "[%s] %3d%% %6.1f s%s  %s", bar.c_str(), static_cast<int>(share * 100.0), seconds,
+                left, name_.c_str());
   if (line == last_) return;
   last_ = line;
   // Into a file or a pipe: one line for each stage, nothing redrawn.

@@ -1,14 +1,18 @@
 // tool/quantize.cpp — nbit quantize: options to a job.
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include <nbit/parallel/threads.hpp>
 #include <nbit/io/imatrix_gguf.hpp>
 #include <nbit/io/json.hpp>
 #include <nbit/io/mapped_file.hpp>
+#include <nbit/plan/allocation.hpp>
+#include <nbit/plan/measurement.hpp>
 
 #include "calibrate.hpp"
 #include "commands.hpp"
@@ -22,72 +26,180 @@ namespace {
 
 constexpr option known[] = {
     {"--output", "OUT", "what to write (-o OUT); an existing GGUF file is replaced in one step"},
-    {"--format", "gguf|gptq", "container: a GGUF file (default) or a GPTQ checkpoint (a new folder)"},
-    {"--type", "TYPE", "GGUF: F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K (default Q4_K)"},
-    {"--bits", "N", "GPTQ checkpoint: 2, 3, 4 (default) or 8"},
-    {"--group", "N", "GPTQ checkpoint: 32, 64, 128 (default), or -1 for one group each output"},
-    {"--symmetric", nullptr, "GPTQ checkpoint: no zero points"},
-    {"--solver", "NAME",
-     "rtn     round to nearest, the format's own encoder (default without --calib)\n"
-     "search  the same with errors weighed by the inputs (an importance matrix)\n"
-     "gptq    codes that keep the output's error small (default with --calib)\n"
-     "awq     scale and clip first, fold the scales, then round"},
-    {"--calib", "IDS", "token windows for every solver but rtn: safetensors, tensor ids I32 [windows, tokens]"},
-    {"--statistics", "FILE",
-     "statistics of nbit calibrate for search and awq, and for gptq on the unchanged model's inputs"},
-    {"--calib-windows", "N", "use the first N windows only"},
-    {"--imatrix", "FILE", "rtn: importance matrix (.dat or .gguf) that weighs the errors"},
-    {"--damping", "PERMILLE", "gptq: share of the mean added to the diagonal, in thousandths (default 10)"},
-    {"--passes", "N", "gptq: rounds of reconsidering scales and codes (default 8)"},
+    {"--format", "FORMAT",
+     "gguf (a file, the default), or a checkpoint (a new folder): gptq, gptq_v2, gptq_planar, awq,\n"
+     "awq_gemv, awq_gemv_fast, compressed-tensors, compressed-tensors-int, hqq"},
+    {"--type", "TYPE", "GGUF: a mix of types by llama.cpp's rules: Q4_K_M (default), Q8_0, IQ4_XS, BF16, ..."},
+    {"--mix", "MIX", "the same"},
+    {"--pure", nullptr, "no rules: --type's own type for every matrix"},
+    {"--rules", "2025|2026", "the mix's rules (default 2026)"},
+    {"--override", "PATTERN=TYPE",
+     "type of tensors whose GGUF names match; may be given again, the first match counts"},
+    {"--embedding-type", "TYPE", "type of the token embedding"},
+    {"--output-type", "TYPE", "type of the output matrix"},
     {"--keep-embeddings", nullptr, "embedding and output matrix stay as they are"},
-    {"--embedding-type", "TYPE", "type of the token embedding (default: as --type)"},
-    {"--output-type", "TYPE", "type of the output matrix (default: Q6_K if --type is smaller, else as --type)"},
-    {"--override", "REGEX=TYPE",
-     "type of all tensors whose GGUF name holds a match; may be given again, the first match counts"},
     {"--plan", "FILE", "types that nbit plan chose; they come before --override"},
-    {"--ragged", "refuse|fallback",
-     "rows that are no whole blocks: an error (default), or a type with blocks of 32, or F16"},
+    {"--budget", "BITS", "with --measured: types for this many bits per weight, in thousandths, as 4500"},
+    {"--measured", "FILE", "what nbit plan --save measured"},
+    {"--ragged", "WHAT",
+     "rows that are no whole blocks: refuse (default), fallback (llama.cpp's choice), or a type;\n"
+     "pad is refused: GGUF has no room for a row's true length"},
+    {"--bits", "N", "checkpoint: 2, 3, 4 (default) or 8"},
+    {"--group", "N", "checkpoint: 32, 64, 128 (default), or -1 for one group each output"},
+    {"--symmetric", nullptr, "checkpoint: no zero points"},
+    {"--solver", "NAME",
+     "rtn         round to nearest, the format's own encoder (default)\n"
+     "search      the same with errors weighed by the inputs\n"
+     "hqq         zeros and minima that leave few weights far off; looks at no inputs\n"
+     "gptq        codes that keep the output's error small (default with --calib and --statistics)\n"
+     "awq         scale and clip first, fold the scales, then round\n"
+     "sign_round  rounding nudged by the sign of the loss's slope; slow"},
+    {"--calib", "IDS", "what search, gptq, awq, sign_round look at: safetensors, tensor ids I32 [windows, tokens]"},
+    {"--calib-windows", "N", "use the first N windows only"},
+    {"--statistics", "FILE", "instead: statistics of nbit calibrate, of the unchanged model"},
+    {"--imatrix", "FILE",
+     "instead: importance matrix (.dat or .gguf); weighs errors for rtn and search, and is the diagonal\n"
+     "that gptq and sign_round know"},
+    {"--damping", "PERMILLE", "gptq, sign_round: share of the mean added to the diagonal (default 10)"},
+    {"--passes", "N", "gptq: rounds of reconsidering scales and codes (default 8)"},
     {"--requantize", nullptr, "allow weights that are quantized already to be decoded and quantized again"},
     {"--no-tokenizer", nullptr, "leave the tokenizer out when a folder becomes a GGUF file"},
+    {"--resume", nullptr, "go on from OUT.state, which a run that was ended leaves: the same bytes as without the end"},
+    {"--memory", "MIB", "refuse to start when more is needed than this, besides the mapped model"},
+    {"--dry-run", nullptr, "say types, sizes and memory, and write nothing"},
     {"--threads", "N", "threads to use (default: all)"},
     {"--progress", nullptr, "say how far it is also when stderr is no terminal"},
     {"--json", nullptr, "print what was done as a JSON object"},
     {"--help", nullptr, "this text"}};
 
-solver solver_of(const std::string& name) {
-  return name == "search" ? solver::search : name == "gptq" ? solver::gptq : name == "awq" ? solver::awq : solver::rtn;
+method method_of(const arguments& args) {
+  std::string names;
+  for (const method_info& m : methods) names += std::string(names.empty() ? "" : " ") + m.name;
+  if (args.get("--solver") == "outliers")
+    throw failure{wrong_usage,
+                  "--solver: 'outliers' keeps weights beside the codes, for which none of the formats written here has "
+                  "room; allowed: " +
+                      names};
+  const bool inputs = args.has("--calib") || args.has("--statistics");
+  const std::string name = args.choice("--solver", inputs ? "gptq" : "rtn", names);
+  return std::find_if(std::begin(methods), std::end(methods), [&](const method_info& m) { return name == m.name; })
+      ->how;
 }
 
 plan_options types_of(const arguments& args) {
-  plan_options o;
-  o.type = type_named("--type", args.get("--type", "Q4_K"));
+  plan_options o = read_plan_options(args);
+  if (o.mix == nullptr) o.mix = nbit::find_mix("Q4_K_M");
   o.keep_embeddings = args.has("--keep-embeddings");
   o.requantize = args.has("--requantize");
-  o.fall_back = args.choice("--ragged", "refuse", "refuse fallback") == "fallback";
-  if (args.has("--embedding-type")) o.embedding = type_named("--embedding-type", args.get("--embedding-type"));
-  if (args.has("--output-type")) o.output = type_named("--output-type", args.get("--output-type"));
   if (args.has("--plan")) {
     const std::string path = args.get("--plan");
     const nbit::json_value root = read_json(path);
     const nbit::json_value* const types = root.find("types");
     if (types == nullptr || !types->is(nbit::json_kind::object))
       throw failure{bad_input, "'" + path + "': no types; wanted a file that nbit plan wrote"};
-    for (std::size_t i = 0; i < types->size(); ++i) {
-      std::string exactly = "^";
-      for (const char c : types->names()[i]) exactly += c == '.' ? std::string("\\.") : std::string(1, c);
-      o.overrides.emplace_back(std::regex(exactly + "$"), type_named("--plan", std::string(types->items()[i].text())));
-    }
+    for (std::size_t i = 0; i < types->size(); ++i)
+      fix_type(o, types->names()[i], std::string(types->items()[i].text()));
   }
-  for (const std::string& text : args.all("--override")) {
-    const std::size_t equals = text.rfind('=');
-    if (equals == std::string::npos) refuse_option("--override", text, "REGEX=TYPE, as in 'ffn_down=Q6_K'");
-    try {
-      o.overrides.emplace_back(std::regex(text.substr(0, equals)), type_named("--override", text.substr(equals + 1)));
-    } catch (const std::regex_error& e) {
-      refuse_option("--override", text, std::string("a regular expression (") + e.what() + ")");
-    }
+  if (args.has("--budget") != args.has("--measured"))
+    throw failure{wrong_usage,
+                  "--budget BITS and --measured FILE belong together; nbit plan MODEL --ids IDS --save FILE measures"};
+  if (args.has("--budget")) {
+    const std::string path = args.get("--measured");
+    const auto items = need(nbit::parse_measurement(read_text(path)), "reading " + path);
+    nbit::allocation_options budget;
+    budget.bits_per_weight = static_cast<double>(args.number("--budget", 0, 100, 64000)) / 1000.0;
+    const nbit::allocation chosen = need(nbit::allocate(items, budget), "--budget");
+    for (std::size_t i = 0; i < items.size(); ++i)
+      for (const std::string& t : items[i].tensors) fix_type(o, t, items[i].choices[chosen.choice[i]].format);
   }
   return o;
+}
+
+/// Bytes that a run takes besides the mapped files of the model: an upper bound.
+std::uint64_t memory_of(const job& what, const source& from, const engine::model* m, unsigned threads) {
+  std::uint64_t largest = 0, block = 0;
+  for (const source_tensor& t : from.tensors)
+    largest = std::max<std::uint64_t>(largest, std::uint64_t{t.rows()} * t.cols());
+  // A matrix as floats and as another one, its codes, and what they are packed into.
+  std::uint64_t bytes = (std::uint64_t{16} << 20) + largest * 14;
+  if (m == nullptr || !what.calibrated()) return bytes;
+  std::uint64_t cols = 0;
+  for (std::size_t s = 0; s < engine::site_count; ++s) {
+    const std::uint64_t n = site_width(m->config, static_cast<engine::site>(s));
+    block += n * n * 4 + n * 2200, cols = std::max(cols, n);
+  }
+  const std::uint64_t kept = std::max(m->config.q_width(), m->config.ffn_width);
+  // Solving: the metric, its factor and the copy that is factored; the panels of every thread; the block's output.
+  bytes += 16 * cols * cols + std::uint64_t{threads} * 64 * 4 * 6 * cols + 8 * largest;
+  if (what.statistics != nullptr) return bytes + m->config.layers * block;
+  const std::uint64_t tokens = what.calibration->ids.size();
+  const bool sequential = what.how == method::gptq;
+  // Hidden states and what a block keeps of them; with gptq of two models, and the inputs of one of them.
+  const std::uint64_t widths = m->config.width + kept;
+  bytes += block + 4 * tokens * widths * (sequential ? 2 : 1);
+  if (sequential) bytes += 4 * tokens * (2 * m->config.width + kept + m->config.q_width()) + 8 * cols * cols;
+  return bytes;
+}
+
+void print(const job_report& r, const job& what, bool dry, std::uint64_t mib, double seconds) {
+  for (const target& t : r.types)
+    if (dry)
+      std::printf("  %-32s %-6s -> %-6s %s\n", t.from->name.c_str(), type_name(t.from->type).c_str(),
+                  type_name(t.type).c_str(),
+                  t.type == t.wanted ? "" : ("rows do not fit " + type_name(t.wanted)).c_str());
+  std::printf("%s: %llu bytes%s; %llu weights quantized to %.3f bits each", what.output.c_str(),
+              static_cast<unsigned long long>(r.file_bytes), dry ? " would be written" : "",
+              static_cast<unsigned long long>(r.quantized_weights), r.bits_per_weight());
+  for (const fallen_back& f : r.fallbacks)
+    if (!dry)
+      std::printf("\n  %s: %s, because its rows do not fit %s", f.name.c_str(), type_name(f.type).c_str(),
+                  type_name(f.wanted).c_str());
+  if (dry)
+    std::printf("; about %llu MiB besides the model\n", static_cast<unsigned long long>(mib));
+  else
+    std::printf("; %.1f s\n", seconds);
+}
+
+void print_json(const job_report& r, const job& what, std::uint64_t mib, double seconds) {
+  using nbit::json_value;
+  json_value j = json_value::object();
+  j.add("file", json_value::string(what.output));
+  j.add("bytes", json_value::number(r.file_bytes));
+  j.add("quantized_weights", json_value::number(r.quantized_weights));
+  j.add("bits_per_weight", json_value::number(r.bits_per_weight()));
+  json_value& types = j.add("types", json_value::object());
+  for (const target& t : r.types) types.add(t.from->name, json_value::string(type_name(t.type)));
+  json_value& fallen = j.add("fallbacks", json_value::array());
+  for (const fallen_back& f : r.fallbacks) {
+    json_value& one = fallen.push(json_value::object());
+    one.add("name", json_value::string(f.name));
+    one.add("wanted", json_value::string(type_name(f.wanted)));
+    one.add("type", json_value::string(type_name(f.type)));
+  }
+  j.add("memory_mib", json_value::number(mib));
+  j.add("seconds", json_value::number(seconds));
+  std::printf("%s\n", nbit::json_text(j, 1).c_str());
+}
+
+/// What decides the bytes of the output: the options, and which files they and the model are.
+std::string about(const arguments& args, const source& from) {
+  std::string text = "nbit quantize " + args.text_without("--output --threads --progress --json --resume --memory");
+  const auto add = [&text](const std::string& path) {
+    std::error_code ignored;
+    const auto size = std::filesystem::file_size(path, ignored);
+    const auto time = std::filesystem::last_write_time(path, ignored).time_since_epoch().count();
+    if (!ignored) text += "[" + std::to_string(size) + " bytes of " + std::to_string(time) + "] ";
+  };
+  for (const char* const name : {"--calib", "--statistics", "--imatrix", "--plan", "--measured"})
+    if (args.has(name)) add(args.get(name));
+  std::vector<std::string> files{from.path};
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(from.path, ignored))
+    if (const auto end = entry.path().extension(); end == ".safetensors" || end == ".json")
+      files.push_back(entry.path().string());
+  std::sort(files.begin(), files.end());
+  for (const std::string& path : files) add(path);
+  return text + std::to_string(from.file_bytes);
 }
 
 }  // namespace
@@ -109,43 +221,48 @@ int quantize(std::span<const std::string> words) {
   if (!args.has("--output")) throw failure{wrong_usage, "quantize needs --output OUT (-o OUT)"};
   job what;
   what.output = args.get("--output");
-  what.checkpoint = args.choice("--format", "gguf", "gguf gptq") == "gptq";
+  const std::string format = args.choice("--format", "gguf", "gguf " + written_spellings());
   what.types = types_of(args);
-  what.bits = static_cast<int>(args.number("--bits", 4, 2, 8));
-  what.group = args.number("--group", 128, -1, 1 << 20);
-  what.symmetric = args.has("--symmetric");
-  what.how = solver_of(
-      args.choice("--solver", args.has("--calib") || args.has("--statistics") ? "gptq" : "rtn", "rtn search gptq awq"));
+  if (const auto spelt = written_spelling(format)) {
+    what.linears = linear_format{*spelt, static_cast<int>(args.number("--bits", 4, 2, 8)),
+                                 args.number("--group", 128, -1, 1 << 20), args.has("--symmetric")};
+    for (const char* const name : {"--type", "--mix", "--plan", "--budget", "--override"})
+      if (args.has(name)) throw failure{wrong_usage, std::string(name) + ": only with --format gguf"};
+  }
+  what.how = method_of(args);
   what.settings.damping = static_cast<double>(args.number("--damping", 10, 0, 1000000)) / 1000.0;
   what.settings.passes = static_cast<int>(args.number("--passes", 8, 0, 1000));
   what.tokenizer = !args.has("--no-tokenizer");
-  if (what.how != solver::rtn && !args.has("--calib") && !args.has("--statistics"))
-    throw failure{wrong_usage,
-                  "--solver " + args.get("--solver") + " needs --calib IDS or --statistics FILE; allowed without: rtn"};
+  const bool wanted = info(what.how).inputs, given = args.has("--calib") || args.has("--statistics");
+  if (wanted && !given && (!args.has("--imatrix") || what.how == method::awq))
+    throw failure{wrong_usage, "--solver " + args.get("--solver") + " needs --calib IDS or --statistics FILE" +
+                                   (what.how == method::awq ? "" : " or --imatrix FILE") +
+                                   "; allowed without: rtn, hqq"};
+  if (args.has("--imatrix") && ((wanted && given) || what.how == method::hqq))
+    throw failure{wrong_usage, wanted ? "--imatrix: not with --calib or --statistics, which say more"
+                                      : "--imatrix: not with --solver hqq, which looks at no inputs"};
   std::optional<nbit::imatrix> importance;
   if (args.has("--imatrix")) {
-    if (what.how != solver::rtn || what.checkpoint)
-      throw failure{wrong_usage, "--imatrix: only for --solver rtn and GGUF; other solvers calibrate with --calib"};
     what.importance_file = args.get("--imatrix");
     const auto bytes = need(nbit::mapped_file::open(what.importance_file), "reading " + what.importance_file);
     importance = need(nbit::read_imatrix(bytes.bytes()), "reading " + what.importance_file);
-    what.importance = &*importance;
+    what.importance = &*importance, what.types.importance = true;
   }
   const auto threads = static_cast<unsigned>(args.number("--threads", 0, 0, 1024));
-  const long windows = args.number("--calib-windows", 0, 1, 1 << 30);
+  const long windows = args.number("--calib-windows", 0, 1, 1 << 30), most = args.number("--memory", 0, 1, 1 << 30);
 
   std::error_code ignored;
-  if (!what.checkpoint && std::filesystem::equivalent(what.output, args.positional[0], ignored))
+  if (!what.linears && std::filesystem::equivalent(what.output, args.positional[0], ignored))
     throw failure{wrong_usage, "--output: '" + what.output + "' is the input; allowed: another name"};
   const source from = open_source(args.positional[0]);
   std::optional<engine::model> model;
   engine::token_windows text;
-  if (what.how != solver::rtn || what.checkpoint) model = run_ready(from);
+  if ((wanted && given) || what.linears) model = run_ready(from);
   std::vector<block_statistics> statistics;
-  if (what.how != solver::rtn && args.has("--statistics")) {
+  if (wanted && args.has("--statistics")) {
     statistics = statistics_of_blocks(args.get("--statistics"), model->config);
     what.statistics = &statistics;
-  } else if (what.how != solver::rtn) {
+  } else if (wanted && given) {
     text = read_windows(args.get("--calib"), model->config.vocabulary);
     if (windows > 0) text = text.first(static_cast<std::size_t>(windows));
     if (text.ids.empty()) throw failure{bad_input, "'" + args.get("--calib") + "': no tokens to calibrate with"};
@@ -153,23 +270,31 @@ int quantize(std::span<const std::string> words) {
   }
   const auto started = std::chrono::steady_clock::now();
   nbit::thread_pool pool(threads);
+  const std::uint64_t mib = (memory_of(what, from, model ? &*model : nullptr, pool.size()) >> 20) + 1;
+  if (most != 0 && mib > static_cast<std::uint64_t>(most))
+    throw failure{no_memory, "--memory: this run needs up to " + std::to_string(mib) +
+                                 " MiB, allowed: " + std::to_string(most) + "; fewer --calib-windows take less"};
   progress bar(args.has("--progress"));
   bar.stage("quantizing " + args.positional[0]);
-  const job_report done = run(what, from, model ? &*model : nullptr, pool, std::ref(bar));
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  if (args.has("--json")) {
-    nbit::json_value j = nbit::json_value::object();
-    j.add("file", nbit::json_value::string(what.output));
-    j.add("bytes", nbit::json_value::number(done.file_bytes));
-    j.add("quantized_weights", nbit::json_value::number(done.quantized_weights));
-    j.add("bits_per_weight", nbit::json_value::number(done.bits_per_weight()));
-    j.add("seconds", nbit::json_value::number(seconds));
-    std::printf("%s\n", nbit::json_text(j, 1).c_str());
-  } else {
-    std::printf("%s: %llu bytes; %llu weights quantized to %.3f bits each; %.1f s\n", what.output.c_str(),
-                static_cast<unsigned long long>(done.file_bytes),
-                static_cast<unsigned long long>(done.quantized_weights), done.bits_per_weight(), seconds);
+  const bool dry = args.has("--dry-run");
+  std::optional<run_state> state;
+  if (!dry) what.state = &state.emplace(what.output + ".state", about(args, from), args.has("--resume"));
+  if (state && state->found() != 0)
+    std::fprintf(stderr, "nbit: going on after %zu tensors of an earlier run\n", state->found());
+  job_report done;
+  try {
+    done = run(what, from, model ? &*model : nullptr, pool, std::ref(bar), dry);
+  } catch (const failure& f) {
+    // A full disk or memory may be better next time; what the input or the options do wrong will not.
+    if (state && f.code != io_failed && f.code != no_memory) state->finish();
+    throw;
   }
+  if (state) state->finish();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  if (args.has("--json"))
+    print_json(done, what, mib, seconds);
+  else
+    print(done, what, dry, mib, seconds);
   return success;
 }
 

@@ -10,7 +10,9 @@
 #include <nbit/tensor/repack.hpp>
 #include <nbit/solver/awq.hpp>
 #include <nbit/solver/gptq.hpp>
+#include <nbit/solver/hqq.hpp>
 #include <nbit/solver/rtn.hpp>
+#include <nbit/solver/sign_round.hpp>
 
 #include "solver.hpp"
 
@@ -20,7 +22,13 @@ namespace tool {
 template <class F>
 nbit::result<nbit::coded_matrix<F>> codes_of(method how, const problem& p, const solver_settings& s,
                                              const engine::workers& pool) {
-  if (how == method::rtn) return nbit::round_to_nearest<F>(p.weights, p.importance, pool);
+  if (how == method::rtn || how == method::awq) return nbit::round_to_nearest<F>(p.weights, p.importance, pool);
+  if (how == method::hqq) return nbit::hqq<F>(p.weights, {}, pool);
+  if (how == method::sign_round) {
+    auto solved = nbit::sign_round<F>(p.weights, *p.inputs, {.damping = s.damping}, pool);
+    if (!solved) return solved.error();
+    return std::move(solved->codes);
+  }
   if (how == method::search) return nbit::round_with_search<F>(p.weights, p.importance, {}, pool);
   nbit::gptq_options o;
   o.damping = s.damping, o.passes = s.passes;
@@ -57,13 +65,13 @@ struct checkpoint_format
     : nbit::uniform<nbit::scheme{
           .bits = Bits, .group = Group, .symmetry = Symmetric ? nbit::symmetry::gptq : nbit::symmetry::asymmetric}> {};
 
-/// The tensors of a matrix in a GPTQ checkpoint.
+/// A matrix as integers.
 template <class F>
-nbit::result<nbit::gptq_tensors> solve_uniform(method how, const problem& p, const solver_settings& s,
-                                               const engine::workers& pool) {
+nbit::result<integer_linear> solve_uniform(method how, const problem& p, const solver_settings& s,
+                                           const engine::workers& pool) {
   const auto codes = codes_of<F>(how, p, s, pool);
   if (!codes) return codes.error();
-  return nbit::pack_gptq(*codes);
+  return integers_of(*codes);
 }
 
 template <int Bits, int Group, bool Symmetric>

@@ -14,27 +14,36 @@
 #include <nbit/solver/awq.hpp>
 #include <nbit/solver/calibration.hpp>
 #include <nbit/io/ggml_type.hpp>
-#include <nbit/io/gptq_checkpoint.hpp>
 
 #include <engine/workers.hpp>
 
+#include "integers.hpp"
+
 namespace tool {
 
-/// How codes are chosen once the weights are as they should be. (AWQ changes the weights first, then rounds.)
-enum class method : std::uint8_t {
-  rtn,     // the format's own encoder; it weighs errors by importance if there is one
-  search,  // parameters searched for the least weighed error
-  gptq,    // the output's error minimised
-};
+/// How the weights of a model become codes.
+enum class method : std::uint8_t { rtn, search, gptq, awq, hqq, sign_round };
 
-/// One matrix to be quantized. inputs: for gptq; importance: one number for each column, or empty.
+/// A method as a user sees it.
+struct method_info {
+  method how;
+  const char* name;
+  bool inputs;  // it wants to know what a matrix reads
+};
+inline constexpr method_info methods[] = {{method::rtn, "rtn", false},  {method::search, "search", true},
+                                          {method::gptq, "gptq", true}, {method::awq, "awq", true},
+                                          {method::hqq, "hqq", false},  {method::sign_round, "sign_round", true}};
+inline const method_info& info(method how) { return methods[static_cast<std::size_t>(how)]; }
+
+/// One matrix to be quantized. inputs: for gptq and sign_round; importance: one number for each column, or empty.
+/// Weights that awq has scaled are rounded.
 struct problem {
   nbit::matrix_view<const float> weights;
   const nbit::hessian* inputs = nullptr;
   std::span<const float> importance;
 };
 
-/// What gptq may be told.
+/// What gptq and sign_round may be told.
 struct solver_settings {
   double damping = 0.01;
   int passes = 4;
@@ -45,7 +54,7 @@ using awq_search = nbit::result<nbit::awq_result> (*)(std::span<const nbit::matr
                                                       const nbit::hessian&, const nbit::awq_options&,
                                                       const engine::workers&);
 
-/// A ggml type that the tool can write: packed bytes, rows of whole blocks.
+/// A ggml type that every method is compiled for: packed bytes, rows of whole blocks.
 struct block_type {
   nbit::ggml_type type;
   std::size_t block;
@@ -53,18 +62,19 @@ struct block_type {
   awq_search awq;
 };
 
-/// A uniform format that the tool can write into a GPTQ checkpoint.
+/// A uniform format with integer zeros, for checkpoints.
 struct uniform_type {
   int bits;
   std::int64_t group;  // -1: one group for each output
   bool symmetric;
-  nbit::result<nbit::gptq_tensors> (*solve)(method, const problem&, const solver_settings&, const engine::workers&);
+  nbit::result<integer_linear> (*solve)(method, const problem&, const solver_settings&, const engine::workers&);
   awq_search awq;
 };
 
 // The formats are compiled in files of their own, which a build runs side by side.
 std::span<const block_type> legacy_types();    // Q4_0 Q4_1 Q5_0 Q5_1 Q8_0
 std::span<const block_type> k_types();         // Q2_K to Q6_K
+std::span<const block_type> iq_types();        // IQ4_NL IQ4_XS IQ3_S
 std::span<const uniform_type> narrow_types();  // 2 and 3 bits
 std::span<const uniform_type> wide_types();    // 4 and 8 bits
 

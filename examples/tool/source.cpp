@@ -6,13 +6,11 @@
 #include <array>
 #include <bit>  // endian
 #include <filesystem>
-#include <map>
 #include <utility>
 
-#include <nbit/format/uniform.hpp>
-#include <nbit/tensor/encode.hpp>
 #include <nbit/io/gguf_split.hpp>
-#include <nbit/io/gptq_checkpoint.hpp>
+#include <nbit/io/mapped_file.hpp>
+#include <nbit/io/safetensors_index.hpp>
 
 #include <engine/load_safetensors.hpp>
 
@@ -22,37 +20,6 @@ namespace tool {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::uint64_t size_of(const std::string& path) {
-  std::error_code ignored;
-  const auto n = fs::file_size(path, ignored);
-  return ignored ? 0 : n;
-}
-
-/// The safetensors files of a folder: those an index names, else the one model file.
-std::vector<std::string> weight_files(const std::string& folder) {
-  const std::string index = folder + "/model.safetensors.index.json";
-  std::vector<std::string> files;
-  if (!fs::exists(index)) {
-    for (const auto& entry : fs::directory_iterator(folder))
-      if (entry.path().extension() == ".safetensors" && entry.path().filename().string().substr(0, 5) == "model")
-        files.push_back(entry.path().string());
-    if (files.size() != 1)
-      throw failure{bad_input, "'" + folder + "': files named model*.safetensors (found " +
-                                   std::to_string(files.size()) + ", allowed: one, or model.safetensors.index.json)"};
-    return files;
-  }
-  const nbit::json_value json = need(engine::load_json(index));
-  const nbit::json_value* const map = json.find("weight_map");
-  if (map == nullptr) throw failure{bad_input, "'" + index + "': the index lacks weight_map"};
-  for (const nbit::json_value& v : map->items()) {
-    const std::string name(need(v.get<std::string_view>(), index));
-    if (name.find('/') != std::string::npos)
-      throw failure{bad_input, "'" + index + "': '" + name + "' is no file name"};
-    if (std::find(files.begin(), files.end(), folder + "/" + name) == files.end()) files.push_back(folder + "/" + name);
-  }
-  return files;
-}
 
 /// Where a tensor stands in a GGUF file: embedding, blocks, the rest.
 std::pair<std::size_t, std::size_t> place(const std::string& name) {
@@ -80,24 +47,27 @@ nbit::ggml_type ggml_of(const nbit::safetensors::tensor_info& t) {
                 "'" + std::string(t.name) + "': weights of this dtype are not read; allowed: F32, F16, BF16"};
 }
 
-void open_checkpoint(source& s, const std::vector<std::string>& files) {
-  s.config = need(engine::load_json(s.folder + "/config.json"));
+void open_checkpoint(source& s) {
+  const auto files = open_safetensors(s.path);
+  s.config = read_json(s.folder + "/config.json");
   const engine::config c = need(engine::config_of(s.config), s.folder + "/config.json");
-  s.kind = s.config.find("quantization_config") != nullptr || fs::exists(s.folder + "/quantize_config.json")
-               ? container::gptq
-               : container::safetensors;
+  s.format = find_format(s.config, s.folder);
+  if (s.format) s.linears = stored_linears(*s.format, files);
+  s.kind = s.format ? container::checkpoint : container::safetensors;
   const bool tied = s.config.get<bool>("tie_word_embeddings").value_or(false);
-  for (const std::string& path : files) {
-    auto file = std::make_shared<const nbit::safetensors::file>(need(nbit::safetensors::open(path), "reading " + path));
+  for (const auto& file : files) {
     s.owners.push_back(file);
-    s.file_bytes += size_of(path);
+    s.file_bytes += file->bytes().size();
     for (const nbit::safetensors::tensor_info& t : file->tensors()) {
       source_tensor to;
-      to.name = engine::gguf_name(t.name), to.stored_name = t.name;
-      if (to.name.empty() && (s.kind != container::gptq ||
-                              engine::gguf_name(std::string(t.name.substr(0, t.name.rfind('.'))) + ".weight").empty()))
-        continue;  // rotary tables and the like
-      if (tied && to.name == "output.weight") continue;
+      to.stored_name = t.name, to.stem = s.linears.stem_of(to.stored_name);
+      if (!to.stem.empty()) {
+        to.name = engine::gguf_name(to.stem + ".weight");
+        if (!to.name.empty() && s.linears.leads(to.stored_name, to.stem)) s.tensors.push_back(std::move(to));
+        continue;
+      }
+      to.name = engine::gguf_name(t.name);
+      if (to.name.empty() || (tied && to.name == "output.weight")) continue;  // rotary tables and the like
       to.ne.assign(t.shape.rbegin(), t.shape.rend());
       to.type = ggml_of(t), to.bytes = t.bytes;
       const auto ends = [&to](std::string_view end) {
@@ -125,59 +95,16 @@ void open_gguf(source& s) {
                   "'" + s.path + "': the file is big-endian; allowed: little-endian, as nbit convert writes"};
   for (const nbit::gguf::file& part : set->parts()) s.file_bytes += part.bytes().size();
   for (const nbit::gguf::tensor_info& t : set->tensors())
-    s.tensors.push_back(
-        {std::string(t.name), std::string(t.name), {t.ne.begin(), t.ne.begin() + t.n_dims}, t.type.type, t.bytes, {}});
-}
-
-template <int Bits, int Group>
-struct stored : nbit::uniform<nbit::scheme{.bits = Bits, .group = Group, .symmetry = nbit::symmetry::asymmetric}> {};
-
-template <int Bits, int Group>
-engine::linear decode_gptq(const nbit::gptq_linear& from, nbit::gptq_zeros zeros, const std::string& name) {
-  const auto codes = need(nbit::unpack_gptq<stored<Bits, Group>>(from, zeros), name);
-  std::vector<float> w(codes.rows * codes.cols);
-  nbit::detail::decode_matrix(codes, {w.data(), codes.rows, codes.cols});
-  return engine::linear(std::move(w), codes.shape());
-}
-
-template <int Bits>
-engine::linear decode_gptq(const nbit::gptq_linear& from, const nbit::gptq_config& c, const std::string& name) {
-  switch (c.group) {
-    case 32: return decode_gptq<Bits, 32>(from, c.zeros, name);
-    case 64: return decode_gptq<Bits, 64>(from, c.zeros, name);
-    case 128: return decode_gptq<Bits, 128>(from, c.zeros, name);
-    case -1: return decode_gptq<Bits, nbit::per_row>(from, c.zeros, name);
-    default: break;
-  }
-  throw failure{bad_input, "group_size: found " + std::to_string(c.group) + "; allowed: 32, 64, 128, -1"};
-}
-
-/// One linear of a GPTQ checkpoint as floats.
-engine::linear gptq_matrix(const source& from, const std::string& stem, const nbit::gptq_config& c) {
-  const auto part = [&](const char* name, nbit::ggml_type type) -> const source_tensor& {
-    const std::string full = stem + "." + name;
-    for (const source_tensor& t : from.tensors)
-      if (t.stored_name == full) {
-        if (t.type != type) throw failure{bad_input, "'" + full + "': dtype; allowed: I32, and F16 for scales"};
-        return t;
-      }
-    throw failure{bad_input, "'" + full + "': the checkpoint lacks this tensor"};
-  };
-  const source_tensor &w = part("qweight", nbit::ggml_type::i32), &z = part("qzeros", nbit::ggml_type::i32),
-                      &s = part("scales", nbit::ggml_type::f16), &g = part("g_idx", nbit::ggml_type::i32);
-  return gptq_dense({g.cols(), w.cols(), s.rows(), w.bytes, z.bytes, s.bytes, g.bytes}, c, stem);
+    s.tensors.push_back({std::string(t.name),
+                         std::string(t.name),
+                         {t.ne.begin(), t.ne.begin() + t.n_dims},
+                         t.type.type,
+                         t.bytes,
+                         {},
+                         {}});
 }
 
 }  // namespace
-
-engine::linear gptq_dense(const nbit::gptq_linear& from, const nbit::gptq_config& c, const std::string& name) {
-  switch (c.bits) {
-    case 2: return decode_gptq<2>(from, c, name);
-    case 3: return decode_gptq<3>(from, c, name);
-    case 4: return decode_gptq<4>(from, c, name);
-    default: return decode_gptq<8>(from, c, name);
-  }
-}
 
 std::size_t source_tensor::rows() const {
   std::size_t n = 1;
@@ -191,13 +118,38 @@ const source_tensor* source::find(std::string_view name) const {
   return nullptr;
 }
 
+std::vector<std::shared_ptr<const nbit::safetensors::file>> open_safetensors(const std::string& path) {
+  std::string one = path;
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    one = path + "/model.safetensors.index.json";
+    if (!fs::exists(one)) {
+      std::vector<std::string> files;
+      for (const auto& entry : fs::directory_iterator(path))
+        if (entry.path().extension() == ".safetensors" && entry.path().filename().string().substr(0, 5) == "model")
+          files.push_back(entry.path().string());
+      if (files.size() != 1)
+        throw failure{bad_input, "'" + path + "': files named model*.safetensors (found " +
+                                     std::to_string(files.size()) + ", allowed: one, or model.safetensors.index.json)"};
+      one = files[0];
+    }
+  }
+  if (one.size() < 11 || one.substr(one.size() - 11) != ".index.json")
+    return {std::make_shared<const nbit::safetensors::file>(need(nbit::safetensors::open(one), "reading " + one))};
+  const auto set = std::make_shared<const nbit::safetensors::shard_set>(
+      need(nbit::safetensors::shard_set::open(one), "reading " + one));
+  std::vector<std::shared_ptr<const nbit::safetensors::file>> files;
+  for (const auto& f : set->shards()) files.push_back({set, &f});
+  return files;
+}
+
 source open_source(const std::string& path) {
   source s;
   s.path = path;
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     s.folder = path;
-    open_checkpoint(s, weight_files(path));
+    open_checkpoint(s);
     return s;
   }
   // By its first bytes, not by its name.
@@ -208,7 +160,7 @@ source open_source(const std::string& path) {
   else if (text.size() >= 9 && text[8] == '{') {
     s.folder = fs::path(path).parent_path().string();
     if (s.folder.empty()) s.folder = ".";
-    open_checkpoint(s, {path});
+    open_checkpoint(s);
   } else {
     throw failure{bad_input,
                   "'" + path + "': this is no model (allowed: a GGUF file, a safetensors file, or a folder with one)"};
@@ -232,19 +184,14 @@ engine::model run_ready(const source& from) {
   engine::model m;
   m.config = config_of(from);
   m.blocks.resize(m.config.layers);
-  nbit::gptq_config packing;
-  if (from.kind == container::gptq) {
-    const nbit::json_value* const inside = from.config.find("quantization_config");
-    packing = need(nbit::read_gptq_config(
-                       inside != nullptr ? *inside : need(engine::load_json(from.folder + "/quantize_config.json"))),
-                   from.folder);
-  }
   for (const source_tensor& t : from.tensors) {
-    if (t.name.empty()) {
-      if (t.stored_name.size() < 8 || t.stored_name.substr(t.stored_name.size() - 8) != ".qweight") continue;
-      const std::string stem = t.stored_name.substr(0, t.stored_name.size() - 8);
-      if (engine::linear* const to = m.find(engine::gguf_name(stem + ".weight")))
-        *to = gptq_matrix(from, stem, packing);
+    if (!t.stem.empty()) {
+      dense_linear d = read_floats(*from.format, from.linears.finder(t.stem), t.stem);
+      engine::linear w(std::move(d.values), {d.rows, d.cols});
+      if (t.name == "output.weight")
+        m.output = std::move(w);
+      else if (engine::linear* const to = m.find(t.name))
+        *to = std::move(w);
       continue;
     }
     if (t.name.size() > 5 && t.name.substr(t.name.size() - 5) == ".bias")

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,17 +14,19 @@
 
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf_file.hpp>
-#include <nbit/io/gptq_checkpoint.hpp>
 #include <nbit/io/json_value.hpp>
+#include <nbit/io/safetensors_reader.hpp>
 
 #include <engine/evaluate.hpp>
 #include <engine/model.hpp>
 #include <engine/tokenizer.hpp>
 
+#include "linears.hpp"
+
 namespace tool {
 
 /// What a model's files are.
-enum class container { gguf, safetensors, gptq };
+enum class container { gguf, safetensors, checkpoint };  // checkpoint: safetensors with quantized linears
 
 /// One tensor as it is stored. Rows are in the file's order; `order`, if not empty, is the order GGUF wants them in.
 struct source_tensor {
@@ -33,6 +36,7 @@ struct source_tensor {
   nbit::ggml_type type = nbit::ggml_type::f32;
   std::span<const std::byte> bytes;
   std::vector<std::size_t> order;
+  std::string stem;  // of a quantized linear, which has neither ne nor bytes
 
   std::size_t cols() const { return ne.empty() ? 1 : static_cast<std::size_t>(ne[0]); }
   std::size_t rows() const;
@@ -47,6 +51,8 @@ struct source {
   std::shared_ptr<const nbit::gguf::file> gguf;     // for container::gguf
   std::string folder;                               // for the others
   nbit::json_value config;                          // config.json, for the others
+  std::optional<linear_format> format;              // of a checkpoint, and its linears:
+  stored_linears linears;
 
   const source_tensor* find(std::string_view name) const;
   /// Bytes of all files that hold weights.
@@ -54,11 +60,13 @@ struct source {
 };
 
 /// Opens a GGUF file, a .safetensors file with config.json beside it, or a folder (one file or an index of shards).
-/// GPTQ checkpoints list their qweight, qzeros, scales and g_idx under stored names and have an empty GGUF name.
 /// Failure: anything that is not such a model.
 source open_source(const std::string& path);
 
-/// The model that a source holds, ready to run: packed ggml types stay packed, GPTQ linears become dense floats.
+/// The safetensors files that a path stands for: a file, an index of shards, or a folder with one of them.
+std::vector<std::shared_ptr<const nbit::safetensors::file>> open_safetensors(const std::string& path);
+
+/// The model that a source holds, ready to run: packed ggml types stay packed, quantized linears become dense floats.
 engine::model run_ready(const source& from);
 
 /// Packed weights of a ggml type that somebody keeps alive, ready to run.  Failure: a type without a decoder here.
@@ -74,9 +82,6 @@ nbit::json_value read_json(const std::string& path);
 
 /// The tokenizer of a model: in the GGUF file, or tokenizer.json beside the checkpoint.
 engine::tokenizer read_tokenizer(const std::string& path);
-
-/// A linear of a GPTQ checkpoint as dense floats.  Failure: a group size that no format here has, damaged tensors.
-engine::linear gptq_dense(const nbit::gptq_linear& from, const nbit::gptq_config& c, const std::string& name);
 
 /// Token windows: the tensor "ids" of a safetensors file.
 engine::token_windows read_windows(const std::string& path, std::size_t vocabulary);

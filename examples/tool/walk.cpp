@@ -4,6 +4,7 @@
 // aims at the outputs of the unquantized model, which runs beside the quantized one (nbit::retarget). The other solvers
 // look at the unquantized model.
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <array>
 #include <utility>
 #include <vector>
@@ -11,8 +12,10 @@
 #include <nbit/solver/drift.hpp>
 #include <nbit/solver/fold.hpp>
 
+#include "calibrate.hpp"
 #include "failure.hpp"
 #include "job.hpp"
+#include "job_parts.hpp"
 
 namespace tool {
 namespace {
@@ -20,13 +23,9 @@ namespace {
 using engine::role;
 using engine::site;
 
-std::size_t inputs_of(const engine::config& c, site s) {
-  return s == site::attention_out ? c.q_width() : s == site::ffn_out ? c.ffn_width : c.width;
-}
-
 block_statistics empty_statistics(const engine::config& c) {
   block_statistics made;
-  for (std::size_t s = 0; s < engine::site_count; ++s) made[s] = nbit::hessian(inputs_of(c, static_cast<site>(s)));
+  for (std::size_t s = 0; s < engine::site_count; ++s) made[s] = nbit::hessian(site_width(c, static_cast<site>(s)));
   return made;
 }
 
@@ -46,20 +45,31 @@ struct walker {
     need(into[static_cast<std::size_t>(s)].add(x, pool), "calibration");
   }
 
+  /// Whether an earlier run solved all matrices that read this input.
+  bool known(std::size_t b, site s) const {
+    const auto all = engine::readers(s);
+    return std::all_of(all.begin(), all.end(), [&](role r) { return to.known(engine::tensor_name(b, r)); });
+  }
+
   /// Quantizes the matrices that read one input. moved: how that input differs from the unquantized model's, or
   /// nullptr.
-  void solve(std::size_t b, site s, const nbit::hessian& inputs, method how, const nbit::input_drift* moved = nullptr) {
+  void solve(std::size_t b, site s, const nbit::hessian& inputs, const nbit::input_drift* moved = nullptr) {
+    const bool done = known(b, s);
     std::vector<float> importance(inputs.cols());
     inputs.mean_square(importance);
     for (const role r : engine::readers(s)) {
       engine::linear& w = m.blocks[b][r];
-      std::vector<float> values = decoded(w);
-      const nbit::matrix_view<float> v(values.data(), w.shape().rows, w.shape().cols);
-      if (moved != nullptr)
-        need(nbit::retarget(nbit::matrix_view<const float>(v), inputs, *moved, v, {}, pool), "calibration");
-      const problem p{v, &inputs, importance};
-      engine::linear made = to.matrix(engine::tensor_name(b, r), how, p);
-      if (made && how == method::gptq) w = std::move(made);
+      problem p;
+      std::vector<float> values;
+      if (!done) {
+        values = decoded(w);
+        const nbit::matrix_view<float> v(values.data(), w.shape().rows, w.shape().cols);
+        if (moved != nullptr)
+          need(nbit::retarget(nbit::matrix_view<const float>(v), inputs, *moved, v, {}, pool), "calibration");
+        p = {v, &inputs, importance};
+      }
+      engine::linear made = to.matrix(engine::tensor_name(b, r), p);
+      if (made && what.how == method::gptq) w = std::move(made);
     }
   }
 
@@ -95,11 +105,21 @@ struct walker {
   void awq_site(std::size_t b, site s, const block_statistics& inputs,
                 const std::function<void(std::span<const float>)>& fold) {
     const nbit::hessian& h = inputs[static_cast<std::size_t>(s)];
+    const auto readers = engine::readers(s);
+    const std::string scales_name = engine::tensor_name(b, readers[0]) + ".scales";
+    if (known(b, s) && to.known(scales_name)) {
+      const auto kept = what.state->at(scales_name);
+      std::vector<float> scales(kept.size() / sizeof(float));
+      for (std::size_t c = 0; c < scales.size(); ++c) scales[c] = nbit::load_f32(kept.data() + c * sizeof(float));
+      if (fold) fold(scales);
+      for (const role r : readers) to.matrix(engine::tensor_name(b, r), {});
+      return;
+    }
     std::vector<std::vector<float>> held;
     std::vector<nbit::matrix_view<const float>> views;
     awq_search search = nullptr;
     bool one_format = true;
-    for (const role r : engine::readers(s)) {
+    for (const role r : readers) {
       const engine::linear& w = m.blocks[b][r];
       held.push_back(decoded(w));
       views.emplace_back(held.back().data(), w.shape().rows, w.shape().cols);
@@ -108,18 +128,19 @@ struct walker {
       search = mine;
     }
     // Matrices that are not all stored in one format keep their weights; they are rounded as they are.
-    if (!one_format) return solve(b, s, h, method::search);
+    if (!one_format) return solve(b, s, h);
     nbit::awq_options o;
     if (!fold) o.steps = 0;
-    const nbit::awq_result found = need(search(views, h, o, pool), engine::tensor_name(b, engine::readers(s)[0]));
+    const nbit::awq_result found = need(search(views, h, o, pool), engine::tensor_name(b, readers[0]));
     if (fold) fold({found.scales.data(), found.scales.size()});
+    if (what.state != nullptr) what.state->keep(scales_name, as_bytes_of({found.scales.begin(), found.scales.end()}));
     std::vector<float> importance(h.cols());
     h.mean_square(importance);
     for (std::size_t c = 0; c < importance.size(); ++c) importance[c] /= found.scales[c] * found.scales[c];
     std::size_t row = 0;
-    for (const role r : engine::readers(s)) {
+    for (const role r : readers) {
       const std::size_t rows = m.blocks[b][r].shape().rows;
-      to.matrix(engine::tensor_name(b, r), method::rtn, {found.view().row_range(row, rows), &h, importance});
+      to.matrix(engine::tensor_name(b, r), {found.view().row_range(row, rows), &h, importance});
       row += rows;
     }
   }
@@ -147,17 +168,19 @@ std::vector<block_statistics> collect(const engine::model& m, const engine::toke
 void solve_blocks_of(const job& what, const engine::model& m, const engine::workers& pool, const engine::progress& told,
                      const solved_sink& to) {
   walker w{what, m, pool, to};
-  const bool sequential = what.how == solver::gptq && what.calibration != nullptr;
+  const bool sequential = what.how == method::gptq && what.calibration != nullptr;
   const std::size_t steps = m.blocks.size() * engine::site_count;
   block_statistics here;
   engine::observer watch, watch_before;
   nbit::input_drift moved;
   std::array<std::vector<float>, engine::site_count> before;  // inputs of this block's sites in the unquantized model
-  watch_before.input = [&](std::size_t, site s, nbit::matrix_view<const float> x) {
+  watch_before.input = [&](std::size_t b, site s, nbit::matrix_view<const float> x) {
+    if (w.known(b, s)) return;
     std::vector<float>& to_end = before[static_cast<std::size_t>(s)];
     for (std::size_t t = 0; t < x.rows; ++t) to_end.insert(to_end.end(), x.row(t).begin(), x.row(t).end());
   };
-  watch.input = [&](std::size_t, site s, nbit::matrix_view<const float> x) {
+  watch.input = [&](std::size_t b, site s, nbit::matrix_view<const float> x) {
+    if (w.known(b, s)) return;
     if (sequential) {
       if (moved.cols() != x.cols || here[static_cast<std::size_t>(s)].tokens() == 0) moved = nbit::input_drift(x.cols);
       const float* const was = before[static_cast<std::size_t>(s)].data() + moved.tokens() * x.cols;
@@ -167,8 +190,8 @@ void solve_blocks_of(const job& what, const engine::model& m, const engine::work
   };
   if (sequential)
     watch.complete = [&](std::size_t b, site s) {
-      w.solve(b, s, here[static_cast<std::size_t>(s)], method::gptq, &moved);
-      here[static_cast<std::size_t>(s)] = nbit::hessian(inputs_of(w.m.config, s));
+      w.solve(b, s, here[static_cast<std::size_t>(s)], &moved);
+      here[static_cast<std::size_t>(s)] = nbit::hessian(site_width(w.m.config, s));
       before[static_cast<std::size_t>(s)] = {};
       if (told) told(b * engine::site_count + static_cast<std::size_t>(s) + 1, steps);
     };
@@ -186,11 +209,10 @@ void solve_blocks_of(const job& what, const engine::model& m, const engine::work
     if (sequential) run_before.run_block(b, h_before, &watch_before);
     if (!known) run.run_block(b, h, &watch);
     const block_statistics& inputs = known ? (*what.statistics)[b] : here;
-    if (what.how == solver::awq) w.awq_block(b, inputs);
-    if (what.how == solver::search)
-      for (std::size_t s = 0; s < engine::site_count; ++s) w.solve(b, static_cast<site>(s), inputs[s], method::search);
-    if (what.how == solver::gptq && !sequential)
-      for (std::size_t s = 0; s < engine::site_count; ++s) w.solve(b, static_cast<site>(s), inputs[s], method::gptq);
+    if (what.how == method::awq)
+      w.awq_block(b, inputs);
+    else if (!sequential)
+      for (std::size_t s = 0; s < engine::site_count; ++s) w.solve(b, static_cast<site>(s), inputs[s]);
     if (told) told((b + 1) * engine::site_count, steps);
   }
 }
