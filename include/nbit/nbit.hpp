@@ -91,7 +91,9 @@
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/lane_math.hpp>
 #include <nbit/arch/level_lanes.hpp>
+#include <nbit/arch/past_caches.hpp>
 #include <nbit/arch/quads.hpp>
+#include <nbit/arch/row_codes.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/arch/tags.hpp>
 

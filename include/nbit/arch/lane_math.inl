@@ -63,46 +63,68 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m256i lo = level8(v.lo, low, high, offset), hi = level8(v.hi, low, high, offset);
     store_bytes(to, lo, hi);
   }
+  /// The larger of two magnitudes.
+  NBIT_INLINE static type larger_size(type a, type b) { return larger(abs(a), abs(b)); }
+  using ints = typename lanes<NBIT_ARCH>::whole;
+  /// Lanes rounded half to even plus offset.
+  NBIT_INLINE static ints nearest(type v, int offset) {
+    const __m256i more = _mm256_set1_epi32(offset);
+    return {_mm256_add_epi32(_mm256_cvtps_epi32(v.lo), more), _mm256_add_epi32(_mm256_cvtps_epi32(v.hi), more)};
+  }
+  /// How many of fifteen rising numbers are less: table[0 .. 14], table[15] is not read.
+  NBIT_INLINE static ints rank(const float* table, type v) {
+    __m256i lo = _mm256_setzero_si256(), hi = lo;
+    for (int i = 0; i < 15; ++i) {
+      const __m256 t = _mm256_broadcast_ss(table + i);
+      lo = _mm256_sub_epi32(lo, _mm256_castps_si256(_mm256_cmp_ps(t, v.lo, _CMP_LT_OQ)));
+      hi = _mm256_sub_epi32(hi, _mm256_castps_si256(_mm256_cmp_ps(t, v.hi, _CMP_LT_OQ)));
+    }
+    return {lo, hi};
+  }
+  /// Whole numbers from 0 to 255 as bytes.
+  NBIT_INLINE static __m128i bytes(ints v) { return bytes_of(v.lo, v.hi); }
   /// Lanes that hold whole numbers from 0 to 255 as sixteen bytes.
   NBIT_INLINE static void store_whole(std::uint8_t* to, type v) {
     store_bytes(to, _mm256_cvtps_epi32(v.lo), _mm256_cvtps_epi32(v.hi));
   }
-  /// Lanes from 0 up to below 2^31, cut to whole numbers and held at high, as sixteen bytes.
-  NBIT_INLINE static void store_truncated(std::uint8_t* to, type v, int high) {
+  /// Lanes from 0 up to below 2^31, cut to whole numbers and held at high.
+  NBIT_INLINE static ints truncated(type v, int high) {
     const __m256i top = _mm256_set1_epi32(high);
-    store_bytes(to, _mm256_min_epi32(_mm256_cvttps_epi32(v.lo), top), _mm256_min_epi32(_mm256_cvttps_epi32(v.hi), top));
+    return {_mm256_min_epi32(_mm256_cvttps_epi32(v.lo), top), _mm256_min_epi32(_mm256_cvttps_epi32(v.hi), top)};
   }
-  /// Lanes rounded half away from zero plus 128 as sixteen bytes.  Needs: |v| < 127.5.
-  NBIT_INLINE static void store_rounded_away(std::uint8_t* to, type v) { store_bytes(to, away8(v.lo), away8(v.hi)); }
+  /// Lanes rounded half away from zero plus 128.  Needs: |v| < 127.5.
+  NBIT_INLINE static ints rounded_away(type v) { return {away8(v.lo), away8(v.hi)}; }
   /// table[code & 15] of sixteen codes below 128.
-  NBIT_INLINE static type table16(const std::int8_t* table, const std::uint8_t* codes) {
-    const __m128i found = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)),
-                                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+  NBIT_INLINE static type table16(const std::int8_t* table, __m128i codes) {
+    const __m128i found = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)), codes);
     return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(found)),
             _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(found, 8)))};
   }
-  /// scale * level, then the sign in bit i: sixteen lanes.
-  NBIT_INLINE static type signed16(const std::int8_t* levels, unsigned signs, float scale) {
-    const __m128i l = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
-    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-    const __m256i low = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(signs)), bit);
-    const __m256i high = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(signs >> 8)), bit);
-    const __m256 s = _mm256_set1_ps(scale), minus = _mm256_set1_ps(-0.0f);
-    const __m256 a = _mm256_mul_ps(s, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(l)));
-    const __m256 b = _mm256_mul_ps(s, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(l, 8))));
-    return {_mm256_xor_ps(a, _mm256_and_ps(minus, _mm256_castsi256_ps(_mm256_cmpeq_epi32(low, bit)))),
-            _mm256_xor_ps(b, _mm256_and_ps(minus, _mm256_castsi256_ps(_mm256_cmpeq_epi32(high, bit))))};
+  /// Sixteen signed bytes, the low byte of each word first.
+  NBIT_INLINE static type bytes16(std::uint64_t low, std::uint64_t high) { return {bytes8(low), bytes8(high)}; }
+  /// scale * level, then the sign in bit i: sixteen lanes; level i is byte i of the two words.
+  NBIT_INLINE static type signed16(std::uint64_t low, std::uint64_t high, unsigned signs, float scale) {
+    const __m256 s = _mm256_set1_ps(scale);
+    return {_mm256_xor_ps(_mm256_mul_ps(s, bytes8(low)), signs8(signs)),
+            _mm256_xor_ps(_mm256_mul_ps(s, bytes8(high)), signs8(signs >> 8))};
+  }
+  /// scale * (level + shift), shift with the sign in bit i.
+  NBIT_INLINE static type shifted16(std::uint64_t low, std::uint64_t high, unsigned signs, float shift, float scale) {
+    const __m256 s = _mm256_set1_ps(scale), by = _mm256_set1_ps(shift);
+    return {_mm256_mul_ps(s, _mm256_add_ps(bytes8(low), _mm256_xor_ps(by, signs8(signs)))),
+            _mm256_mul_ps(s, _mm256_add_ps(bytes8(high), _mm256_xor_ps(by, signs8(signs >> 8))))};
+  }
+  /// table[code] of sixteen codes below 16.
+  NBIT_INLINE static type lookup16(const float* table, __m128i c) {
+    const __m256 t = _mm256_loadu_ps(table), u = _mm256_loadu_ps(table + 8);
+    return {pick8(t, u, _mm256_cvtepu8_epi32(c)), pick8(t, u, _mm256_cvtepu8_epi32(_mm_srli_si128(c, 8)))};
   }
   /// code + offset of sixteen codes.
-  NBIT_INLINE static type whole16(const std::uint8_t* codes, int offset) {
-    const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+  NBIT_INLINE static type whole16(__m128i c, int offset) {
     const __m256i more = _mm256_set1_epi32(offset);
     return {_mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_cvtepu8_epi32(c), more)),
             _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(c, 8)), more))};
   }
-  /// Stores past the caches.  Needs: `to` aligned to 64; stream_end() before another thread reads.
-  NBIT_INLINE static void stream(float* to, type v) { _mm256_stream_ps(to, v.lo), _mm256_stream_ps(to + 8, v.hi); }
-  NBIT_INLINE static void stream_end() { _mm_sfence(); }
   /// f16::from of each lane.
   NBIT_INLINE static void store_f16(f16* to, type v) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(v.lo, _MM_FROUND_TO_NEAREST_INT));
@@ -142,6 +164,19 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m256i exponent = _mm256_set1_epi32(0x7f800000);
     return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_castps_si256(v), exponent), exponent));
   }
+  NBIT_INLINE static __m256 bytes8(std::uint64_t v) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(static_cast<long long>(v))));
+  }
+  // Bit i of signs as the sign of lane i.
+  NBIT_INLINE static __m256 signs8(unsigned signs) {
+    const __m256i by = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+    const __m256i top = _mm256_sllv_epi32(_mm256_set1_epi32(static_cast<int>(signs)), by);
+    return _mm256_and_ps(_mm256_castsi256_ps(top), _mm256_set1_ps(-0.0f));
+  }
+  NBIT_INLINE static __m256 pick8(__m256 t, __m256 u, __m256i code) {
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t, code), _mm256_permutevar8x32_ps(u, code),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(code, 28)));
+  }
   NBIT_INLINE static __m256i away8(__m256 v) {
     const __m256 sign = _mm256_and_ps(v, _mm256_set1_ps(-0.0f));
     const __m256 nudged = _mm256_add_ps(v, _mm256_or_ps(sign, _mm256_set1_ps(below_half)));
@@ -153,10 +188,12 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
         _mm256_sub_epi32(_mm256_and_si256(shifted, _mm256_set1_epi32(0x7fffff)), _mm256_set1_epi32(0x400000 - offset));
     return _mm256_min_epi32(_mm256_max_epi32(l, _mm256_set1_epi32(low + offset)), _mm256_set1_epi32(high + offset));
   }
-  NBIT_INLINE static void store_bytes(std::uint8_t* to, __m256i lo, __m256i hi) {
+  NBIT_INLINE static __m128i bytes_of(__m256i lo, __m256i hi) {
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xd8);
-    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+    return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  }
+  NBIT_INLINE static void store_bytes(std::uint8_t* to, __m256i lo, __m256i hi) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes_of(lo, hi));
   }
   NBIT_INLINE static __m256 lookup8(const float* table, __m256 at) {
     const __m256i index = _mm256_and_si256(_mm256_castps_si256(at), _mm256_set1_epi32(31));
@@ -205,39 +242,66 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   NBIT_INLINE static void store_levels(std::uint8_t* to, type v, int low, int high, int offset) {
     store_bytes(to, level16(v, low, high, offset));
   }
+  /// The larger of two magnitudes.
+  NBIT_INLINE static type larger_size(type a, type b) { return _mm512_maskz_range_ps(all, a, b, 0x0b); }
+  using ints = __m512i;
+  /// Lanes rounded half to even plus offset.
+  NBIT_INLINE static ints nearest(type v, int offset) {
+    return _mm512_add_epi32(_mm512_maskz_cvtps_epi32(all, v), _mm512_set1_epi32(offset));
+  }
+  /// How many of fifteen rising numbers are less: table[0 .. 14], table[15] is not read.
+  NBIT_INLINE static ints rank(const float* table, type v) {
+    const __m512 t = _mm512_maskz_loadu_ps(0x7fff, table);
+    // a lane's rank so far is where it looks next
+    const __m512i one = _mm512_set1_epi32(1), two = _mm512_set1_epi32(2), three = _mm512_set1_epi32(3);
+    __m512i r = _mm512_maskz_set1_epi32(less(_mm512_set1_ps(table[7]), v), 8);
+    r = _mm512_mask_add_epi32(r, less(at(t, _mm512_add_epi32(r, three)), v), r, _mm512_set1_epi32(4));
+    r = _mm512_mask_add_epi32(r, less(at(t, _mm512_add_epi32(r, one)), v), r, two);
+    return _mm512_mask_add_epi32(r, less(at(t, r), v), r, one);
+  }
+  /// Whole numbers from 0 to 255 as bytes.
+  NBIT_INLINE static __m128i bytes(ints v) { return bytes_of(v); }
   /// Lanes that hold whole numbers from 0 to 255 as sixteen bytes.
   NBIT_INLINE static void store_whole(std::uint8_t* to, type v) { store_bytes(to, _mm512_maskz_cvtps_epi32(all, v)); }
-  /// Lanes from 0 up to below 2^31, cut to whole numbers and held at high, as sixteen bytes.
-  NBIT_INLINE static void store_truncated(std::uint8_t* to, type v, int high) {
-    store_bytes(to, _mm512_maskz_min_epi32(all, _mm512_maskz_cvttps_epi32(all, v), _mm512_set1_epi32(high)));
+  /// Lanes from 0 up to below 2^31, cut to whole numbers and held at high.
+  NBIT_INLINE static ints truncated(type v, int high) {
+    return _mm512_maskz_min_epi32(all, _mm512_maskz_cvttps_epi32(all, v), _mm512_set1_epi32(high));
   }
-  /// Lanes rounded half away from zero plus 128 as sixteen bytes.  Needs: |v| < 127.5.
-  NBIT_INLINE static void store_rounded_away(std::uint8_t* to, type v) {
+  /// Lanes rounded half away from zero plus 128.  Needs: |v| < 127.5.
+  NBIT_INLINE static ints rounded_away(type v) {
     const __m512 sign = _mm512_maskz_and_ps(all, v, _mm512_set1_ps(-0.0f));
     const __m512 nudged = _mm512_add_ps(v, _mm512_maskz_or_ps(all, sign, _mm512_set1_ps(below_half)));
-    store_bytes(to, _mm512_add_epi32(_mm512_maskz_cvttps_epi32(all, nudged), _mm512_set1_epi32(128)));
+    return _mm512_add_epi32(_mm512_maskz_cvttps_epi32(all, nudged), _mm512_set1_epi32(128));
   }
   /// table[code & 15] of sixteen codes below 128.
-  NBIT_INLINE static type table16(const std::int8_t* table, const std::uint8_t* codes) {
-    const __m128i found = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)),
-                                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+  NBIT_INLINE static type table16(const std::int8_t* table, __m128i codes) {
+    const __m128i found = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)), codes);
     return _mm512_maskz_cvtepi32_ps(all, _mm512_maskz_cvtepi8_epi32(all, found));
   }
-  /// scale * level, then the sign in bit i: sixteen lanes.
-  NBIT_INLINE static type signed16(const std::int8_t* levels, unsigned signs, float scale) {
-    const __m128i l = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
-    const __m512 v =
-        _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_maskz_cvtepi32_ps(all, _mm512_maskz_cvtepi8_epi32(all, l)));
+  /// Sixteen signed bytes, the low byte of each word first.
+  NBIT_INLINE static type bytes16(std::uint64_t low, std::uint64_t high) {
+    const __m128i l = _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low));
+    return _mm512_maskz_cvtepi32_ps(all, _mm512_maskz_cvtepi8_epi32(all, l));
+  }
+  /// scale * level, then the sign in bit i: sixteen lanes; level i is byte i of the two words.
+  NBIT_INLINE static type signed16(std::uint64_t low, std::uint64_t high, unsigned signs, float scale) {
+    const __m512 v = _mm512_mul_ps(_mm512_set1_ps(scale), bytes16(low, high));
     return _mm512_mask_xor_ps(v, static_cast<mask>(signs), v, _mm512_set1_ps(-0.0f));
   }
-  /// code + offset of sixteen codes.
-  NBIT_INLINE static type whole16(const std::uint8_t* codes, int offset) {
-    const __m512i c = _mm512_maskz_cvtepu8_epi32(all, _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
-    return _mm512_maskz_cvtepi32_ps(all, _mm512_add_epi32(c, _mm512_set1_epi32(offset)));
+  /// scale * (level + shift), shift with the sign in bit i.
+  NBIT_INLINE static type shifted16(std::uint64_t low, std::uint64_t high, unsigned signs, float shift, float scale) {
+    const __m512 by = _mm512_mask_blend_ps(static_cast<mask>(signs), _mm512_set1_ps(shift), _mm512_set1_ps(-shift));
+    return _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_add_ps(bytes16(low, high), by));
   }
-  /// Stores past the caches.  Needs: `to` aligned to 64; stream_end() before another thread reads.
-  NBIT_INLINE static void stream(float* to, type v) { _mm512_stream_ps(to, v); }
-  NBIT_INLINE static void stream_end() { _mm_sfence(); }
+  /// table[code] of sixteen codes below 16.
+  NBIT_INLINE static type lookup16(const float* table, __m128i codes) {
+    return _mm512_maskz_permutexvar_ps(all, _mm512_maskz_cvtepu8_epi32(all, codes), _mm512_loadu_ps(table));
+  }
+  /// code + offset of sixteen codes.
+  NBIT_INLINE static type whole16(__m128i codes, int offset) {
+    const __m512i c = _mm512_add_epi32(_mm512_maskz_cvtepu8_epi32(all, codes), _mm512_set1_epi32(offset));
+    return _mm512_maskz_cvtepi32_ps(all, c);
+  }
   /// f16::from of each lane.
   NBIT_INLINE static void store_f16(f16* to, type v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtps_ph(all, v, _MM_FROUND_TO_NEAREST_INT));
@@ -288,8 +352,10 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m512i above = _mm512_maskz_max_epi32(all, l, _mm512_set1_epi32(low + offset));
     return _mm512_maskz_min_epi32(all, above, _mm512_set1_epi32(high + offset));
   }
+  NBIT_INLINE static __m512 at(__m512 table, __m512i index) { return _mm512_maskz_permutexvar_ps(all, index, table); }
+  NBIT_INLINE static __m128i bytes_of(__m512i v) { return _mm512_maskz_cvtepi32_epi8(all, v); }
   NBIT_INLINE static void store_bytes(std::uint8_t* to, __m512i v) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_maskz_cvtepi32_epi8(all, v));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes_of(v));
   }
 };
 

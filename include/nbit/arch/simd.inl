@@ -66,6 +66,9 @@ struct lanes<NBIT_ARCH> {
   struct type {
     __m256 lo, hi;
   };
+  struct whole {
+    __m256i lo, hi;
+  };
 
   NBIT_INLINE static type zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   NBIT_INLINE static type load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }

@@ -77,6 +77,18 @@ struct base_tag<Arch> {
 template <class Arch>
 using base_of = typename base_tag<Arch>::type;
 
+/// The tag whose texts a tag runs where int8 dots help nothing.
+template <class Arch>
+struct without_dots_tag {
+  using type = Arch;
+};
+template <>
+struct without_dots_tag<avx_vnni> {
+  using type = avx2;
+};
+template <class Arch>
+using without_dots = typename without_dots_tag<Arch>::type;
+
 }  // namespace nbit::arch
 
 #endif

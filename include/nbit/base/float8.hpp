@@ -37,8 +37,9 @@ NBIT_INLINE constexpr std::uint32_t small_float_code(float v) {
 template <int E, int M>
 NBIT_INLINE constexpr float small_float_value(std::uint32_t code) {
   constexpr int bias = (1 << (E - 1)) - 1;
-  if (code >= 1u << M) return std::bit_cast<float>((code << (23 - M)) + (std::uint32_t(127 - bias) << 23));
-  return static_cast<float>(code) * std::bit_cast<float>(std::uint32_t(127 + 1 - bias - M) << 23);
+  const std::uint32_t normal = (code << (23 - M)) + (std::uint32_t(127 - bias) << 23);
+  const float low = static_cast<float>(code) * std::bit_cast<float>(std::uint32_t(127 + 1 - bias - M) << 23);
+  return std::bit_cast<float>(code >= 1u << M ? normal : std::bit_cast<std::uint32_t>(low));  // no branch
 }
 
 }  // namespace detail

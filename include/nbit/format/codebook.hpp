@@ -66,14 +66,19 @@ struct codebook {
                 "nbit::codebook: Group must be a count of weights, nbit::per_row or nbit::per_tensor");
 
   static constexpr int bits = Bits, group = Group;
+  static constexpr bool same_everywhere = true;
   using scale_t = typename detail::scale_storage<Scale>::type;
   using params = symmetric_params<scale_t>;
 
   NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {
     static_assert(Derived::levels.size() == std::size_t{1} << Bits,
                   "nbit::codebook: Derived::levels must have 2^Bits entries");
+    return fit_range(detail::range_of(w), w.size());
+  }
+  /// fit for weights of this range.
+  NBIT_HOST_INLINE static params fit_range(const detail::group_range& g, std::size_t) {
     constexpr auto order = detail::order_levels(Derived::levels);
-    return {detail::scale_storage<Scale>::from(nbit::abs(detail::range_of(w).signed_max) / order.top)};
+    return {detail::scale_storage<Scale>::from(nbit::abs(g.signed_max) / order.top)};
   }
   NBIT_INLINE static int code(float v, const params& p, int /*i*/) {
     NBIT_EXACT
@@ -89,6 +94,15 @@ struct codebook {
 };
 
 #include <nbit/base/exact_end.inl>
+
+namespace detail {
+/// Whether F answers as codebook does: a type derived from it may replace any of the three.
+template <class F>
+concept is_codebook = requires {
+  typename F::codebook;
+  requires& F::fit == &F::codebook::fit && &F::code == &F::codebook::code && &F::value == &F::codebook::value;
+};
+}  // namespace detail
 
 /// bitsandbytes NF4: quantiles of the normal distribution; blocks of 64, f32 absmax.  Ref: Dettmers 2023, QLoRA,
 /// appendix E.

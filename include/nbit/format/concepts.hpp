@@ -124,6 +124,10 @@ concept says_exact_levels = requires {
   { F::exact_levels } -> std::convertible_to<bool>;
 };
 template <class F>
+concept says_same_everywhere = requires {
+  { F::same_everywhere } -> std::convertible_to<bool>;
+};
+template <class F>
 concept says_symmetric = requires {
   { F::symmetric } -> std::convertible_to<bool>;
 };
@@ -135,6 +139,16 @@ template <class F>
 inline constexpr bool has_exact_levels = [] {
   if constexpr (integer_format<F> && detail::says_exact_levels<F>)
     return bool{F::exact_levels};
+  else
+    return false;
+}();
+
+/// Whether a grid_format promises that value(c, p, i) is the same at every position i (it says so with a constant
+/// `same_everywhere`): kernels may then ask once for each code of a group.
+template <class F>
+inline constexpr bool has_same_values = [] {
+  if constexpr (detail::says_same_everywhere<F>)
+    return bool{F::same_everywhere};
   else
     return false;
 }();

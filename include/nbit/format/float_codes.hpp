@@ -37,7 +37,7 @@ struct float_codes {
   using element = Element;
   static constexpr int bits = std::is_same_v<Element, f4_e2m1> ? 4 : 8, group = Group;
   static constexpr scale_type scale_stored = Scale;
-  static constexpr bool symmetric = true;
+  static constexpr bool symmetric = true, same_everywhere = true;
   using scale_t = typename detail::scale_storage<Scale>::type;
   using params = symmetric_params<scale_t>;
 

@@ -48,6 +48,29 @@ struct byte_run {
   NBIT_INLINE void store(void* to) const { std::memcpy(to, v, N); }
 };
 
+/// Sixteen codes, one in each byte, and what finds them: bits `at` and on of every byte of a load, `mask` wide.
+using code_bytes = std::uint64_t __attribute__((vector_size(16)));
+NBIT_HOST_INLINE code_bytes bits_at(const std::byte* from, int at, unsigned mask) {
+  code_bytes v;
+  std::memcpy(&v, from, sizeof v);
+  return v >> at & mask * 0x0101010101010101u;
+}
+
+/// Sixteen bytes, the first lowest in `low`.
+struct sixteen_bytes {
+  std::uint64_t low, high;
+};
+/// The scales and offsets of all runs of a block, straight from it: super_scale and super_offset times these signed
+/// bytes.
+struct block_runs {
+  float super_scale, super_offset;
+  sixteen_bytes scales, offsets;
+};
+/// Every byte less 32.  Needs: bytes below 64.
+NBIT_INLINE std::uint64_t less_32(std::uint64_t bytes) {
+  return ((bytes | 0x8080808080808080u) - 0x2020202020202020u) ^ 0x8080808080808080u;
+}
+
 /// The level nearest to v on the grid scale * level + offset, held in [low, high]; any scale: 0 answers level 0.
 NBIT_INLINE int nearest_level(float v, float scale, float offset, int low, int high) {
   return scale != 0.0f ? round_clamped((v - offset) / scale, low, high) : 0;

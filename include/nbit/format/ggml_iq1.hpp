@@ -210,6 +210,16 @@ struct iq1_s : detail::encoded_by_blocks<iq1_s>, iq_integers<iq1_s, 32, 8> {
     ggml_block::iq1_signed_levels(codes[0] & 2047u, p.nibble(i >> 5) >> 3, out);
   }
   NBIT_INLINE static int scale_code(const params& p, int s) { return p.nibble(s) & 7; }
+  /// Weights 16 k to 16 k + 15 of a block with this d: a value is step times (level + shift), the shift with the sign.
+  NBIT_INLINE static ggml_block::sixteen_points points16(const std::byte* block, float d, int k) {
+    const unsigned u = load_u16(block + 2 + 2 * k), word = load_u16(block + 34 + 2 * (k / 2)),
+                   upper = word >> (6 * (k % 2)) << 8;
+    return {ggml_block::point_word<iq1_grid>((u & 255u) | (upper & 0x700u)),
+            ggml_block::point_word<iq1_grid>(u >> 8 | (upper >> 3 & 0x700u)), (word >> 15) * 0xffffu,
+            d * (2.0f * static_cast<float>(word >> 12 & 7u) + 1.0f)};
+  }
+  NBIT_INLINE static float block_scale(const std::byte* block) { return static_cast<float>(load_f16(block)); }
+  static constexpr float shift = 0.125f;
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
     ggml_block::encode_iq1_s(x, q, p, c);
@@ -247,6 +257,18 @@ struct iq1_m : detail::encoded_by_blocks<iq1_m>, iq_integers<iq1_m, 16, 8> {
     ggml_block::iq1_signed_levels(codes[0] & 2047u, codes[0] >> 11 & 1, out);
   }
   NBIT_INLINE static int scale_code(const params& p, int s) { return p.scale_of(s); }
+  /// Weights 16 k to 16 k + 15 of a block with this d: a value is step times (level + shift), the shift with the sign.
+  NBIT_INLINE static ggml_block::sixteen_points points16(const std::byte* block, float d, int k) {
+    const unsigned u = load_u16(block + 2 * k), upper = std::to_integer<unsigned>(block[32 + k]);
+    return {ggml_block::point_word<iq1_grid>((u & 255u) | (upper & 7u) << 8),
+            ggml_block::point_word<iq1_grid>(u >> 8 | (upper >> 4 & 7u) << 8),
+            (upper >> 3 & 1u) * 0xffu | (upper >> 7) * 0xff00u,
+            d * (2.0f * static_cast<float>(load_u16(block + 48 + 2 * (k / 4)) >> (3 * (k % 4)) & 7) + 1.0f)};
+  }
+  NBIT_INLINE static float block_scale(const std::byte* block) {
+    return static_cast<float>(ggml_block::load_iq1_m_params(block).d);
+  }
+  static constexpr float shift = 0.125f;
   /// One whole group without bounds; q may be null.
   NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
     ggml_block::encode_iq1_m(x, q, p, c);

@@ -136,6 +136,11 @@ inline void store_iq2_s_codes(std::byte* to, const std::uint32_t* codes) {
   }
 }
 
+/// Codes 2 k and 2 k + 1 of a block.
+struct two_codes {
+  unsigned first, second;
+};
+
 /// d (0.5 + s) / 4.
 template <int Runs>
 NBIT_INLINE float iq2_step(const iq_params<Runs>& p, int s) {
@@ -169,6 +174,13 @@ struct iq2_points : encoded_by_blocks<F>, iq_integers<F, Run, 8> {
     ggml_block::point_levels<Grid>(index_of(codes[0]), out);
     return signs_of(codes[0]);
   }
+  /// Weights 16 k to 16 k + 15 of a block with this d: a value is step times level, then the sign.
+  NBIT_INLINE static ggml_block::sixteen_points points16(const std::byte* block, float d, int k) {
+    const auto [first, second] = F::codes_from(block, k);
+    return {ggml_block::point_word<Grid>(index_of(first)), ggml_block::point_word<Grid>(index_of(second)),
+            signs_of(first) | signs_of(second) << 8, d * (0.5f + static_cast<float>(F::scale_at(block, k))) * 0.25f};
+  }
+  NBIT_INLINE static float block_scale(const std::byte* block) { return static_cast<float>(load_f16(block)); }
   NBIT_INLINE static float step_at(const params& p, int i) {
     return ggml_block::iq2_step(p, static_cast<int>(static_cast<unsigned>(i) / unsigned(Run)));
   }
@@ -195,6 +207,14 @@ struct iq2_xxs : detail::iq2_points<iq2_xxs, iq2_xxs_grid, 8, true, 32> {
     ggml_block::encode_iq2<ggml_block::iq2_xxs_search, 8>(x, q, p, c, steps);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq2_xxs_params(from); }
+  NBIT_INLINE static int scale_at(const std::byte* block, int k) {
+    return static_cast<int>(load_u32(block + 6 + 8 * (k / 2)) >> 28);
+  }
+  NBIT_INLINE static ggml_block::two_codes codes_from(const std::byte* block, int k) {
+    const std::byte* const run = block + 2 + 8 * (k / 2);
+    const unsigned points = load_u16(run + 2 * (k % 2)), signs = load_u32(run + 4) >> (14 * (k % 2));
+    return {(points & 255u) | (signs & 127u) << 8, points >> 8 | (signs >> 7 & 127u) << 8};
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
     ggml_block::load_iq2_xxs_codes(from, codes);
   }
@@ -219,6 +239,12 @@ struct iq2_xs : detail::iq2_points<iq2_xs, iq2_xs_grid, 9, true, 16> {
     params p{load_f16(from), {}};
     __builtin_memcpy(p.packed, from + 66, sizeof p.packed);
     return p;
+  }
+  NBIT_INLINE static int scale_at(const std::byte* block, int k) {
+    return std::to_integer<int>(block[66 + k / 2]) >> (4 * (k % 2)) & 15;
+  }
+  NBIT_INLINE static ggml_block::two_codes codes_from(const std::byte* block, int k) {
+    return {load_u16(block + 2 + 4 * k), load_u16(block + 4 + 4 * k)};
   }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint16_t* codes) {
     for (int k = 0; k < 32; ++k) codes[k] = load_u16(from + 2 + 2 * k);
@@ -246,6 +272,15 @@ struct iq2_s : detail::iq2_points<iq2_s, iq2_s_grid, 10, false, 16> {
     params p{load_f16(from), {}};
     __builtin_memcpy(p.packed, from + 74, sizeof p.packed);
     return p;
+  }
+  NBIT_INLINE static int scale_at(const std::byte* block, int k) {
+    return std::to_integer<int>(block[74 + k / 2]) >> (4 * (k % 2)) & 15;
+  }
+  NBIT_INLINE static ggml_block::two_codes codes_from(const std::byte* block, int k) {
+    const unsigned points = load_u16(block + 2 + 2 * k), signs = load_u16(block + 34 + 2 * k),
+                   upper = std::to_integer<unsigned>(block[66 + k / 2]) >> (4 * (k % 2));
+    return {(points & 255u) | (upper & 3u) << 8 | (signs & 255u) << 10,
+            points >> 8 | (upper >> 2 & 3u) << 8 | signs >> 8 << 10};
   }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint32_t* codes) {
     ggml_block::load_iq2_s_codes(from + 2, codes);

@@ -173,6 +173,16 @@ struct iq3_xxs : detail::encoded_by_blocks<iq3_xxs>, iq_integers<iq3_xxs, 32, 4>
     ggml_block::point_levels<iq3_xxs_grid>(u >> 8 & 255u, out + 4);
     return ggml_block::even_signs(u >> 16 & 127u);
   }
+  NBIT_INLINE static float block_scale(const std::byte* block) { return static_cast<float>(load_f16(block)); }
+  /// Weights 16 k to 16 k + 15 of a block with this d: a value is step times level, then the sign.
+  NBIT_INLINE static ggml_block::sixteen_points points16(const std::byte* block, float d, int k) {
+    const unsigned u = load_u32(block + 2 + 4 * k), word = load_u32(block + 66 + 4 * (k / 2)),
+                   seven = word >> (14 * (k % 2));
+    return {ggml_block::two_points<iq3_xxs_grid>(u & 255u, u >> 8 & 255u),
+            ggml_block::two_points<iq3_xxs_grid>(u >> 16 & 255u, u >> 24),
+            ggml_block::even_signs(seven & 127u) | ggml_block::even_signs(seven >> 7 & 127u) << 8,
+            d * (0.5f + static_cast<float>(word >> 28)) * 0.5f};
+  }
   NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
   /// One whole group without bounds; q may be null.
   template <class Steps = ggml_block::lattice_steps>
@@ -214,6 +224,16 @@ struct iq3_s : detail::encoded_by_blocks<iq3_s>, iq_integers<iq3_s, 32, 1> {
     ggml_block::point_levels<iq3_s_grid>(u & 511u, out);
     ggml_block::point_levels<iq3_s_grid>(v & 511u, out + 4);
     return (u >> 9 & 15u) | (v >> 9 & 15u) << 4;
+  }
+  NBIT_INLINE static float block_scale(const std::byte* block) { return static_cast<float>(load_f16(block)); }
+  /// Weights 16 k to 16 k + 15 of a block with this d: a value is step times level, then the sign.
+  NBIT_INLINE static ggml_block::sixteen_points points16(const std::byte* block, float d, int k) {
+    const unsigned u = load_u32(block + 2 + 4 * k),
+                   ninths = std::to_integer<unsigned>(block[66 + k / 2]) >> (4 * (k % 2)) << 8;
+    return {ggml_block::two_points<iq3_s_grid>((u & 255u) | (ninths & 256u), (u >> 8 & 255u) | (ninths >> 1 & 256u)),
+            ggml_block::two_points<iq3_s_grid>((u >> 16 & 255u) | (ninths >> 2 & 256u), u >> 24 | (ninths >> 3 & 256u)),
+            load_u16(block + 74 + 2 * k),
+            d * (1.0f + 2.0f * static_cast<float>(std::to_integer<int>(block[106 + k / 4]) >> (4 * (k / 2 % 2)) & 15))};
   }
   NBIT_INLINE static float step_at(const params& p, int i) { return step_of_run(p, i >> 5); }
   /// One whole group without bounds; q may be null.

@@ -201,6 +201,10 @@ struct iq4_nl : detail::block_of_levels<iq4_nl> {
     *inverse = *scale != 0.0f ? 1.0f / *scale : 0.0f;
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::bits_at(block + 2, 4 * k, 15);
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 2, codes);
   }
@@ -230,6 +234,10 @@ struct iq4_xs : detail::runs_of_levels<iq4_xs, iq4_xs_params, 32> {
     ggml_block::iq4_xs_store_scales(scales, p, inverse);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq4_xs_params(from); }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::bits_at(block + 8 + 16 * (k / 2), 4 * (k % 2), 15);
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_iq4_xs_codes(from, codes);
   }
@@ -258,6 +266,10 @@ struct mxfp4 : detail::encoded_by_blocks<mxfp4> {
   }
   NBIT_INLINE static params load_params(const std::byte* from) {
     return {e8m0::from_bits(std::to_integer<std::uint8_t>(from[0]))};
+  }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::bits_at(block + 1, 4 * k, 15);
   }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 1, codes);

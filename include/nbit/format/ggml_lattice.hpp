@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include <nbit/base/bits.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/device_table.hpp>
 #include <nbit/base/float16.hpp>
@@ -99,10 +100,33 @@ NBIT_INLINE void point_values(unsigned index, unsigned signs, float step, float*
 #endif
 }
 
+/// Levels of 16 weights, one in each byte, the first lowest, their signs, the first in bit 0, and their step.
+struct sixteen_points {
+  std::uint64_t low, high;
+  unsigned signs;
+  float step;
+};
+
+/// The levels of one point, the first in the low byte.  Needs: index < Grid::points.
+template <class Grid>
+NBIT_INLINE std::uint64_t point_word(unsigned index) {
+  const auto* const from = reinterpret_cast<const std::byte*>(device_table<lattice_values<Grid>>().of[index]);
+  if constexpr (Grid::dims == 8)
+    return load_u64(from);
+  else
+    return load_u32(from);
+}
+
 /// Writes the levels of one point.  Needs: index < Grid::points.
 template <class Grid>
 NBIT_INLINE void point_levels(unsigned index, std::int8_t* out) {
   __builtin_memcpy(out, device_table<lattice_values<Grid>>().of[index], std::size_t(Grid::dims));
+}
+
+/// The levels of two points of four coordinates.
+template <class Grid>
+NBIT_INLINE std::uint64_t two_points(unsigned first, unsigned second) {
+  return point_word<Grid>(first) | point_word<Grid>(second) << 32;
 }
 
 /// Negates those of eight levels whose bit is set.

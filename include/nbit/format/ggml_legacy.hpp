@@ -107,6 +107,15 @@ NBIT_INLINE void load_fifth_bits(const std::byte* from, std::uint8_t* codes) {
   }
 }
 
+/// Codes 16 k to 16 k + 15 of 32 fifth bits and the nibbles behind them.
+NBIT_HOST_INLINE code_bytes with_fifth_bits(const std::byte* from, int k) {
+  const std::uint64_t bits = load_u16(from + 2 * k);
+  // bit i of a byte to bit i of byte i, and from there to bit 4
+  const std::uint64_t low = (bits & 255u) * 0x0101010101010101u, high = (bits >> 8) * 0x0101010101010101u;
+  const code_bytes spread = code_bytes{low, high} & 0x8040201008040201u;
+  return bits_at(from + 4, 4 * k, 15) | ((spread + 0x7f7f7f7f7f7f7f7fu) & 0x8080808080808080u) >> 3;
+}
+
 inline void store_fifth_bits(std::byte* to, const std::uint8_t* codes) {
   for (int j = 0; j < 32; j += 8) {  // the product moves bit 4 of byte i to bit 56 + i
     const std::uint64_t eight = load_u64(reinterpret_cast<const std::byte*>(codes + j)) >> 4 & 0x0101010101010101u;
@@ -174,6 +183,10 @@ struct q4_0 : detail::centred_levels<q4_0, 8> {
   static constexpr std::size_t block_bytes = 18;
   static constexpr const char* name = "Q4_0";
 
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::bits_at(block + 2, 4 * k, 15);
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 2, codes);
   }
@@ -189,6 +202,10 @@ struct q4_1 : detail::levels_above_minimum<q4_1, 15> {
   static constexpr std::size_t block_bytes = 20;
   static constexpr const char* name = "Q4_1";
 
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::bits_at(block + 4, 4 * k, 15);
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_split_nibbles(from + 4, codes);
   }
@@ -205,6 +222,10 @@ struct q5_0 : detail::centred_levels<q5_0, 16> {
   static constexpr std::size_t block_bytes = 22;
   static constexpr const char* name = "Q5_0";
 
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::with_fifth_bits(block + 2, k);
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_fifth_bits(from + 2, codes);
   }
@@ -220,6 +241,10 @@ struct q5_1 : detail::levels_above_minimum<q5_1, 31> {
   static constexpr std::size_t block_bytes = 24;
   static constexpr const char* name = "Q5_1";
 
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::with_fifth_bits(block + 4, k);
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_fifth_bits(from + 4, codes);
   }

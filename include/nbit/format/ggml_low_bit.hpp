@@ -85,6 +85,14 @@ struct q1_0 : detail::block_of_levels<q1_0> {
     ggml_block::encode_q1_0(x, p.d, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    const std::uint64_t sixteen = load_u16(block + 2 + 2 * k);
+    // bit i of a byte to bit i of byte i, and down to bit 0
+    const std::uint64_t low = (sixteen & 255u) * 0x0101010101010101u, high = (sixteen >> 8) * 0x0101010101010101u;
+    const ggml_block::code_bytes spread = ggml_block::code_bytes{low, high} & 0x8040201008040201u;
+    return ((spread + 0x7f7f7f7f7f7f7f7fu) & 0x8080808080808080u) >> 7;
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_small_codes<128, 1>(from + 2, codes);
   }
@@ -109,6 +117,13 @@ struct q2_0 : detail::block_of_levels<q2_0> {
     ggml_block::encode_q2_0(x, p.d, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    const std::uint64_t four = load_u32(block + 2 + 4 * k), low = four & 0xffffu, high = four >> 16;
+    // the four codes of a byte meet the low bits of four bytes
+    const ggml_block::code_bytes two = {(low & 255u) | low >> 8 << 32, (high & 255u) | high >> 8 << 32};
+    return (two | two << 6 | two << 12 | two << 18) & 0x0303030303030303u;
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_small_codes<64, 2>(from + 2, codes);
   }

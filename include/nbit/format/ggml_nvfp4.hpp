@@ -104,6 +104,11 @@ struct nvfp4 : detail::encoded_by_blocks<nvfp4> {
     __builtin_memcpy(p.scale, from, sizeof p.scale);
     return p;
   }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    const std::uint64_t both = load_u64(block + 4 + 8 * k), nibbles = 0x0f0f0f0f0f0f0f0fu;
+    return ggml_block::code_bytes{both & nibbles, both >> 4 & nibbles};
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_nvfp4_codes(from + 4, codes);
   }

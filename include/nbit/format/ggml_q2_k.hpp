@@ -92,6 +92,11 @@ NBIT_NOINLINE inline void encode_q2_k(const float* x, const float* importance, q
 }
 
 /// The 64 bytes of low 2 bits that Q2_K and Q3_K share.
+/// Codes 16 k to 16 k + 15 of load_crumbs.
+NBIT_HOST_INLINE code_bytes crumbs_at(const std::byte* from, int k) {
+  return bits_at(from + 32 * (k / 8) + 16 * (k % 2), k % 8 / 2 * 2, 3);
+}
+
 NBIT_INLINE void load_crumbs(const std::byte* from, std::uint8_t* codes) {
   for (int half = 0; half < 2; ++half) {
     auto bytes = byte_run<32>::load(from + 32 * half);
@@ -148,6 +153,17 @@ struct q2_k : detail::runs_above_minima<q2_k, q2_k_params, 16, 3> {
     ggml_block::pack_q2_k_scales(scales, minima, p);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_q2_k_params(from); }
+  NBIT_INLINE static ggml_block::block_runs runs_of(const std::byte* block) {
+    const std::uint64_t low = load_u64(block), high = load_u64(block + 8), nibbles = 0x0f0f0f0f0f0f0f0fu;
+    return {static_cast<float>(load_f16(block + 80)),
+            -static_cast<float>(load_f16(block + 82)),
+            {low & nibbles, high & nibbles},
+            {low >> 4 & nibbles, high >> 4 & nibbles}};
+  }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::crumbs_at(block + 16, k);
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_crumbs(from + 16, codes);
   }

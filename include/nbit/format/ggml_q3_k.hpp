@@ -122,6 +122,20 @@ struct q3_k : detail::runs_of_levels<q3_k, q3_k_params, 16> {
     ggml_block::pack_q3_k_scales(scales, p.packed);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_q3_k_params(from); }
+  NBIT_INLINE static ggml_block::block_runs runs_of(const std::byte* block) {
+    const std::uint64_t low = load_u64(block + 96), upper = load_u32(block + 104), nibbles = 0x0f0f0f0f0f0f0f0fu;
+    // runs 4 k .. 4 k + 3 have bits 2 k of the four upper bytes
+    const std::uint64_t first = (upper & 0x03030303u) | (upper >> 2 & 0x03030303u) << 32,
+                        last = (upper >> 4 & 0x03030303u) | (upper >> 6 & 0x03030303u) << 32;
+    return {static_cast<float>(load_f16(block + 108)),
+            0,
+            {ggml_block::less_32((low & nibbles) | first << 4), ggml_block::less_32((low >> 4 & nibbles) | last << 4)},
+            {}};
+  }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::crumbs_at(block + 32, k) | ggml_block::bits_at(block + 16 * (k % 2), k / 2, 1) << 2;
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_crumbs(from + 32, codes);
     ggml_block::load_bit_plane<2>(from, codes);

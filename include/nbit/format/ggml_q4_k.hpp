@@ -134,6 +134,10 @@ NBIT_INLINE void load_nibbles_by_64(const std::byte* from, std::uint8_t* codes) 
     low.store(codes + 64 * k), high.store(codes + 64 * k + 32);
   }
 }
+/// Codes 16 k to 16 k + 15 of them.
+NBIT_HOST_INLINE code_bytes nibbles_by_64_at(const std::byte* from, int k) {
+  return bits_at(from + 32 * (k / 4) + 16 * (k % 2), k % 4 / 2 * 4, 15);
+}
 inline void store_nibbles_by_64(std::byte* to, const std::uint8_t* codes) {
   for (int k = 0; k < 4; ++k) {
     const auto low = byte_run<32>::load(codes + 64 * k), high = byte_run<32>::load(codes + 64 * k + 32);
@@ -185,6 +189,13 @@ struct eight_runs : runs_above_minima<F, k_scales_and_minima, 32, High> {
     ggml_block::pack_scales_and_minima(scales, minima, p.packed);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_scales_and_minima(from); }
+  NBIT_INLINE static ggml_block::block_runs runs_of(const std::byte* block) {
+    const std::uint64_t first = load_u32(block + 4), second = load_u32(block + 8), last = load_u32(block + 12);
+    return {static_cast<float>(load_f16(block)),
+            -static_cast<float>(load_f16(block + 2)),
+            {(first & 0x3f3f3f3fu) | ((last & 0x0f0f0f0fu) | (first >> 2 & 0x30303030u)) << 32, 0},
+            {(second & 0x3f3f3f3fu) | ((last >> 4 & 0x0f0f0f0fu) | (second >> 2 & 0x30303030u)) << 32, 0}};
+  }
 };
 
 }  // namespace detail
@@ -195,6 +206,10 @@ struct q4_k : detail::eight_runs<q4_k, 15> {
   static constexpr std::size_t block_bytes = 144;
   static constexpr const char* name = "Q4_K";
 
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::nibbles_by_64_at(block + 16, k);
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_nibbles_by_64(from + 16, codes);
   }
@@ -210,6 +225,10 @@ struct q5_k : detail::eight_runs<q5_k, 31> {
   static constexpr std::size_t block_bytes = 176;
   static constexpr const char* name = "Q5_K";
 
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::nibbles_by_64_at(block + 48, k) | ggml_block::bits_at(block + 16 + 16 * (k % 2), k / 2, 1) << 4;
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_nibbles_by_64(from + 48, codes);
     ggml_block::load_bit_plane<4>(from + 16, codes);

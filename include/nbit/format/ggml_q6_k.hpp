@@ -131,6 +131,15 @@ struct q6_k : detail::runs_of_levels<q6_k, q6_k_params, 16> {
     return ggml_block::q6_k_scales_by_maximum(scales, p);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_q6_k_params(from); }
+  NBIT_INLINE static ggml_block::block_runs runs_of(const std::byte* block) {
+    return {static_cast<float>(load_f16(block + 208)), 0, {load_u64(block + 192), load_u64(block + 200)}, {}};
+  }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    const int half = k / 8, j = k % 8;
+    return ggml_block::bits_at(block + 64 * half + 16 * (j % 4), j / 4 * 4, 15) |
+           ggml_block::bits_at(block + 128 + 32 * half + 16 * (j % 2), j / 2 * 2, 3) << 4;
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_q6_k_codes(from, codes);
   }

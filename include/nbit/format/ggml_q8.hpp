@@ -106,6 +106,10 @@ struct q8_0 : detail::block_of_levels<q8_0> {
   /// A piece of the reference encoder, for faster ones.
   NBIT_HOST_INLINE static void store_scale(float d, const std::uint8_t*, params& p) { p.d = f16::from(d); }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from)}; }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::bits_at(block + 2 + 16 * k, 0, 255) ^ 0x8080808080808080u;
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_signed_bytes<32>(from + 2, codes);
   }
@@ -141,6 +145,10 @@ struct q8_1 : detail::block_of_levels<q8_1, q8_1_params> {
     p.s = f16::from(static_cast<float>(ggml_block::sum_of_levels<32>(c)) * d);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from), load_f16(from + 2)}; }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::bits_at(block + 4 + 16 * k, 0, 255) ^ 0x8080808080808080u;
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_signed_bytes<32>(from + 4, codes);
   }
@@ -171,6 +179,10 @@ struct q8_k : detail::block_of_levels<q8_k, q8_k_params> {
     p.d = ggml_block::encode_q8_k(x, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f32(from)}; }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::bits_at(block + 4 + 16 * k, 0, 255) ^ 0x8080808080808080u;
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_signed_bytes<256>(from + 4, codes);
   }

@@ -129,6 +129,10 @@ struct tq2_0 : detail::block_of_levels<tq2_0> {
     ggml_block::encode_trits<256>(x, p.d, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return {load_f16(from + 64)}; }
+  /// Codes 16 k to 16 k + 15 of a block, one in each byte.
+  NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
+    return ggml_block::crumbs_at(block, k);
+  }
   NBIT_INLINE static void load_codes(const std::byte* from, std::uint8_t* codes) {
     ggml_block::load_crumbs(from, codes);
   }

@@ -31,7 +31,7 @@ struct tinygemm_int4 {
   static_assert(Group > 0, "nbit::tinygemm_int4: Group must be a count of weights");
 
   static constexpr int bits = 4, group = Group, run = 0;
-  static constexpr bool symmetric = false, exact_levels = true;
+  static constexpr bool symmetric = false, exact_levels = true, same_everywhere = true;
   using params = tinygemm_params;
 
   NBIT_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {

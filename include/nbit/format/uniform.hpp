@@ -64,16 +64,16 @@ inline group_range range_of(std::span<const float> w) {
   return g;
 }
 
+/// Parameters for a group of n weights of which nothing but the range counts.
 template <scheme S, class Params>
-inline Params fit_uniform(std::span<const float> w) {
+inline Params fit_uniform(const group_range& g, std::size_t n) {
   NBIT_EXACT
   using store = scale_storage<S.scale>;
   constexpr int levels = (1 << S.bits) - 1, half = 1 << (S.bits - 1);
-  const group_range g = range_of(w);
   const float magnitude = nbit::abs(g.signed_max);
   Params p{};
   if constexpr (S.bits == 1 && S.symmetry != symmetry::asymmetric && S.symmetry != symmetry::asymmetric_float) {
-    p.scale = store::from(w.empty() ? 0.0f : g.sum_abs / static_cast<float>(w.size()));
+    p.scale = store::from(n == 0 ? 0.0f : g.sum_abs / static_cast<float>(n));
   } else if constexpr (S.symmetry == symmetry::restricted) {
     p.scale = store::from(magnitude / static_cast<float>(half - 1));
   } else if constexpr (S.symmetry == symmetry::gptq) {
@@ -120,14 +120,18 @@ struct uniform {
       symmetric, symmetric_params<scale_t>,
       std::conditional_t<S.symmetry == symmetry::asymmetric, integer_zero_params<scale_t>, float_zero_params<scale_t>>>;
 
-  static constexpr bool exact_levels = symmetric;
+  static constexpr bool exact_levels = symmetric, same_everywhere = true;
 
   /// The level halfway: what a stored code is counted from in symmetric schemes.
   static constexpr int half = 1 << (S.bits - 1);
 
   /// Min-max parameters; importance is not used (see solver/search.hpp for fits that weigh errors).
   NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> /*importance*/) {
-    return detail::fit_uniform<S, params>(w);
+    return fit_range(detail::range_of(w), w.size());
+  }
+  /// fit for n weights of this range (sum_abs counts for one-bit symmetric schemes only).
+  NBIT_HOST_INLINE static params fit_range(const detail::group_range& g, std::size_t n) {
+    return detail::fit_uniform<S, params>(g, n);
   }
 
   NBIT_INLINE static int code(float v, const params& p, int /*i*/) {
@@ -149,10 +153,14 @@ struct uniform {
     NBIT_EXACT
     if constexpr (symmetric)
       return float(p.scale) * static_cast<float>(level(c));
-    else if constexpr (S.symmetry == symmetry::asymmetric)
-      return float(p.scale) * static_cast<float>(c - int(p.zero));
     else
-      return float(p.scale) * (static_cast<float>(c) - float(p.zero));
+      return float(p.scale) * (static_cast<float>(c) - zero(p));
+  }
+  /// The code that means 0, perhaps between codes, of schemes that are not symmetric.
+  NBIT_INLINE static float zero(const params& p)
+    requires(!symmetric)
+  {
+    return static_cast<float>(p.zero);
   }
 
   // The integer form: value = scale * level + offset.
@@ -168,6 +176,15 @@ struct uniform {
 };
 
 #include <nbit/base/exact_end.inl>
+
+namespace detail {
+/// Whether F answers as uniform<scheme> does: a type derived from it may replace any of the three.
+template <class F>
+concept is_uniform = requires {
+  typename F::uniform;
+  requires& F::fit == &F::uniform::fit && &F::code == &F::uniform::code && &F::value == &F::uniform::value;
+};
+}  // namespace detail
 
 }  // namespace nbit
 

@@ -18,8 +18,10 @@ struct activation_kernel<NBIT_ARCH> {
       return;
     }
     const std::size_t whole = cols / length;  // groups without padding
-    for (std::size_t g = 0; g < whole; g += at_once) {
-      const std::size_t n = whole - g < at_once ? whole - g : at_once;
+    std::size_t together = at_once;
+    while (together < at_most && 2 * together * length <= nearby) together *= 2;
+    for (std::size_t g = 0; g < whole; g += together) {
+      const std::size_t n = whole - g < together ? whole - g : together;
       quantize_groups<(Group > 0 ? std::size_t(Group) : 0)>(x.data() + g * length, length, n, codes + g * length,
                                                             out.row_scales(r) + g);
     }
@@ -35,29 +37,35 @@ struct activation_kernel<NBIT_ARCH> {
   }
 
  private:
-  static constexpr std::size_t at_once = 16;
+  static constexpr std::size_t at_once = 16, at_most = 128, nearby = 4096;  // floats that stay in the first cache
 
-  // n groups of the same length, which is Length unless that is 0; codes and scales of each.
+  // n groups of the same length, which is Length unless that is 0; codes and scales of each. All scales first: sixteen
+  // need not wait for the sixteen before.
   template <std::size_t Length>
   static void quantize_groups(const float* x, std::size_t any_length, std::size_t n, std::int8_t* codes,
                               float* scales) noexcept {
     NBIT_EXACT
     const std::size_t length = Length != 0 ? Length : any_length;
-    std::uint32_t top[at_once] = {};  // bits of magnitudes
-    for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
-    float inverse[at_once], scale[at_once];
+    float inverse[at_most];
     std::uint32_t worst = 0;
-    for (std::size_t g = 0; g < at_once; ++g) {
-      const float magnitude = std::bit_cast<float>(top[g]);
-      const float by = 127.0f / magnitude;
-      const bool some = std::bit_cast<std::uint32_t>(by) < 0x7f800000u;  // else all zero, or too small for a reciprocal
-      inverse[g] = some ? by : 0.0f;
-      scale[g] = some ? magnitude / 127.0f : 0.0f;
-      worst = top[g] > worst ? top[g] : worst;
+    for (std::size_t first = 0; first < n; first += at_once) {
+      const std::size_t some = n - first < at_once ? n - first : at_once;
+      std::uint32_t top[at_once] = {};  // bits of magnitudes
+      tops<Length>(x + first * length, length, some, top);
+      float scale[at_once];
+      for (std::size_t g = 0; g < at_once; ++g) {
+        const float magnitude = std::bit_cast<float>(top[g]);
+        const float by = 127.0f / magnitude;
+        const bool any =
+            std::bit_cast<std::uint32_t>(by) < 0x7f800000u;  // else all zero, or too small for a reciprocal
+        inverse[first + g] = any ? by : 0.0f;
+        scale[g] = any ? magnitude / 127.0f : 0.0f;
+        worst = top[g] > worst ? top[g] : worst;
+      }
+      for (std::size_t g = 0; g < some; ++g) scales[first + g] = scale[g];
     }
     if (worst < 0x7f800000u) {
-      for (std::size_t g = 0; g < n; ++g) round(x + g * length, length, inverse[g], codes + g * length);
-      for (std::size_t g = 0; g < n; ++g) scales[g] = scale[g];
+      round_groups<Length>(x, length, n, inverse, codes);
     } else {
       for (std::size_t g = 0; g < n; ++g) scales[g] = quantize_any(x + g * length, length, codes + g * length);
     }
@@ -96,10 +104,16 @@ struct activation_kernel<NBIT_ARCH> {
 #if NBIT_TARGET == 2
   NBIT_INLINE static std::uint32_t largest(const float* x, std::size_t n) noexcept {
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-    __m512i top = _mm512_setzero_si512();
+    __m512i top = _mm512_setzero_si512(), more[3] = {top, top, top};
     std::size_t i = 0;
-    for (; i + 16 <= n; i += 16)
-      top = _mm512_maskz_max_epu32(all, top, _mm512_and_si512(_mm512_loadu_si512(x + i), magnitude));
+    for (; i + 64 <= n; i += 64) {
+      top = larger(top, _mm512_and_si512(_mm512_loadu_si512(x + i), magnitude));
+      NBIT_UNROLL
+      for (std::size_t k = 0; k < 3; ++k)
+        more[k] = larger(more[k], _mm512_and_si512(_mm512_loadu_si512(x + i + 16 * k + 16), magnitude));
+    }
+    for (; i + 16 <= n; i += 16) top = larger(top, _mm512_and_si512(_mm512_loadu_si512(x + i), magnitude));
+    top = larger(larger(top, more[0]), larger(more[1], more[2]));
     const __m256i eight =
         _mm256_max_epu32(_mm512_maskz_extracti64x4_epi64(0xff, top, 0), _mm512_maskz_extracti64x4_epi64(0xff, top, 1));
     return largest_of(x + i, n - i, largest_of_eight(eight));
@@ -113,16 +127,103 @@ struct activation_kernel<NBIT_ARCH> {
     }
     round_each(x + i, n - i, inverse, codes + i);
   }
+  /// The largest magnitudes of n <= 16 short groups: one vector for each group, then all of them folded at once.
+  template <std::size_t Length>
+  NBIT_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
+    if constexpr (Length == 0 || Length > 128) {
+      for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
+    } else {
+      const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+      __m512i v[at_once];
+      NBIT_UNROLL
+      for (std::size_t g = 0; g < at_once; ++g) {  // groups that are not there repeat the last
+        const float* const p = x + (g < n ? g : n - 1) * Length;
+        v[g] = _mm512_and_si512(_mm512_loadu_si512(p), magnitude);
+        NBIT_UNROLL
+        for (std::size_t i = 16; i < Length; i += 16)
+          v[g] = larger(v[g], _mm512_and_si512(_mm512_loadu_si512(p + i), magnitude));
+      }
+      __m512i pairs[8], fours[4], halves[2];  // groups side by side, ever fewer candidates
+      NBIT_UNROLL
+      for (int i = 0; i < 8; ++i)
+        pairs[i] = larger(_mm512_maskz_unpacklo_epi32(all, v[2 * i], v[2 * i + 1]),
+                          _mm512_maskz_unpackhi_epi32(all, v[2 * i], v[2 * i + 1]));
+      NBIT_UNROLL
+      for (int i = 0; i < 4; ++i)
+        fours[i] = larger(_mm512_maskz_unpacklo_epi64(0xff, pairs[2 * i], pairs[2 * i + 1]),
+                          _mm512_maskz_unpackhi_epi64(0xff, pairs[2 * i], pairs[2 * i + 1]));
+      NBIT_UNROLL
+      for (int i = 0; i < 2; ++i) halves[i] = fold(fours[2 * i], fours[2 * i + 1]);
+      _mm512_storeu_si512(top, fold(halves[0], halves[1]));
+    }
+  }
+  NBIT_INLINE static __m512i larger(__m512i a, __m512i b) noexcept { return _mm512_maskz_max_epu32(all, a, b); }
+  NBIT_INLINE static __m512i fold(__m512i a, __m512i b) noexcept {
+    return larger(_mm512_maskz_shuffle_i32x4(all, a, b, 0x88), _mm512_maskz_shuffle_i32x4(all, a, b, 0xdd));
+  }
+  /// Codes of n groups, sixty-four at a time.
+  template <std::size_t Length>
+  NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
+                                       std::int8_t* codes) noexcept {
+    std::size_t i = 0;
+    if constexpr (Length != 0 && (Length % 64 == 0 || 64 % Length == 0)) {
+      for (; i + 64 <= n * Length; i += 64) {
+        __m512i v[4];
+        NBIT_UNROLL
+        for (std::size_t k = 0; k < 4; ++k) {
+          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
+          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
+        }
+        _mm512_storeu_si512(codes + i, bytes(v));
+      }
+    } else if constexpr (Length == 0) {
+      for (std::size_t g = 0; g < n; ++g) {
+        const __m512 by = _mm512_set1_ps(inverse[g]);
+        std::size_t k = 0;
+        for (; k + 64 <= length; k += 64) {
+          __m512i v[4];
+          NBIT_UNROLL
+          for (std::size_t j = 0; j < 4; ++j)
+            v[j] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + g * length + k + 16 * j), by));
+          _mm512_storeu_si512(codes + g * length + k, bytes(v));
+        }
+        round(x + g * length + k, length - k, inverse[g], codes + g * length + k);
+      }
+      return;
+    }
+    for (; i < n * length; i += 16) round(x + i, 16, inverse[i / length], codes + i);  // groups are multiples of 16
+  }
+  NBIT_INLINE static __m512i bytes(const __m512i (&v)[4]) noexcept {
+    const __m512i words = _mm512_packs_epi32(v[0], v[1]), more = _mm512_packs_epi32(v[2], v[3]);
+    const __m512i fours = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_maskz_permutexvar_epi32(all, fours, _mm512_packs_epi16(words, more));
+  }
   NBIT_INLINE static void sums(const std::int8_t* codes, std::size_t n, std::int16_t* out) noexcept {
     const __m512i ones = _mm512_set1_epi8(1);
-    for (std::size_t b = 0; b < n; b += 4) {  // rows are padded to 64 codes
-      const __m512i four = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, _mm512_loadu_si512(codes + 16 * b));
-      const __m512i two = _mm512_add_epi32(four, _mm512_maskz_shuffle_epi32(all, four, _MM_PERM_BADC));
+    const auto four = [&](std::size_t b) __attribute__((always_inline)) {
+      return _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, _mm512_loadu_si512(codes + 16 * b));
+    };
+    std::size_t b = 0;
+    for (; b + 16 <= n; b += 16) {
+      const __m512i low = add_pairs(four(b), four(b + 4)), high = add_pairs(four(b + 8), four(b + 12));
+      // quarter q has the sums of blocks b + q, b + 4 + q, b + 8 + q, b + 12 + q
+      const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      const __m512i sum = _mm512_maskz_permutexvar_epi32(all, order, add_pairs(low, high));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + b), _mm512_maskz_cvtepi32_epi16(all, sum));
+    }
+    for (; b < n; b += 4) {  // rows are padded to 64 codes
+      const __m512i f = four(b), two = _mm512_add_epi32(f, _mm512_maskz_shuffle_epi32(all, f, _MM_PERM_BADC));
       const __m512i one = _mm512_add_epi32(two, _mm512_maskz_shuffle_epi32(all, two, _MM_PERM_CDAB));
       const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
       const __m128i sum = _mm512_maskz_extracti32x4_epi32(0xf, _mm512_maskz_permutexvar_epi32(all, first, one), 0);
       _mm_storel_epi64(reinterpret_cast<__m128i*>(out + b), _mm_packs_epi32(sum, sum));
     }
+  }
+  // In every quarter: two sums of a's neighbours, two of b's.
+  NBIT_INLINE static __m512i add_pairs(__m512i a, __m512i b) noexcept {
+    const __m512 x = _mm512_castsi512_ps(a), y = _mm512_castsi512_ps(b);
+    return _mm512_add_epi32(_mm512_castps_si512(_mm512_maskz_shuffle_ps(all, x, y, 0x88)),
+                            _mm512_castps_si512(_mm512_maskz_shuffle_ps(all, x, y, 0xdd)));
   }
   static constexpr __mmask16 all = 0xffff;
 #elif NBIT_TARGET == 1
@@ -172,6 +273,17 @@ struct activation_kernel<NBIT_ARCH> {
       for (std::size_t i = 0; i < 16; ++i) sum += codes[16 * b + i];
       out[b] = static_cast<std::int16_t>(sum);
     }
+  }
+#endif
+#if NBIT_TARGET != 2
+  template <std::size_t Length>
+  NBIT_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
+    for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
+  }
+  template <std::size_t Length>
+  NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
+                                       std::int8_t* codes) noexcept {
+    for (std::size_t g = 0; g < n; ++g) round(x + g * length, length, inverse[g], codes + g * length);
   }
 #endif
 #if NBIT_TARGET == 1 || NBIT_TARGET == 2

@@ -35,15 +35,45 @@ struct attention_kernel<NBIT_ARCH> {
     for (std::size_t c = 0; c < values.cols; c += chunk) {
       const std::size_t count = values.cols - c < chunk ? values.cols - c : chunk,
                         whole = (count + lane_count - 1) / lane_count * lane_count;
-      alignas(64) float row[chunk], sum[chunk];
-      for (std::size_t k = 0; k < whole; ++k) row[k] = sum[k] = 0.0f;
-      for (std::size_t t = 0; t < n; ++t) {
-        row_decoder<NBIT_ARCH, V>::floats(values, t, c, count, row);
-        const auto weight = vec::broadcast(p[t]);
-        for (std::size_t k = 0; k < whole; k += lane_count)
-          vec::store(sum + k, vec::fma(weight, vec::load(row + k), vec::load(sum + k)));
-      }
+      alignas(64) float sum[chunk];
+      for (std::size_t k = 0; k < whole; ++k) sum[k] = 0.0f;
+      add_rows(p, values, n, c, count, sum);
       for (std::size_t k = 0; k < count; ++k) out[c + k] = sum[k] / total;
+    }
+  }
+
+ private:
+  /// sum += weight * what is put, one vector after another.
+  struct weighted {
+    typename vec::type weight;
+    float* sum;
+
+    NBIT_HOST_INLINE void put(typename vec::type v) {
+      vec::store(sum, vec::fma(weight, v, vec::load(sum)));
+      sum += lane_count;
+    }
+    NBIT_HOST_INLINE void flush() {}
+  };
+
+  template <class V>
+  static void add_rows(const float* p, const V& values, std::size_t n, std::size_t c, std::size_t count, float* sum) {
+    using decoder = row_decoder<NBIT_ARCH, V>;
+    if constexpr (requires { decoder::in_vectors(values); }) {
+      if (decoder::in_vectors(values)) {
+        for (std::size_t t = 0; t < n; ++t) {
+          weighted to{vec::broadcast(p[t]), sum};
+          decoder::into(values, t, c, count, to);
+        }
+        return;
+      }
+    }
+    alignas(64) float row[detail::chunk_of<V>];
+    const std::size_t whole = (count + lane_count - 1) / lane_count * lane_count;
+    for (std::size_t k = count; k < whole; ++k) row[k] = 0.0f;
+    for (std::size_t t = 0; t < n; ++t) {
+      decoder::floats(values, t, c, count, row);
+      weighted to{vec::broadcast(p[t]), sum};
+      for (std::size_t k = 0; k < whole; k += lane_count) to.put(vec::load(row + k));
     }
   }
 };

@@ -18,6 +18,8 @@
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/tensor/repack.hpp>
 #include <nbit/arch/lane_math.hpp>
+#include <nbit/arch/past_caches.hpp>
+#include <nbit/arch/row_codes.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/kernel/weights.hpp>
 
@@ -27,12 +29,13 @@ inline namespace NBIT_TAG {
 /// floats(w, r, c, n, out): weights [c, c + n) of row r; c a multiple of chunk_of<Weights>, n at most that.
 /// levels(w, r, c, n, level, scale, offset) for integer formats: n levels, and a scale and an offset for every 16
 /// columns; the levels up to the next multiple of 64 are zeroed.
+/// stream(w, r, out), optional: row r stored past the caches, out aligned to past_caches<Arch>::alignment.
 template <class Arch, class Weights>
 struct row_decoder;
 
-/// row(from, n, to): a copy that leaves the caches to others, where the instruction set can; then end().
+/// past_caches' interface for stores that stay in the caches.
 template <class Arch>
-struct stream_copy;
+struct plain_stores;
 
 namespace detail {
 
@@ -55,6 +58,16 @@ inline constexpr bool levels_ascend = [] {
     if (F::level(c) - F::level(0) != c) return false;
   return true;
 }();
+
+// concepts: what formats may offer besides (docs/formats.md)
+template <class F>
+concept says_zero = requires(const typename F::params& p) { F::zero(p); };
+template <class F>
+concept has_codes16 = requires(const std::byte* block) { F::codes16(block, 0); };
+template <class F>
+concept has_points16 = requires(const std::byte* block) { F::points16(block, F::block_scale(block), 0); };
+template <class F>
+concept has_block_runs = requires(const std::byte* block) { F::runs_of(block); };
 
 }  // namespace detail
 

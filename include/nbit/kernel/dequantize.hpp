@@ -4,12 +4,14 @@
 #define NBIT_KERNEL_DEQUANTIZE_HPP
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/contract.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/arch/cpu.hpp>
+#include <nbit/arch/past_caches.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/weights.hpp>
@@ -34,32 +36,37 @@ inline void dequantize_row(const W& matrix, std::size_t r, std::span<float> out)
 
 namespace detail {
 /// From this many floats on a matrix is written past the caches, which could not keep it.
-inline constexpr std::size_t streamed_floats = std::size_t{1} << 23;
+inline constexpr std::size_t streamed_floats = std::size_t{1} << 23, streamed_piece = std::size_t{1} << 17;
 
-/// dequantize_row for an output that nobody reads soon.
+/// Rows [first, first + count) for a reader that does not come soon.
 template <class Arch, class W>
-inline void dequantize_row_streamed(const W& w, std::size_t r, float* out) noexcept {
-  constexpr std::size_t chunk = chunk_of<W>;
-  alignas(64) float decoded[chunk];
-  for (std::size_t c = 0; c < w.cols; c += chunk) {
-    const std::size_t n = w.cols - c < chunk ? w.cols - c : chunk;
-    row_decoder<Arch, W>::floats(w, r, c, n, decoded);
-    stream_copy<Arch>::row(decoded, n, out + c);
-  }
-  stream_copy<Arch>::end();
+  requires(requires(const W& w, float* out) { row_decoder<Arch, W>::stream(w, 0, out); })
+inline void dequantize_rows_streamed(const W& w, std::size_t first, std::size_t count,
+                                     matrix_view<float> out) noexcept {
+  for (std::size_t r = first; r < first + count; ++r) row_decoder<Arch, W>::stream(w, r, out.row(r).data());
+  past_caches<Arch>::end();
 }
 }  // namespace detail
 
 /// Writes all weights as floats.  Needs: out has the shape of w.  Cost: one pass; no allocation. Large matrices are
-/// written past the caches.
+/// written past the caches (rows that begin on 16 bytes).
 template <class Arch, weight_matrix W, executor E = serial>
   requires(requires { Arch::level; })
 inline void dequantize(Arch tag, const W& w, matrix_view<float> out, E&& ex = {}) noexcept {
   NBIT_EXPECTS(out.rows == w.rows && out.cols == w.cols, "dequantize: out must have the shape of the weights");
-  if (w.cols >= 64 && w.rows >= detail::streamed_floats / w.cols) {
-    const weights_t<W> view = w;
-    ex(w.rows, [&](std::size_t r) { detail::dequantize_row_streamed<Arch>(view, r, out.row(r).data()); });
-    return;
+  using storing = arch::without_dots<Arch>;
+  if constexpr (requires(const weights_t<W>& v) { detail::dequantize_rows_streamed<storing>(v, 0, 0, out); }) {
+    constexpr std::size_t unit = past_caches<storing>::alignment;
+    if (w.cols >= 64 && w.rows >= detail::streamed_floats / w.cols &&
+        reinterpret_cast<std::uintptr_t>(out.data) % unit == 0 && out.stride * sizeof(float) % unit == 0) {
+      const weights_t<W> view = w;
+      const std::size_t piece = detail::streamed_piece / w.cols + 1;  // the end of one waits for memory
+      ex((w.rows + piece - 1) / piece, [&](std::size_t i) {
+        const std::size_t first = i * piece, count = w.rows - first < piece ? w.rows - first : piece;
+        detail::dequantize_rows_streamed<storing>(view, first, count, out);
+      });
+      return;
+    }
   }
   ex(w.rows, [&](std::size_t r) { dequantize_row(tag, w, r, out.row(r)); });
 }

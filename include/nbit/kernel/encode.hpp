@@ -20,6 +20,7 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/arch/lane_math.hpp>
+#include <nbit/arch/row_codes.hpp>
 
 namespace nbit {
 
@@ -125,7 +126,7 @@ struct block_of_32;
 
 /// The instruction set whose encoders Arch uses: int8 dots help no encoder.
 template <class Arch>
-using encoding_arch = std::conditional_t<std::is_same_v<Arch, arch::avx_vnni>, arch::avx2, Arch>;
+using encoding_arch = arch::without_dots<Arch>;
 
 /// Eight inverse scales, or eight neighbours of a place off a lattice, side by side.
 template <class Arch>

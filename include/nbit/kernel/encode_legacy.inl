@@ -37,6 +37,7 @@ struct group_encoder<NBIT_ARCH, F> {
   using search = lane_search<NBIT_ARCH>;
   using lanes_of = group_lanes<NBIT_ARCH>;
   using block = block_of_32<NBIT_ARCH>;
+  using sixteen = row_codes<NBIT_ARCH>;
   static constexpr bool searches = detail::weighs_by_row<F>;  // with importance
   static constexpr int high = (1 << F::bits) - 1, half = 1 << (F::bits - 1);
 
@@ -54,7 +55,7 @@ struct group_encoder<NBIT_ARCH, F> {
   /// One weight of each block decides its scale; sixteen scales at once.
   static void encode_plain(const encode_batch& b) {
     alignas(64) float key[16], low[16], scale[16], inverse[16];
-    alignas(64) f16 d16[16], low16[16];
+    alignas(64) f16 d16[16], low16[16] = {};
     for (int g = 0; g < 16; ++g) {
       const float* const x = b.x[g];
       const block w = block::load(x);
@@ -86,57 +87,81 @@ struct group_encoder<NBIT_ARCH, F> {
         lanes_of::template encode_one<F>(b, g);
         continue;
       }
-      typename F::params p;
-      std::uint8_t codes[32];
       const block w = block::load(b.x[g]);
       const type per_scale = m::broadcast(inverse[g]);
+      typename m::ints low_half, high_half;
       if constexpr (F::bits == 8) {
-        m::store_rounded_away(codes, m::mul(w.a, per_scale)), m::store_rounded_away(codes + 16, m::mul(w.b, per_scale));
-        F::store_scale(scale[g], codes, p);
+        low_half = m::rounded_away(m::mul(w.a, per_scale)), high_half = m::rounded_away(m::mul(w.b, per_scale));
       } else if constexpr (F::symmetric) {
         const type middle = m::broadcast(static_cast<float>(half) + 0.5f);
-        m::store_truncated(codes, m::add(m::mul(w.a, per_scale), middle), high);
-        m::store_truncated(codes + 16, m::add(m::mul(w.b, per_scale), middle), high);
-        p.d = d16[g];
+        low_half = m::truncated(m::add(m::mul(w.a, per_scale), middle), high);
+        high_half = m::truncated(m::add(m::mul(w.b, per_scale), middle), high);
       } else {
         const type start = m::broadcast(low[g]), middle = m::broadcast(0.5f);
-        m::store_truncated(codes, m::add(m::mul(m::sub(w.a, start), per_scale), middle), high);
-        m::store_truncated(codes + 16, m::add(m::mul(m::sub(w.b, start), per_scale), middle), high);
-        p.d = d16[g], p.m = low16[g];
+        low_half = m::truncated(m::add(m::mul(m::sub(w.a, start), per_scale), middle), high);
+        high_half = m::truncated(m::add(m::mul(m::sub(w.b, start), per_scale), middle), high);
       }
-      F::store(b.to[g], p, codes);
+      put(b.to[g], d16[g], low16[g], scale[g], m::bytes(low_half), m::bytes(high_half));
+    }
+  }
+  /// The bytes of a block: F::store without a detour through memory.
+  template <class Bytes>
+  NBIT_INLINE static void put(std::byte* to, f16 d, f16 low, float scale, Bytes a, Bytes b) {
+    if constexpr (detail::is_one_of<F, q8_1>) {  // its second number is a sum of the codes
+      typename F::params p;
+      std::uint8_t codes[32];
+      sixteen::store(codes, a), sixteen::store(codes + 16, b);
+      F::store_scale(scale, codes, p);
+      F::store(to, p, codes);
+    } else {
+      store_f16(to, d);
+      std::byte* at = to + 2;
+      if constexpr (!F::symmetric) store_f16(at, low), at += 2;
+      if constexpr (F::bits == 5)
+        store_u32(at, sixteen::template plane<4>(a) | sixteen::template plane<4>(b) << 16), at += 4;
+      std::uint8_t* const bytes = reinterpret_cast<std::uint8_t*>(at);
+      if constexpr (F::bits == 8)
+        sixteen::store(bytes, sixteen::turned(a)), sixteen::store(bytes + 16, sixteen::turned(b));
+      else
+        sixteen::store(bytes, sixteen::nibbles(a, b));
     }
   }
 
-  static void encode_microscaled(const encode_batch& b) {
-    for (std::size_t g = 0; g < b.count; ++g) {
-      typename F::params p;
-      std::uint8_t codes[32];
-      if (microscale(block::load(b.x[g]), p, codes))
-        F::store(b.to[g], p, codes);
-      else
-        lanes_of::template encode_one<F>(b, g);
+  /// MXFP4: 14 thresholds between the levels and their negatives; the smallest are code 0, whatever their sign.
+  struct midpoints {
+    alignas(64) float rising[16];
+    alignas(16) std::uint8_t code[16];
+  };
+  static constexpr midpoints mids = [] {
+    constexpr float middle[7] = {0.5f, 1.5f, 2.5f, 3.5f, 5.0f, 7.0f, 10.0f};
+    midpoints t{};
+    for (int i = 0; i < 7; ++i) {
+      t.rising[7 + i] = middle[i];
+      // a magnitude on a midpoint takes the lower one: the float below the negative midpoint
+      t.rising[6 - i] = std::bit_cast<float>((std::bit_cast<std::uint32_t>(middle[i]) + 1u) | 0x80000000u);
+      t.code[8 + i] = static_cast<std::uint8_t>(i + 1), t.code[6 - i] = static_cast<std::uint8_t>(i + 9);
     }
-  }
-  /// MXFP4: the code is how many midpoints between levels lie below the magnitude, and a sign.
-  NBIT_INLINE static bool microscale(const block& w, typename F::params& p, std::uint8_t* codes) {
-    const float size = w.size();
-    const std::uint32_t bits = std::bit_cast<std::uint32_t>(size), exponent = bits >> 23;
-    // The definition rounds a logarithm, which matters just below a power of two.
-    if (exponent < 40 || exponent > 220 || (bits & 0x7fffffu) > 0x7ff000u) return false;
-    p.e = e8m0::from_bits(static_cast<std::uint8_t>(exponent - 2));
-    const type per_scale = m::broadcast(1.0f / F::scale(p, 0));
-    put_microscaled(m::mul(w.a, per_scale), codes), put_microscaled(m::mul(w.b, per_scale), codes + 16);
-    return true;
-  }
-  NBIT_INLINE static void put_microscaled(type v, std::uint8_t* codes) {
-    const type size = m::abs(v), one = m::broadcast(1.0f);
-    const auto some = m::less(m::broadcast(0.5f), size);  // the smallest are code 0, whatever their sign
-    type code = m::choose(m::both(some, m::less(v, m::zero())), m::broadcast(9.0f), one);
-    code = m::choose(some, code, m::zero());
-    for (const float middle : {1.5f, 2.5f, 3.5f, 5.0f, 7.0f, 10.0f})
-      code = m::add_where(m::less(m::broadcast(middle), size), code, one);
-    m::store_whole(codes, code);
+    t.rising[14] = t.rising[15] = __builtin_inff();
+    return t;
+  }();
+  static void encode_microscaled(const encode_batch& b) {
+    float size[16];
+    for (std::size_t g = 0; g < b.count; ++g) size[g] = block::load(b.x[g]).size();
+    for (std::size_t g = 0; g < b.count; ++g) {
+      const block w = block::load(b.x[g]);
+      const std::uint32_t bits = std::bit_cast<std::uint32_t>(size[g]), exponent = bits >> 23;
+      // The definition rounds a logarithm, which matters just below a power of two.
+      if (exponent < 40 || exponent > 220 || (bits & 0x7fffffu) > 0x7ff000u) {
+        lanes_of::template encode_one<F>(b, g);
+        continue;
+      }
+      // The scale is 2^(exponent - 130): half of what is stored, two less than the largest weight's.
+      b.to[g][0] = static_cast<std::byte>(exponent - 2);
+      const type per_scale = m::broadcast(std::bit_cast<float>((257u - exponent) << 23));
+      const auto low = sixteen::lookup(mids.code, m::bytes(m::rank(mids.rising, m::mul(w.a, per_scale)))),
+                 high_half = sixteen::lookup(mids.code, m::bytes(m::rank(mids.rising, m::mul(w.b, per_scale))));
+      sixteen::store(reinterpret_cast<std::uint8_t*>(b.to[g] + 1), sixteen::nibbles(low, high_half));
+    }
   }
 
   static void encode_weighed(const encode_batch& b)

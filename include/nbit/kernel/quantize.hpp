@@ -6,6 +6,7 @@
 #ifndef NBIT_KERNEL_QUANTIZE_HPP
 #define NBIT_KERNEL_QUANTIZE_HPP
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,13 +18,17 @@
 #include <nbit/base/config.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/format/codebook.hpp>
 #include <nbit/format/concepts.hpp>
+#include <nbit/format/uniform.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/encode.hpp>
 #include <nbit/tensor/packed_matrix.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/tensor/repack.hpp>
 #include <nbit/arch/cpu.hpp>
+#include <nbit/arch/lane_math.hpp>
+#include <nbit/arch/row_codes.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/encode.hpp>
@@ -48,6 +53,17 @@ inline namespace NBIT_TAG {
 /// for one (Arch, Format, Layout) to replace the generic kernel; the codes must stay the same.
 template <class Arch, class Format, class Layout>
 struct quantize_kernel;
+
+/// fit and codes16 of formats that only the range of a group decides, for instruction sets with vectors.
+template <class Arch, class Format>
+struct range_rounder;
+
+namespace detail {
+template <class F>
+concept fast_uniform = is_uniform<F> && !(F::bits == 1 && F::symmetric);
+template <class F>
+concept fast_codebook = is_codebook<F> && (F::bits <= 4);
+}  // namespace detail
 
 /// row(w): whether no weight is NaN or infinite.
 template <class Arch>
@@ -111,6 +127,7 @@ struct group_queue {
     constexpr std::size_t group = std::size_t(F::group);
     const float mean_square = weighs_by_row<F> && !importance.empty() ? row_mean_square(unpadded) : 0.0f;
     for (std::size_t at = 0; at < row.size(); at += group, to += F::block_bytes) {
+      for (std::size_t i = 0; i < group; i += 16) __builtin_prefetch(row.data() + at + row.size() + i);  // the next row
       batch.x[batch.count] = row.data() + at;
       batch.importance[batch.count] = importance.empty() ? nullptr : importance.data() + at;
       batch.mean_square[batch.count] = mean_square;

@@ -11,7 +11,8 @@
 //   };
 //
 // A map may add unpack_tile(words, padded, r, c, out): the tile_cols codes of row r from column c, a multiple of
-// tile_cols. It must agree with at(); tests/layout compares them.
+// tile_cols; and pack_tile(words, padded, r, c, codes), the inverse. They must agree with at(); tests/layout compares
+// them.
 //
 // `padded` is the matrix rounded up to whole tiles. pack, unpack and repack derive from at(); static_assert(
 // is_bijection<my_layout, 4>()) proves it on a 2 x 2 arrangement of tiles.

@@ -30,6 +30,10 @@ struct linear {
                                         std::uint8_t* out) {
       detail::spread_codes<Bits>(words + (r * (padded.cols / 8) + c / 8) * std::size_t(Bits), out);
     }
+    NBIT_INLINE static void pack_tile(word* words, shape padded, std::size_t r, std::size_t c,
+                                      const std::uint8_t* codes) {
+      detail::squeeze_codes<Bits>(codes, words + (r * (padded.cols / 8) + c / 8) * std::size_t(Bits));
+    }
   };
 };
 

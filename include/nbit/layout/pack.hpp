@@ -48,7 +48,12 @@ inline void pack_row(const Code* codes, typename Layout::template map<Bits>::wor
                      std::size_t c, std::size_t n) {
   using map = typename Layout::template map<Bits>;
   using word = typename map::word;
-  for (std::size_t i = 0; i < n; ++i) {
+  std::size_t i = 0;
+  if constexpr (requires { map::pack_tile(words, padded, r, c, codes); }) {
+    if (c % map::tile_cols == 0)
+      for (; i + map::tile_cols <= n; i += map::tile_cols) map::pack_tile(words, padded, r, c + i, codes + i);
+  }
+  for (; i < n; ++i) {
     const std::uint32_t code = static_cast<std::uint32_t>(codes[i]) & ((Bits < 32 ? 1u << (Bits & 31) : 0u) - 1u);
     const bit_place first = map::at(padded, r, c + i, 0), last = map::at(padded, r, c + i, Bits - 1);
     if (first.word == last.word && last.bit == first.bit + Bits - 1) {  // the common case: one shift
