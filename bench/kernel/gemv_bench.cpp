@@ -10,42 +10,20 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include <time.h>
-
+#include <bench/support/arguments.hpp>
+#include <bench/support/clock.hpp>
 #include <bench/support/ggml_peer.hpp>
+#include <bench/support/inputs.hpp>
+#include <bench/support/limits.hpp>
 #include <nbit/nbit.hpp>
 
 namespace {
 
-template <class Arch>
-struct limits;
-
-}  // namespace
-
-#define NBIT_STAMP <bench/kernel/limits.inl>
-#include <nbit/arch/stamp.inl>
-
-namespace {
-
-float sink;
-void keep(float v) { *const_cast<volatile float*>(&sink) = v; }
-
-double seconds() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
-}
-
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + std::ptrdiff_t(v.size() / 2), v.end());
-  return v[v.size() / 2];
-}
+using nbit_bench::subject;
 
 struct bench {
   std::size_t bytes, cols, tokens;
@@ -55,28 +33,12 @@ struct bench {
   nbit::buffer<std::byte> memory;
   std::vector<float> x;
 
-  /// Medians of the seconds of each call, taken in turn.
-  std::vector<double> measure(const std::vector<std::function<void()>>& calls) const {
-    std::vector<std::vector<double>> took(calls.size());
-    for (int round = -1; round < rounds; ++round)
-      for (std::size_t i = 0; i < calls.size(); ++i) {
-        const double start = seconds();
-        calls[i]();
-        if (round >= 0) took[i].push_back(seconds() - start);
-      }
-    std::vector<double> out;
-    for (const auto& t : took) out.push_back(median(t));
-    return out;
-  }
-
   template <class F>
   void row() {
     constexpr int group = nbit::activation_group<F>;
     if (only != "all" && std::string(F::name).find(only) == std::string::npos) return;
     // 16 quantized rows, again and again
-    std::vector<float> some(16 * cols);
-    nbit::random_stream numbers(1);
-    for (float& v : some) v = 0.1f * (numbers.uniform() - 0.5f);
+    const auto some = nbit_bench::even(16 * cols, -0.05f, 0.05f);
     const auto q = nbit::quantize<F>({some.data(), 16, cols});
     const std::size_t one = nbit::packed_bytes<F>({1, cols}), rows = bytes / one;
     if (!q) return;
@@ -87,27 +49,26 @@ struct bench {
     if (!act) return;
     std::vector<std::byte> scratch;
     const std::size_t size = rows * one;
-    std::vector<std::function<void()>> calls{
-        [&] {
-          keep(nbit::arch::dispatch([&](auto tag) { return limits<decltype(tag)>::read({memory.data(), size}); }));
-        },
-        [&] {
-          nbit::quantize_activations(nbit::matrix_view<const float>(x.data(), tokens, cols), act->view());
-          if (tokens == 1)
-            nbit::gemv(w, act->view(), std::span<float>(y));
-          else
-            nbit::gemm(w, act->view(), nbit::matrix_view<float>(y.data(), tokens, rows));
-        }};
+    std::vector<subject> s{nbit_bench::read_limit({memory.data(), size}),
+                           {F::name, double(size), [&] {
+                              nbit::quantize_activations(nbit::matrix_view<const float>(x.data(), tokens, cols),
+                                                         act->view());
+                              if (tokens == 1)
+                                nbit::gemv(w, act->view(), std::span<float>(y));
+                              else
+                                nbit::gemm(w, act->view(), nbit::matrix_view<float>(y.data(), tokens, rows));
+                            }}};
     const bool peer = ggml && ggml.gemv(F::ggml_type, memory.data(), 1, cols, x.data(), z.data(), scratch);
     if (peer)
-      calls.push_back([&] {  // the first token last, to be compared
-        for (std::size_t t = tokens; t-- > 0;)
-          ggml.gemv(F::ggml_type, memory.data(), rows, cols, x.data() + t * cols, z.data(), scratch);
-      });
-    const auto t = measure(calls);
-    std::printf("%-8s %8.2f %8.2f %6.2f", F::name, double(size) / t[0] * 1e-9, double(size) / t[1] * 1e-9, t[0] / t[1]);
+      s.push_back({"ggml", double(size), [&] {  // the first token last, to be compared
+                     for (std::size_t t = tokens; t-- > 0;)
+                       ggml.gemv(F::ggml_type, memory.data(), rows, cols, x.data() + t * cols, z.data(), scratch);
+                   }});
+    measure(s, rounds);
+    const double read = s[0].rate();
+    std::printf("%-8s %8.2f %8.2f %6.2f", F::name, read * 1e-9, s[1].rate() * 1e-9, s[1].rate() / read);
     if (peer) {
-      std::printf(" %8.2f %6.2f %6.2f", double(size) / t[2] * 1e-9, t[0] / t[2], t[2] / t[1]);
+      std::printf(" %8.2f %6.2f %6.2f", s[2].rate() * 1e-9, s[2].rate() / read, s[1].rate() / s[2].rate());
       double apart = 0, most = 0;
       for (std::size_t r = 0; r < 16; ++r) {
         apart = std::max(apart, double(std::abs(y[r] - z[r])));
@@ -123,18 +84,15 @@ struct bench {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const nbit_bench::arguments given(argc, argv);
   bench b;
-  b.bytes = std::size_t((argc > 1 ? std::atof(argv[1]) : 512) * 1048576);
-  b.rounds = argc > 2 ? std::atoi(argv[2]) : 9;
-  b.cols = argc > 3 ? std::size_t(std::atoi(argv[3])) : 4096;
-  b.only = argc > 4 ? argv[4] : "all";
-  b.tokens = argc > 5 ? std::size_t(std::atoi(argv[5])) : 1;
+  b.bytes = given.mebibytes(1, 512), b.rounds = given.number(2, 9);
+  b.cols = std::size_t(given.number(3, 4096)), b.only = given.word(4, "all");
+  b.tokens = std::size_t(given.number(5, 1));
   auto memory = nbit::buffer<std::byte>::zeros(b.bytes);
   if (!memory) return std::printf("no memory for %zu bytes\n", b.bytes), 1;
   b.memory = *std::move(memory);
-  nbit::random_stream numbers(2);
-  b.x.resize(b.tokens * b.cols);
-  for (float& v : b.x) v = numbers.uniform() - 0.5f;
+  b.x = nbit_bench::even(b.tokens * b.cols, -0.5f, 0.5f, 2);
 
   std::printf("nbit %d.%d.%d, kernel %s; peer: %s\n", NBIT_VERSION_MAJOR, NBIT_VERSION_MINOR, NBIT_VERSION_PATCH,
               nbit::arch::selected_name(), b.ggml ? b.ggml.version().c_str() : b.ggml.reason().c_str());

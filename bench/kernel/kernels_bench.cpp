@@ -6,30 +6,20 @@
 // SPDX-License-Identifier: MIT
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include <bench/support/arguments.hpp>
 #include <bench/support/clock.hpp>
+#include <bench/support/inputs.hpp>
+#include <bench/support/limits.hpp>
 #include <nbit/nbit.hpp>
 
 namespace {
 
-template <class Arch>
-struct limits;
-
-}  // namespace
-
-#define NBIT_STAMP <bench/kernel/limits.inl>
-#include <nbit/arch/stamp.inl>
-
-namespace {
-
-// Keeps results alive.
-float sink;
-void keep(float v) { *const_cast<volatile float*>(&sink) = v; }
+using nbit_bench::keep;
 
 constexpr std::size_t cols = 4096;
 
@@ -37,9 +27,7 @@ constexpr std::size_t cols = 4096;
 /// time.
 template <class F, class L>
 std::shared_ptr<nbit::packed_matrix<F, L>> filled(std::size_t bytes) {
-  nbit::random_stream numbers(1);
-  std::vector<float> row(16 * cols);
-  for (float& v : row) v = 0.1f * (numbers.uniform() - 0.5f);
+  const auto row = nbit_bench::even(16 * cols, -0.05f, 0.05f);
   const auto some = nbit::quantize<F, L>({row.data(), 16, cols});
   const std::size_t one = nbit::packed_bytes<F, L>({16, cols}), rows = bytes / one * 16 + 16;
   auto all = nbit::packed_matrix<F, L>::make({rows, cols});
@@ -85,20 +73,14 @@ void add(rows_of_results& to, const std::string& name, std::size_t bytes) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::size_t bytes = std::size_t(argc > 1 ? std::atoi(argv[1]) : 256) << 20;
-  const int rounds = argc > 2 ? std::atoi(argv[2]) : 7;
+  const nbit_bench::arguments given(argc, argv);
+  const std::size_t bytes = given.mebibytes(1, 256);
+  const int rounds = given.number(2, 7);
   rows_of_results results;
   auto memory = nbit::buffer<std::byte>::zeros(bytes);
   if (!memory) return std::printf("no memory for %zu bytes\n", bytes), 1;
-
-  nbit_bench::subject read{
-      "read bandwidth", double(bytes),
-      [&] { keep(nbit::arch::dispatch([&](auto tag) { return limits<decltype(tag)>::read(memory->span()); })); }};
-  nbit_bench::subject peak{"multiply-add peak", limits<nbit::arch::scalar>::peak_operations, [&] {
-                             keep(nbit::arch::dispatch([&](auto tag) { return limits<decltype(tag)>::peak(); }));
-                           }};
-  results.gemv.push_back(read);
-  results.gemm.push_back(peak);
+  results.gemv.push_back(nbit_bench::read_limit(memory->span()));
+  results.gemm.push_back(nbit_bench::peak_limit());
   add<nbit::q8_0>(results, "Q8_0", bytes);
   add<nbit::q6_k>(results, "Q6_K", bytes);
   add<nbit::q5_k>(results, "Q5_K", bytes);

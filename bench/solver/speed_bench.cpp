@@ -6,63 +6,28 @@
 // OpenBLAS is opened at run time and left out where there is none. Seconds of the thread's own time, least of the
 // rounds, interleaved: only ratios within one run mean anything.
 // SPDX-License-Identifier: MIT
-#include <dlfcn.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <ctime>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <bench/support/arguments.hpp>
+#include <bench/support/blas_peer.hpp>
+#include <bench/support/clock.hpp>
+#include <bench/support/limits.hpp>
 #include <nbit/format/presets.hpp>
-#include <nbit/arch/code_lanes.hpp>
 #include <nbit/solver/gptq.hpp>
 
-namespace {
-template <class Arch>
-struct limits;
-}  // namespace
-
-#define NBIT_STAMP <bench/kernel/limits.inl>
-#include <nbit/arch/stamp.inl>
-
-namespace {
-
-double seconds() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
-}
-
-struct line {
-  std::string name;
-  double multiply_adds;
-  std::function<void()> call;
-  double best = 1e300;
-};
-
-void measure(std::vector<line>& lines, int rounds) {
-  for (int r = 0; r < rounds; ++r)
-    for (line& l : lines) {
-      const double start = seconds();
-      l.call();
-      l.best = std::min(l.best, seconds() - start);
-    }
-}
-
-volatile float kept = 0;
-
-}  // namespace
+using nbit_bench::subject;
 
 int main(int count, char** words) {
-  const std::size_t n = count > 1 ? std::size_t(std::atol(words[1])) : 2048,
-                    tokens = count > 2 ? std::size_t(std::atol(words[2])) : 2 * n;
-  const int rounds = count > 3 ? std::atoi(words[3]) : 3;
+  const nbit_bench::arguments given(count, words);
+  const std::size_t n = std::size_t(given.number(1, 2048)), tokens = std::size_t(given.number(2, 2 * int(n)));
+  const int rounds = given.number(3, 3);
   std::vector<float> x(tokens * n), w(n * n), g(n * n), copy(n * n);
   std::uint32_t state = 1;
   const auto next = [&state] { return float(int((state = state * 1664525u + 1013904223u) >> 8) - (1 << 23)) * 1e-7f; };
@@ -73,19 +38,16 @@ int main(int count, char** words) {
 
   using syrk = void (*)(int, int, int, int, int, float, const float*, int, float, float*, int);
   using potrf = void (*)(const char*, const int*, float*, const int*, int*);
-  void* const blas = dlopen("libopenblas.so.0", RTLD_NOW);
-  const auto ssyrk = blas != nullptr ? reinterpret_cast<syrk>(dlsym(blas, "cblas_ssyrk")) : nullptr;
-  const auto spotrf = blas != nullptr ? reinterpret_cast<potrf>(dlsym(blas, "spotrf_")) : nullptr;
-  if (blas != nullptr)
-    if (const auto set = reinterpret_cast<void (*)(int)>(dlsym(blas, "openblas_set_num_threads"))) set(1);
+  const nbit_bench::blas_peer blas;
+  const auto ssyrk = blas.symbol<syrk>("cblas_ssyrk");
+  const auto spotrf = blas.symbol<potrf>("spotrf_");
   if (ssyrk == nullptr || spotrf == nullptr) std::printf("no OpenBLAS: only nbit and the limit\n");
 
   const double cube = double(n) * double(n) * double(n);
   nbit::hessian h(n);
   if (!h.add({x.data(), 1, n})) return 1;  // its memory
-  std::vector<line> lines;
-  lines.push_back({"multiply-add limit", limits<nbit::arch::scalar>::peak_operations / 2,
-                   [] { kept = nbit::arch::dispatch([](auto tag) { return limits<decltype(tag)>::peak(); }); }});
+  std::vector<subject> lines{nbit_bench::peak_limit()};
+  lines[0].work /= 2;  // multiply-adds, not operations
   lines.push_back({"Gram", double(n) * double(n) / 2 * double(tokens), [&] { (void)h.add({x.data(), tokens, n}); }});
   if (ssyrk != nullptr)
     lines.push_back({"ssyrk", double(n) * double(n) / 2 * double(tokens), [&] {
@@ -98,7 +60,7 @@ int main(int count, char** words) {
   if (!m || !memory) return 1;
   std::vector<float> diagonal(n);
   for (std::size_t c = 0; c < n; ++c) diagonal[c] = m->h[c * m->stride + c];
-  std::vector<line> factors;
+  std::vector<subject> factors;
   factors.push_back({"factor", cube / 6, [&] {
                        std::memcpy(m->s.data(), m->h.data(), n * m->stride * sizeof(float));
                        (void)nbit::detail::factor_upper(m->s.data(), n, m->stride, m->d.data(), diagonal.data(),
@@ -117,20 +79,20 @@ int main(int count, char** words) {
         {"GPTQ w4g128, " + std::to_string(passes) + " passes", cube * (1.0 / 6 + 2 + passes), [&, passes] {
            nbit::gptq_options o;
            o.passes = passes;
-           kept = nbit::gptq<nbit::w4g128>({w.data(), n, n}, h, o) ? 1.0f : 0.0f;
+           nbit_bench::keep(nbit::gptq<nbit::w4g128>({w.data(), n, n}, h, o) ? 1.0f : 0.0f);
          }});
   measure(factors, std::max(1, rounds / 2));
   lines.insert(lines.end(), factors.begin(), factors.end());
 
-  const double limit = lines[0].multiply_adds / lines[0].best;
+  const double limit = lines[0].best_rate();
   std::printf("%zu columns, %zu tokens, kernel %s, one thread, least of %d rounds\n", n, tokens,
               nbit::arch::selected_name(), rounds);
-  for (const line& l : lines)
-    std::printf("%-24s %9.4f s %8.2f G multiply-adds/s  %5.2f of the limit\n", l.name.c_str(), l.best,
-                1e-9 * l.multiply_adds / l.best, l.multiply_adds / l.best / limit);
+  for (const subject& l : lines)
+    std::printf("%-24s %9.4f s %8.2f G multiply-adds/s  %5.2f of the limit\n", l.name.c_str(), l.least,
+                1e-9 * l.best_rate(), l.best_rate() / limit);
   const auto rate = [&lines](const char* name) {
-    for (const line& l : lines)
-      if (l.name == name) return l.multiply_adds / l.best;
+    for (const subject& l : lines)
+      if (l.name == name) return l.best_rate();
     return 0.0;
   };
   if (ssyrk != nullptr) std::printf("Gram / ssyrk      %.2f\n", rate("Gram") / rate("ssyrk"));

@@ -1,4 +1,5 @@
-// bench/kernel/limits.inl — what this machine can read and multiply at best; stamped per instruction set and extension.
+// bench/support/limits.inl — what this machine can read and multiply at best; stamped per instruction set and
+// extension.
 // SPDX-License-Identifier: MIT
 namespace {
 
@@ -15,6 +16,17 @@ struct limits<NBIT_ARCH> {
       c = vec::add(c, vec::load(p + i + 32)), d = vec::add(d, vec::load(p + i + 48));
     }
     return vec::reduce(vec::add(vec::add(a, b), vec::add(c, d)));
+  }
+
+  static void write(std::span<float> to) {
+    std::size_t i = 0;
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    while (i < to.size() && reinterpret_cast<std::uintptr_t>(to.data() + i) % 64 != 0) to[i++] = 0.5f;
+    nbit::past_caches<base> lines(to.data() + i);
+    for (; i + 16 <= to.size(); i += 16) lines.put(vec::broadcast(0.5f));
+    lines.end();
+#endif
+    for (; i < to.size(); ++i) to[i] = 0.5f;
   }
 
   static constexpr std::size_t steps = 1 << 20;
