@@ -6,7 +6,6 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
-#include <optional>
 
 #include <nbit/io/gguf_split.hpp>
 #include <nbit/io/gguf_writer.hpp>
@@ -20,14 +19,6 @@ namespace tool {
 namespace {
 
 using nbit::ggml_type;
-
-/// Statistics of inputs of which only the mean squares are known.
-nbit::hessian diagonal_of(std::span<const float> mean_square) {
-  const std::size_t n = mean_square.size();
-  std::vector<float> dense(n * n);
-  for (std::size_t c = 0; c < n; ++c) dense[c * n + c] = mean_square[c];
-  return need(nbit::hessian::from_mean({dense.data(), n, n}));
-}
 
 /// Rows of equal length in another order.
 bytes reordered(std::span<const std::byte> from, const std::vector<std::size_t>& order) {
@@ -67,17 +58,12 @@ bytes plain_bytes(const target& t, const source& from, const job& what, const en
     for (std::size_t d = 2; d < s.ne.size(); ++d) matrices *= static_cast<std::size_t>(s.ne[d]);
     if (t.quantized && what.importance != nullptr && what.importance->find(s.name) != nullptr)
       importance = need(nbit::importance(*what.importance, s.name, s.cols(), matrices));
-    // What is known of the inputs of this one decides how: their mean squares, or nothing.
-    const method how = t.quantized && (!info(what.how).inputs || !importance.empty()) ? what.how : method::rtn;
+    const method how = t.quantized && what.how == method::hqq ? method::hqq : method::rtn;
     bytes made;
     for (std::size_t m = 0; m < matrices; ++m) {
       const std::size_t rows = s.rows() / matrices;
       problem p{view.row_range(m * rows, rows), nullptr, {}};
-      std::optional<nbit::hessian> diagonal;
-      if (!importance.empty()) {
-        p.importance = std::span<const float>(importance).subspan(m * s.cols(), s.cols());
-        if (how == method::gptq || how == method::sign_round) p.inputs = &diagonal.emplace(diagonal_of(p.importance));
-      }
+      if (!importance.empty()) p.importance = std::span<const float>(importance).subspan(m * s.cols(), s.cols());
       const bytes one = in_type(t.type, how, p, what, pool, s.stored_name);
       made.insert(made.end(), one.begin(), one.end());
     }

@@ -57,9 +57,7 @@ constexpr option known[] = {
     {"--calib", "IDS", "what search, gptq, awq, sign_round look at: safetensors, tensor ids I32 [windows, tokens]"},
     {"--calib-windows", "N", "use the first N windows only"},
     {"--statistics", "FILE", "instead: statistics of nbit calibrate, of the unchanged model"},
-    {"--imatrix", "FILE",
-     "instead: importance matrix (.dat or .gguf); weighs errors for rtn and search, and is the diagonal\n"
-     "that gptq and sign_round know"},
+    {"--imatrix", "FILE", "rtn, search: importance matrix (.dat or .gguf) that weighs errors instead of --calib"},
     {"--damping", "PERMILLE", "gptq, sign_round: share of the mean added to the diagonal (default 10)"},
     {"--passes", "N", "gptq: rounds of reconsidering scales and codes (default 8)"},
     {"--requantize", nullptr, "allow weights that are quantized already to be decoded and quantized again"},
@@ -234,10 +232,13 @@ int quantize(std::span<const std::string> words) {
   what.settings.passes = static_cast<int>(args.number("--passes", 8, 0, 1000));
   what.tokenizer = !args.has("--no-tokenizer");
   const bool wanted = info(what.how).inputs, given = args.has("--calib") || args.has("--statistics");
-  if (wanted && !given && (!args.has("--imatrix") || what.how == method::awq))
-    throw failure{wrong_usage, "--solver " + args.get("--solver") + " needs --calib IDS or --statistics FILE" +
-                                   (what.how == method::awq ? "" : " or --imatrix FILE") +
-                                   "; allowed without: rtn, hqq"};
+  if (wanted && !given && (!args.has("--imatrix") || what.how != method::search))
+    throw failure{wrong_usage,
+                  "--solver " + args.get("--solver") + " needs --calib IDS or --statistics FILE" +
+                      (what.how == method::search ? " or --imatrix FILE"
+                       : args.has("--imatrix")    ? ", for an importance matrix knows no correlations: that is search"
+                                                  : "") +
+                      "; allowed without: rtn, hqq"};
   if (args.has("--imatrix") && ((wanted && given) || what.how == method::hqq))
     throw failure{wrong_usage, wanted ? "--imatrix: not with --calib or --statistics, which say more"
                                       : "--imatrix: not with --solver hqq, which looks at no inputs"};

@@ -232,7 +232,8 @@ expect 1 quantize "$data" -o "$work/x.gguf" --imatrix "$work/im.dat" --solver se
 expect 1 quantize "$data" -o "$work/x.gguf" --imatrix "$work/im.dat" --solver awq; says "--calib"
 expect 0 quantize "$data" -o "$work/x.gguf" --imatrix "$work/im.dat" --solver search --type IQ2_XS; rm "$work/x.gguf"
 expect 2 quantize "$data" -o "$work/x.gguf" --type IQ2_XS; says "importance"; nothing_at "$work/x.gguf"
-expect 1 quantize "$data" -o "$work/x.gguf" --imatrix "$work/im.dat" --solver gptq --type IQ2_XS; says "not compiled in"
+expect 1 quantize "$data" -o "$work/x.gguf" --imatrix "$work/im.dat" --solver gptq; says "that is search"
+expect 1 quantize "$data" -o "$work/x.gguf" --solver hqq --type IQ2_S; says "not compiled in"; nothing_at "$work/x.gguf"
 expect 2 quantize "$data" -o "$work/x.gguf" --imatrix "$data/tokenizer.json"; nothing_at "$work/x.gguf"
 
 # convert: exact or nothing; splits, shards, byte orders and spellings there and back
