@@ -19,7 +19,7 @@ import gguf
 import llama_cpp
 import numpy as np
 
-TYPES = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "IQ4_XS", "IQ3_S", "Q4_0", "IQ2_XS"]
+TYPES = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "IQ4_XS", "IQ3_S", "Q4_0"]
 
 
 def read_ids(path):

@@ -11,7 +11,6 @@
 #include <optional>
 
 #include <nbit/parallel/threads.hpp>
-#include <nbit/solver/gptq.hpp>
 #include <nbit/io/json.hpp>
 #include <nbit/plan/allocation.hpp>
 #include <nbit/plan/measurement.hpp>
@@ -64,13 +63,11 @@ struct bench {
     if (inputs != nullptr) importance.resize(shape.cols), inputs->mean_square(importance);
     const problem p{{values.data(), shape.rows, shape.cols}, inputs, importance};
     nbit::allocation_item made;
-    solver_settings settings;
-    settings.damping = nbit::gptq_options{}.damping, settings.passes = nbit::gptq_options{}.passes;
     made.tensors = {name}, made.role = role, made.weights = values.size();
     for (const block_type* type : types) {
       if (shape.cols % type->block != 0) continue;
       auto bytes = std::make_shared<std::vector<std::byte>>(
-          need(type->solve(inputs != nullptr ? method::gptq : method::rtn, p, settings, pool), name));
+          need(type->solve(inputs != nullptr ? method::gptq : method::rtn, p, {}, pool), name));
       w = packed_linear(type->type, *bytes, shape, bytes, name);
       const engine::evaluation found = engine::evaluate(m, text, &reference, pool, {}, from);
       made.choices.push_back({type_name(type->type), bytes->size(), std::max(0.0, found.kl)});

@@ -58,7 +58,7 @@ constexpr option known[] = {
     {"--calib-windows", "N", "use the first N windows only"},
     {"--statistics", "FILE", "instead: statistics of nbit calibrate, of the unchanged model"},
     {"--imatrix", "FILE", "rtn, search: importance matrix (.dat or .gguf) that weighs errors instead of --calib"},
-    {"--damping", "PERMILLE", "gptq, sign_round: share of the mean added to the diagonal (default 10)"},
+    {"--damping", "PERMILLE", "gptq, sign_round: share of the mean added to the diagonal (default 50)"},
     {"--passes", "N", "gptq: rounds of reconsidering scales and codes (default 8)"},
     {"--requantize", nullptr, "allow weights that are quantized already to be decoded and quantized again"},
     {"--no-tokenizer", nullptr, "leave the tokenizer out when a folder becomes a GGUF file"},
@@ -228,7 +228,7 @@ int quantize(std::span<const std::string> words) {
       if (args.has(name)) throw failure{wrong_usage, std::string(name) + ": only with --format gguf"};
   }
   what.how = method_of(args);
-  what.settings.damping = static_cast<double>(args.number("--damping", 10, 0, 1000000)) / 1000.0;
+  what.settings.damping = static_cast<double>(args.number("--damping", 50, 0, 1000000)) / 1000.0;
   what.settings.passes = static_cast<int>(args.number("--passes", 8, 0, 1000));
   what.tokenizer = !args.has("--no-tokenizer");
   const bool wanted = info(what.how).inputs, given = args.has("--calib") || args.has("--statistics");

@@ -45,8 +45,8 @@ struct problem {
 
 /// What gptq and sign_round may be told.
 struct solver_settings {
-  double damping = 0.01;
-  int passes = 4;
+  double damping = 0.05;  // the library's defaults
+  int passes = 8;
 };
 
 /// The AWQ search for linears with one input, in some format.
