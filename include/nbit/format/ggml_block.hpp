@@ -49,7 +49,19 @@ struct byte_run {
 };
 
 /// Sixteen codes, one in each byte, and what finds them: bits `at` and on of every byte of a load, `mask` wide.
+#if defined(__CUDACC_RTC__)  // no vector types
+struct code_bytes {
+  std::uint64_t a, b;
+  friend code_bytes operator&(code_bytes v, std::uint64_t m) { return {v.a & m, v.b & m}; }
+  friend code_bytes operator|(code_bytes v, code_bytes w) { return {v.a | w.a, v.b | w.b}; }
+  friend code_bytes operator^(code_bytes v, std::uint64_t m) { return {v.a ^ m, v.b ^ m}; }
+  friend code_bytes operator+(code_bytes v, std::uint64_t m) { return {v.a + m, v.b + m}; }
+  friend code_bytes operator>>(code_bytes v, int n) { return {v.a >> n, v.b >> n}; }
+  friend code_bytes operator<<(code_bytes v, int n) { return {v.a << n, v.b << n}; }
+};
+#else
 using code_bytes = std::uint64_t __attribute__((vector_size(16)));
+#endif
 NBIT_HOST_INLINE code_bytes bits_at(const std::byte* from, int at, unsigned mask) {
   code_bytes v;
   std::memcpy(&v, from, sizeof v);

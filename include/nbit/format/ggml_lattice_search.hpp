@@ -44,8 +44,9 @@ struct lattice_result {
 
 #if defined(__CUDACC_RTC__)  // as ggml_search.hpp: declared for the encoders' text
 
-template <class Search>
-void encode_lattice(const float* x, const float* importance, lattice_result<Search>& out);
+struct lattice_steps;
+template <class Search, class Steps>
+void encode_lattice(const float* x, const float* importance, Steps&& steps, lattice_result<Search>& out);
 
 #else
 

@@ -11,6 +11,8 @@
 #include <nbit/base/config.hpp>
 #include <nbit/format/ggml_shells.hpp>
 
+#if !defined(__CUDACC_RTC__)  // for encoders on the host alone
+
 namespace nbit {
 inline namespace NBIT_TAG {
 namespace ggml_block {
@@ -63,5 +65,7 @@ struct neighbour_memo {
 }  // namespace ggml_block
 }  // namespace NBIT_TAG
 }  // namespace nbit
+
+#endif  // __CUDACC_RTC__
 
 #endif
