@@ -68,7 +68,7 @@ toolkit=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
 nvrtc=$(ls "$toolkit"/lib64/libnvrtc.so "$toolkit"/targets/*/lib/libnvrtc.so 2>/dev/null | head -1)
 if [ -z "$nvrtc" ] || [ ! -f "$toolkit/include/nvrtc.h" ]; then
   echo "skipped: cuda: NVRTC is not in $toolkit"
-elif "${CXX:-c++}" -std=c++20 -O1 -I "$toolkit/include" -o "$work/nvrtc_test" "$root/tests/cuda/nvrtc_test.cpp" "$nvrtc" \
+elif "${CXX:-c++}" -std=c++20 -O1 -I "$toolkit/include" -o "$work/nvrtc_test" "$root/tests/cuda/nvrtc.cpp" "$nvrtc" \
   "-Wl,-rpath,$(dirname "$nvrtc")" && "$work/nvrtc_test" "$root/include" "$toolkit/include" "sm_$first"
 then :
 else echo "NVRTC: failed"; failed=$((failed + 1))
