@@ -23882,12 +23882,12 @@ struct activation_kernel<NBIT_ARCH> {
 #endif
 #if NBIT_TARGET != 2
   template <std::size_t Length>
-  NBIT_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
+  NBIT_HOST_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
     for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
   }
   template <std::size_t Length>
-  NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
-                                       std::int8_t* codes) noexcept {
+  NBIT_HOST_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
+                                            std::int8_t* codes) noexcept {
     for (std::size_t g = 0; g < n; ++g) round(x + g * length, length, inverse[g], codes + g * length);
   }
 #endif
@@ -24275,12 +24275,12 @@ struct activation_kernel<NBIT_ARCH> {
 #endif
 #if NBIT_TARGET != 2
   template <std::size_t Length>
-  NBIT_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
+  NBIT_HOST_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
     for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
   }
   template <std::size_t Length>
-  NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
-                                       std::int8_t* codes) noexcept {
+  NBIT_HOST_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
+                                            std::int8_t* codes) noexcept {
     for (std::size_t g = 0; g < n; ++g) round(x + g * length, length, inverse[g], codes + g * length);
   }
 #endif
@@ -24663,12 +24663,12 @@ struct activation_kernel<NBIT_ARCH> {
 #endif
 #if NBIT_TARGET != 2
   template <std::size_t Length>
-  NBIT_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
+  NBIT_HOST_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
     for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
   }
   template <std::size_t Length>
-  NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
-                                       std::int8_t* codes) noexcept {
+  NBIT_HOST_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
+                                            std::int8_t* codes) noexcept {
     for (std::size_t g = 0; g < n; ++g) round(x + g * length, length, inverse[g], codes + g * length);
   }
 #endif
@@ -25047,12 +25047,12 @@ struct activation_kernel<NBIT_ARCH> {
 #endif
 #if NBIT_TARGET != 2
   template <std::size_t Length>
-  NBIT_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
+  NBIT_HOST_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
     for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
   }
   template <std::size_t Length>
-  NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
-                                       std::int8_t* codes) noexcept {
+  NBIT_HOST_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
+                                            std::int8_t* codes) noexcept {
     for (std::size_t g = 0; g < n; ++g) round(x + g * length, length, inverse[g], codes + g * length);
   }
 #endif
@@ -25431,12 +25431,12 @@ struct activation_kernel<NBIT_ARCH> {
 #endif
 #if NBIT_TARGET != 2
   template <std::size_t Length>
-  NBIT_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
+  NBIT_HOST_INLINE static void tops(const float* x, std::size_t length, std::size_t n, std::uint32_t* top) noexcept {
     for (std::size_t g = 0; g < n; ++g) top[g] = largest(x + g * length, length);
   }
   template <std::size_t Length>
-  NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
-                                       std::int8_t* codes) noexcept {
+  NBIT_HOST_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
+                                            std::int8_t* codes) noexcept {
     for (std::size_t g = 0; g < n; ++g) round(x + g * length, length, inverse[g], codes + g * length);
   }
 #endif
