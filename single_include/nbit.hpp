@@ -7082,10 +7082,11 @@ NBIT_INLINE constexpr std::uint64_t squeeze_word(std::uint64_t v) {
     return v;
   } else {
     constexpr auto low = [](int n) { return (std::uint64_t{1} << n) - 1; };
-    constexpr std::uint64_t eighth = low(Bits) * 0x0001000100010001u, quarter = low(2 * Bits) * 0x0000000100000001u;
+    constexpr std::uint64_t eighth = low(Bits) * 0x0001000100010001u, quarter = low(2 * Bits) * 0x0000000100000001u,
+                            half = low(4 * Bits);
     v = (v & eighth) | (v >> (8 - Bits) & eighth << Bits);
     v = (v & quarter) | (v >> (16 - 2 * Bits) & quarter << 2 * Bits);
-    return (v & low(4 * Bits)) | (v >> (32 - 4 * Bits) & low(4 * Bits) << 4 * Bits);
+    return (v & half) | (v >> (32 - 4 * Bits) & half << 4 * Bits);
   }
 }
 
@@ -48381,6 +48382,7 @@ struct quantize_kernel<NBIT_ARCH, F, L> {
   };
 
   static void by_range(std::span<const float> w, const packed_span<F, L>& out, std::size_t r, code_t<F>* codes) {
+    if (w.empty()) return;  // one group for the row would have no length
     using by = range_rounder<NBIT_ARCH, F>;
     constexpr std::size_t nearby = 1024;  // stay in the first cache from one pass to the next
     // whole groups of whole vectors: their codes go straight into the row's bytes
@@ -48746,6 +48748,7 @@ struct quantize_kernel<NBIT_ARCH, F, L> {
   };
 
   static void by_range(std::span<const float> w, const packed_span<F, L>& out, std::size_t r, code_t<F>* codes) {
+    if (w.empty()) return;  // one group for the row would have no length
     using by = range_rounder<NBIT_ARCH, F>;
     constexpr std::size_t nearby = 1024;  // stay in the first cache from one pass to the next
     // whole groups of whole vectors: their codes go straight into the row's bytes
@@ -49106,6 +49109,7 @@ struct quantize_kernel<NBIT_ARCH, F, L> {
   };
 
   static void by_range(std::span<const float> w, const packed_span<F, L>& out, std::size_t r, code_t<F>* codes) {
+    if (w.empty()) return;  // one group for the row would have no length
     using by = range_rounder<NBIT_ARCH, F>;
     constexpr std::size_t nearby = 1024;  // stay in the first cache from one pass to the next
     // whole groups of whole vectors: their codes go straight into the row's bytes
@@ -49462,6 +49466,7 @@ struct quantize_kernel<NBIT_ARCH, F, L> {
   };
 
   static void by_range(std::span<const float> w, const packed_span<F, L>& out, std::size_t r, code_t<F>* codes) {
+    if (w.empty()) return;  // one group for the row would have no length
     using by = range_rounder<NBIT_ARCH, F>;
     constexpr std::size_t nearby = 1024;  // stay in the first cache from one pass to the next
     // whole groups of whole vectors: their codes go straight into the row's bytes
@@ -49818,6 +49823,7 @@ struct quantize_kernel<NBIT_ARCH, F, L> {
   };
 
   static void by_range(std::span<const float> w, const packed_span<F, L>& out, std::size_t r, code_t<F>* codes) {
+    if (w.empty()) return;  // one group for the row would have no length
     using by = range_rounder<NBIT_ARCH, F>;
     constexpr std::size_t nearby = 1024;  // stay in the first cache from one pass to the next
     // whole groups of whole vectors: their codes go straight into the row's bytes

@@ -231,6 +231,7 @@ struct quantize_kernel<NBIT_ARCH, F, L> {
   };
 
   static void by_range(std::span<const float> w, const packed_span<F, L>& out, std::size_t r, code_t<F>* codes) {
+    if (w.empty()) return;  // one group for the row would have no length
     using by = range_rounder<NBIT_ARCH, F>;
     constexpr std::size_t nearby = 1024;  // stay in the first cache from one pass to the next
     // whole groups of whole vectors: their codes go straight into the row's bytes

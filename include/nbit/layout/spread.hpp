@@ -36,10 +36,11 @@ NBIT_INLINE constexpr std::uint64_t squeeze_word(std::uint64_t v) {
     return v;
   } else {
     constexpr auto low = [](int n) { return (std::uint64_t{1} << n) - 1; };
-    constexpr std::uint64_t eighth = low(Bits) * 0x0001000100010001u, quarter = low(2 * Bits) * 0x0000000100000001u;
+    constexpr std::uint64_t eighth = low(Bits) * 0x0001000100010001u, quarter = low(2 * Bits) * 0x0000000100000001u,
+                            half = low(4 * Bits);
     v = (v & eighth) | (v >> (8 - Bits) & eighth << Bits);
     v = (v & quarter) | (v >> (16 - 2 * Bits) & quarter << 2 * Bits);
-    return (v & low(4 * Bits)) | (v >> (32 - 4 * Bits) & low(4 * Bits) << 4 * Bits);
+    return (v & half) | (v >> (32 - 4 * Bits) & half << 4 * Bits);
   }
 }
 
