@@ -66755,6 +66755,28 @@ inline bool fitting_weights(std::span<const float> from, std::span<float> out) {
   return true;
 }
 
+/// Calls solve(task) for each panel of rows, false meaning no memory, and adds up the losses it writes for each row:
+/// job.rounded, job.solved and job.energy, which live as long as this call.
+template <class Job, class Executor, class Solve>
+inline result<void> solve_panels(Job& job, solve_report& report, Executor& ex, const Solve& solve) {
+  const std::size_t rows = job.w.rows, tasks = (rows + panel_rows - 1) / panel_rows;
+  auto losses = buffer<double>::zeros(3 * rows);
+  auto failed = buffer<unsigned char>::zeros(tasks);
+  if (!losses) return losses.error();
+  if (!failed) return failed.error();
+  job.rounded = losses->data(), job.solved = job.rounded + rows, job.energy = job.solved + rows;
+  unsigned char* const failures = failed->data();
+  ex(tasks, [&solve, failures](std::size_t task) { failures[task] = solve(task) ? 0 : 1; });
+  for (std::size_t t = 0; t < tasks; ++t)
+    if (failures[t] != 0) return make_error(errc::out_of_memory, "no memory for a panel of rows");
+  for (std::size_t r = 0; r < rows; ++r) {
+    report.loss_rounded += job.rounded[r];
+    report.loss += job.solved[r];
+    report.energy += job.energy[r];
+  }
+  return {};
+}
+
 }  // namespace detail
 
 /// Quantizes w (outputs x inputs) for inputs with the statistics h.
@@ -66778,13 +66800,8 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   if (cols > 0xffffffffu) return make_error(errc::overflow, "too many columns", "up to 2^32 - 1");
   auto floats = buffer<float>::make(3 * cols);
   auto indices = buffer<std::uint32_t>::make(4 * cols);
-  auto losses = buffer<double>::zeros(3 * w.rows);
-  const std::size_t tasks = (w.rows + panel_rows - 1) / panel_rows;
-  auto failed = buffer<unsigned char>::zeros(tasks);
   if (!floats) return floats.error();
   if (!indices) return indices.error();
-  if (!losses) return losses.error();
-  if (!failed) return failed.error();
   const std::span<float> diagonal = floats->span().first(cols), weights = floats->span().subspan(cols, cols);
   std::uint32_t *const order = indices->data(), *const place = order + cols, *const group_at = place + cols;
 
@@ -66817,22 +66834,16 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   job.tune = o.tune;
   job.search = o.search;
   if (o.grid == grid_search::min_max) job.search.coarse_steps = 0;
-  job.rounded = losses->data(), job.solved = job.rounded + w.rows, job.energy = job.solved + w.rows;
   if constexpr (F::group == per_tensor) {
     auto p = fit_tensor<F>(w, importance);
     if (!p) return p.error();
     out.codes.params[0] = *p;
   }
 
-  unsigned char* const failures = failed->data();
-  ex(tasks, [&job, failures](std::size_t task) { failures[task] = solve_panel<F>(job, task) ? 0 : 1; });
-  for (std::size_t t = 0; t < tasks; ++t)
-    if (failures[t] != 0) return make_error(errc::out_of_memory, "no memory for a panel of rows");
-  for (std::size_t r = 0; r < w.rows; ++r) {
-    out.report.loss_rounded += job.rounded[r];
-    out.report.loss += job.solved[r];
-    out.report.energy += job.energy[r];
-  }
+  if (auto done =
+          solve_panels(job, out.report, ex, [&job](std::size_t task) { return bool(solve_panel<F>(job, task)); });
+      !done)
+    return done.error();
   return result<gptq_result<F>>(std::move(out));
 }
 
@@ -66855,24 +66866,12 @@ result<solve_report> refine(matrix_view<const float> w, const hessian& h, coded_
   auto m = make_metric(h, {}, {o.damping, o.shrink}, ex);
   if (!m) return m.error();
   report.metric = m->report;
-  const std::size_t tasks = (w.rows + panel_rows - 1) / panel_rows;
-  auto losses = buffer<double>::zeros(3 * w.rows);
-  auto failed = buffer<unsigned char>::zeros(tasks);
-  if (!losses) return losses.error();
-  if (!failed) return failed.error();
   gptq_job<F> job = {};
   job.m = &*m, job.w = w, job.out = &codes, job.passes = o.passes, job.kicks = o.kicks, job.tune = o.tune,
   job.start_given = true;
-  job.rounded = losses->data(), job.solved = job.rounded + w.rows, job.energy = job.solved + w.rows;
-  unsigned char* const failures = failed->data();
-  ex(tasks, [&job, failures](std::size_t task) { failures[task] = solve_panel<F>(job, task) ? 0 : 1; });
-  for (std::size_t t = 0; t < tasks; ++t)
-    if (failures[t] != 0) return make_error(errc::out_of_memory, "no memory for a panel of rows");
-  for (std::size_t r = 0; r < w.rows; ++r) {
-    report.loss_rounded += job.rounded[r];
-    report.loss += job.solved[r];
-    report.energy += job.energy[r];
-  }
+  if (auto done = solve_panels(job, report, ex, [&job](std::size_t task) { return bool(solve_panel<F>(job, task)); });
+      !done)
+    return done.error();
   return report;
 }
 
@@ -67898,7 +67897,7 @@ struct sign_job {
   const metric* m;
   coded_matrix<F>* out;
   const sign_round_options* o;
-  double *rounded, *solved, *energy;
+  double *rounded = nullptr, *solved = nullptr, *energy = nullptr;  // of each row
 };
 
 /// Codes of w + t and errors of w for all rows of a panel; columns side by side.
@@ -68023,21 +68022,11 @@ result<gptq_result<F>> sign_round(matrix_view<const float> w, const hessian& h, 
   auto m = make_metric(h, {}, {o.damping, o.shrink}, ex);
   if (!m) return m.error();
   out.report.metric = m->report;
-  const std::size_t tasks = (w.rows + panel_rows - 1) / panel_rows;
-  auto losses = buffer<double>::zeros(3 * w.rows);
-  auto failed = buffer<unsigned char>::zeros(tasks);
-  if (!losses) return losses.error();
-  if (!failed) return failed.error();
-  const sign_job<F> job{w, &*m, &out.codes, &o, losses->data(), losses->data() + w.rows, losses->data() + 2 * w.rows};
-  unsigned char* const failures = failed->data();
-  ex(tasks, [&job, failures](std::size_t task) { failures[task] = sign_round_panel<F>(job, task) ? 0 : 1; });
-  for (std::size_t t = 0; t < tasks; ++t)
-    if (failures[t] != 0) return make_error(errc::out_of_memory, "no memory for a panel of rows");
-  for (std::size_t r = 0; r < w.rows; ++r) {
-    out.report.loss_rounded += job.rounded[r];
-    out.report.loss += job.solved[r];
-    out.report.energy += job.energy[r];
-  }
+  sign_job<F> job{w, &*m, &out.codes, &o};
+  if (auto done =
+          solve_panels(job, out.report, ex, [&job](std::size_t task) { return bool(sign_round_panel<F>(job, task)); });
+      !done)
+    return done.error();
   return out;
 }
 

@@ -55,7 +55,7 @@ struct sign_job {
   const metric* m;
   coded_matrix<F>* out;
   const sign_round_options* o;
-  double *rounded, *solved, *energy;
+  double *rounded = nullptr, *solved = nullptr, *energy = nullptr;  // of each row
 };
 
 /// Codes of w + t and errors of w for all rows of a panel; columns side by side.
@@ -180,21 +180,11 @@ result<gptq_result<F>> sign_round(matrix_view<const float> w, const hessian& h, 
   auto m = make_metric(h, {}, {o.damping, o.shrink}, ex);
   if (!m) return m.error();
   out.report.metric = m->report;
-  const std::size_t tasks = (w.rows + panel_rows - 1) / panel_rows;
-  auto losses = buffer<double>::zeros(3 * w.rows);
-  auto failed = buffer<unsigned char>::zeros(tasks);
-  if (!losses) return losses.error();
-  if (!failed) return failed.error();
-  const sign_job<F> job{w, &*m, &out.codes, &o, losses->data(), losses->data() + w.rows, losses->data() + 2 * w.rows};
-  unsigned char* const failures = failed->data();
-  ex(tasks, [&job, failures](std::size_t task) { failures[task] = sign_round_panel<F>(job, task) ? 0 : 1; });
-  for (std::size_t t = 0; t < tasks; ++t)
-    if (failures[t] != 0) return make_error(errc::out_of_memory, "no memory for a panel of rows");
-  for (std::size_t r = 0; r < w.rows; ++r) {
-    out.report.loss_rounded += job.rounded[r];
-    out.report.loss += job.solved[r];
-    out.report.energy += job.energy[r];
-  }
+  sign_job<F> job{w, &*m, &out.codes, &o};
+  if (auto done =
+          solve_panels(job, out.report, ex, [&job](std::size_t task) { return bool(sign_round_panel<F>(job, task)); });
+      !done)
+    return done.error();
   return out;
 }
 
