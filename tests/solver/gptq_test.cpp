@@ -1,5 +1,6 @@
 // tests/solver/gptq_test.cpp — GPTQ over formats, shapes, orders, executors and bad statistics.
 // SPDX-License-Identifier: MIT
+#include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 
 #include <cmath>
@@ -59,6 +60,24 @@ TEST_CASE("GPTQ lowers the output error of every kind of format") {
   gains<powers>("a user's powers of two");
   gains<powers>("ragged last group", 250);
   gains<checkerboard>("a lattice of pairs");
+}
+
+TEST_CASE("the losses reported are those of the codes returned") {
+  const std::size_t rows = 70, cols = 128;  // two panels, one of them short
+  const std::vector<float> w = nbit_test::random(23).normals(rows * cols);
+  const hessian h = statistics(activations(1024, cols, 24), cols);
+  const matrix_view<const float> view(w.data(), rows, cols);
+  // No damping and no shrinkage: the metric is the Gram matrix itself.
+  auto solved = gptq<nbit::w4g128>(view, h, {.damping = 0, .shrink = false});
+  REQUIRE(solved);
+  REQUIRE(solved->report.metric.rung == nbit::ladder_rung::as_asked);
+  const auto relative = [&] { return *nbit::relative_output_error(view, solved->codes, h); };
+  CHECK(solved->report.loss / solved->report.energy == Catch::Approx(relative()).epsilon(1e-3));
+  const double before = relative();
+  const auto refined = nbit::refine(view, h, solved->codes, {.damping = 0, .shrink = false, .passes = 1});
+  REQUIRE(refined);
+  CHECK(refined->loss_rounded / refined->energy == Catch::Approx(before).epsilon(1e-3));
+  CHECK(refined->loss / refined->energy == Catch::Approx(relative()).epsilon(1e-3));
 }
 
 TEST_CASE("kicks lower the loss further, of codes that are given too") {
