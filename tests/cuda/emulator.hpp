@@ -46,7 +46,8 @@ void run_team(unsigned n, F f) {
 #else
 
 /// The contexts of a team, one of which runs. Each is entered once by setcontext; from then on switches are jumps,
-/// which leave the signal mask alone and so cost no system call.
+/// which leave the signal mask alone and so cost no system call. A warp goes on until all its lanes wait for the whole
+/// team: the first warp is as far ahead of the others as the barriers let it.
 class contexts {
  public:
   template <class F>
@@ -63,16 +64,28 @@ class contexts {
     }
     for (unsigned left = n; left != 0;) {
       left = 0;
-      for (now_ = 0; now_ < n; ++now_) {
-        if (!members_[now_].done) go_on();
-        left += !members_[now_].done;
+      for (unsigned first = 0; first < n; first += nbit::cuda::warp_size) {
+        const unsigned end = first + nbit::cuda::warp_size < n ? first + nbit::cuda::warp_size : n;
+        for (bool ready = true; ready;) {
+          ready = false;
+          for (now_ = first; now_ < end; ++now_) {
+            if (!members_[now_].done && !members_[now_].waits) go_on();
+            ready = ready || (!members_[now_].done && !members_[now_].waits);
+          }
+        }
+        for (unsigned i = first; i < end; ++i) left += !members_[i].done;
       }
     }
     running() = outer;
   }
-  /// Lets the others go on.
-  static void yield() {
+  /// Nobody of the team waits for it any more.
+  static void all_met() {
+    for (member& m : running()->members_) m.waits = false;
+  }
+  /// Lets the others go on: those of the warp, or of the whole team.
+  static void yield(bool whole_team) {
     contexts* const team = running();
+    team->members_[team->now_].waits = whole_team;
     if (_setjmp(team->members_[team->now_].here) == 0) _longjmp(team->main_, 1);
   }
 
@@ -81,7 +94,7 @@ class contexts {
   struct member {
     ucontext_t first;
     jmp_buf here;
-    bool entered = false, done = false;
+    bool entered = false, done = false, waits = false;
   };
   static contexts*& running() {
     static thread_local contexts* team = nullptr;
@@ -115,9 +128,10 @@ class meeting {
     const unsigned long phase = phase_;
     if (++here_ == all_) {
       here_ = 0, ++phase_;
+      if (all_ > nbit::cuda::warp_size) contexts::all_met();
       return;
     }
-    while (phase_ == phase) contexts::yield();
+    while (phase_ == phase) contexts::yield(all_ > nbit::cuda::warp_size);
   }
 
  private:
@@ -143,7 +157,10 @@ struct block_board {
   explicit block_board(unsigned threads, std::size_t bytes)
       : all(static_cast<std::ptrdiff_t>(threads)), memory(bytes / 16 + 1) {
     for (unsigned i = 0; i < threads / nbit::cuda::warp_size; ++i) warps.push_back(std::make_unique<warp_board>());
+    spoil();
   }
+  /// What a block finds in its shared memory: nothing to rely on.
+  void spoil() { std::memset(memory.data(), 0xff, memory.size() * sizeof(line)); }
   struct alignas(16) line {
     std::byte bytes[16];
   };
@@ -152,18 +169,36 @@ struct block_board {
   std::vector<std::unique_ptr<warp_board>> warps;
 };
 
+/// Barriers of a block, in the order in which a thread meets them.
+struct barriers {
+  unsigned syncs = 0, waits = 0;
+};
+
+/// The barrier that every thread of every block forgets, by its number.
+struct forgotten {
+  static constexpr unsigned none = ~0u;
+  unsigned sync = none, wait = none;
+};
+
 /// nbit::cuda::thread_context's interface over a block_board.
 class host_context {
  public:
-  host_context(block_board& board, unsigned thread, unsigned block, unsigned block_y, unsigned blocks)
-      : board_(board), thread_(thread), block_(block), block_y_(block_y), blocks_(blocks) {}
+  host_context(block_board& board, unsigned thread, unsigned block, unsigned block_y, unsigned blocks,
+               forgotten without)
+      : board_(board), thread_(thread), block_(block), block_y_(block_y), blocks_(blocks), without_(without) {}
+  host_context(const host_context&) = delete;
+  host_context& operator=(const host_context&) = delete;
 
   unsigned thread() const { return thread_; }
   unsigned block() const { return block_; }
   unsigned block_y() const { return block_y_; }
   unsigned blocks() const { return blocks_; }
   std::byte* shared() const { return board_.memory[0].bytes; }
-  void sync() { board_.all.arrive_and_wait(); }
+  void sync() {
+    if (met_.syncs++ != without_.sync) board_.all.arrive_and_wait();
+  }
+  /// The barriers met so far.
+  barriers met() const { return met_; }
 
   template <class T>
   T shuffle_xor(T v, int mask) {
@@ -181,16 +216,28 @@ class host_context {
     return other;
   }
 
-  // A copy may arrive at any time before wait(): at once is one such time. The tests of wait() are the GPU's.
+  // A copy may arrive at any time from its start to the wait() for it. Here the place is spoilt at the start (every
+  // 16-bit float becomes NaN) and the bytes arrive in wait(), so that whoever reads or keeps using it too early is
+  // seen.
   void copy16(void* to, const void* from, bool valid) {
-    if (valid)
-      std::memcpy(to, from, 16);
-    else
-      std::memset(to, 0, 16);
+    std::memset(to, 0xff, 16);
+    late_.push_back({to, valid ? from : nullptr, groups_});
   }
-  void commit() {}
+  void commit() { ++groups_; }
   template <int N>
-  void wait() {}
+  void wait() {
+    if (met_.waits++ == without_.wait) return;
+    std::size_t kept = 0;
+    for (const late_copy& c : late_) {
+      if (c.group + N >= groups_)
+        late_[kept++] = c;
+      else if (c.from != nullptr)
+        std::memcpy(c.to, c.from, 16);
+      else
+        std::memset(c.to, 0, 16);
+    }
+    late_.resize(kept);
+  }
 
   template <class T>
   void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], T) {
@@ -235,25 +282,40 @@ class host_context {
     return static_cast<float>(T::from_bits(static_cast<std::uint16_t>(word >> (16 * which))));
   }
 
+  struct late_copy {
+    void* to;
+    const void* from;  // nullptr: zeros
+    unsigned group;
+  };
+
   block_board& board_;
   unsigned thread_, block_, block_y_, blocks_;
+  forgotten without_;
+  barriers met_;
+  unsigned groups_ = 0;
+  std::vector<late_copy> late_;
   float result_[4] = {};
 };
 
-/// Runs a kernel over a grid, with a team that lives for all blocks.
+/// Runs a kernel over a grid, with a team that lives for all blocks; the barriers that a thread of it met.
 template <class Kernel>
-void emulate(const Kernel& kernel, std::size_t blocks, std::size_t blocks_y = 1) {
-  if (blocks == 0 || blocks_y == 0) return;
+barriers emulate(const Kernel& kernel, std::size_t blocks, std::size_t blocks_y = 1, forgotten without = {}) {
+  barriers met;
+  if (blocks == 0 || blocks_y == 0) return met;
   block_board board(Kernel::threads, Kernel::shared_bytes);
   meeting next(static_cast<std::ptrdiff_t>(Kernel::threads));
   run_team(Kernel::threads, [&](unsigned t) {
     for (std::size_t j = 0; j < blocks_y; ++j)
       for (std::size_t i = 0; i < blocks; ++i) {
-        host_context self(board, t, static_cast<unsigned>(i), static_cast<unsigned>(j), static_cast<unsigned>(blocks));
+        host_context self(board, t, static_cast<unsigned>(i), static_cast<unsigned>(j), static_cast<unsigned>(blocks),
+                          without);
         kernel(self);
+        next.arrive_and_wait();
+        if (t == 0) met = self.met(), board.spoil();
         next.arrive_and_wait();
       }
   });
+  return met;
 }
 
 }  // namespace nbit_test
