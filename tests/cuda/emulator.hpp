@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -171,13 +173,14 @@ struct block_board {
 
 /// Barriers of a block, in the order in which a thread meets them.
 struct barriers {
-  unsigned syncs = 0, waits = 0;
+  unsigned syncs = 0, waits = 0, commits = 0;
 };
 
-/// The barrier that every thread of every block forgets, by its number.
+/// The barrier that every thread of every block forgets, by its number; `late`: a wait that lets one group too many be on
+/// its way.
 struct forgotten {
   static constexpr unsigned none = ~0u;
-  unsigned sync = none, wait = none;
+  unsigned sync = none, wait = none, late = none, commit = none;
 };
 
 /// nbit::cuda::thread_context's interface over a block_board.
@@ -220,16 +223,23 @@ class host_context {
   // 16-bit float becomes NaN) and the bytes arrive in wait(), so that whoever reads or keeps using it too early is
   // seen.
   void copy16(void* to, const void* from, bool valid) {
+    if ((reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from)) % 16 != 0) {
+      std::fprintf(stderr, "emulator: a copy of 16 bytes is misaligned, from %p to %p\n", from, to);
+      std::abort();
+    }
     std::memset(to, 0xff, 16);
     late_.push_back({to, valid ? from : nullptr, groups_});
   }
-  void commit() { ++groups_; }
+  void commit() {
+    if (met_.commits++ != without_.commit) ++groups_;
+  }
   template <int N>
   void wait() {
-    if (met_.waits++ == without_.wait) return;
+    const unsigned number = met_.waits++, behind = N + unsigned{number == without_.late};
+    if (number == without_.wait) return;
     std::size_t kept = 0;
     for (const late_copy& c : late_) {
-      if (c.group + N >= groups_)
+      if (c.group + behind >= groups_)
         late_[kept++] = c;
       else if (c.from != nullptr)
         std::memcpy(c.to, c.from, 16);
