@@ -42,7 +42,10 @@ class emulated final : public engine::device {
       using one = nbit::cuda::gemv_kernel<nbit::packed_view<F>, float, 1>;
       using eight = nbit::cuda::gemv_kernel<nbit::packed_view<F>, float, 8>;
       ++products;
-      if (x.rows == 1) return nbit_test::emulate(one{view, x, y, false}, one::blocks_for(view.shape()));
+      if (x.rows == 1) {
+        nbit_test::emulate(one{view, x, y, false}, one::blocks_for(view.shape()));
+        return;
+      }
       for (std::size_t t = 0; t < x.rows; t += 8) {
         const std::size_t n = std::min<std::size_t>(8, x.rows - t);
         nbit_test::emulate(eight{view, x.row_range(t, n), y.row_range(t, n), false}, eight::blocks_for(view.shape()));
