@@ -7,7 +7,6 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include <nbit/format/codebook.hpp>
 #include <nbit/format/ggml_iq3.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/layout/warp_tiles.hpp>

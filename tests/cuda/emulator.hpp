@@ -171,13 +171,13 @@ struct block_board {
   std::vector<std::unique_ptr<warp_board>> warps;
 };
 
-/// Barriers of a block, in the order in which a thread meets them.
+/// How many of each a thread met in a block.
 struct barriers {
   unsigned syncs = 0, waits = 0, commits = 0;
 };
 
-/// The barrier that every thread of every block forgets, by its number; `late`: a wait that lets one group too many be on
-/// its way.
+/// What every thread of every block forgets, by its number in the order of the kernel; `late`: a wait that lets one
+/// group too many be on its way.
 struct forgotten {
   static constexpr unsigned none = ~0u;
   unsigned sync = none, wait = none, late = none, commit = none;
