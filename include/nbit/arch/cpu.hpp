@@ -8,7 +8,6 @@
 #ifndef NBIT_ARCH_CPU_HPP
 #define NBIT_ARCH_CPU_HPP
 
-#include <atomic>
 #include <cstdlib>
 #include <type_traits>
 
@@ -136,9 +135,10 @@ inline int narrowed_level(unsigned levels, tag_list<Tags...>) noexcept {
   return best_level(levels);
 }
 
-inline std::atomic<int>& level_cache() noexcept {
-  static std::atomic<int> cached{-1};
-  return cached;
+/// -1 until it is known; read and written atomically.
+inline int* level_cache() noexcept {
+  static int cached = -1;
+  return &cached;
 }
 
 /// Calls f with the tag of that level; the last tag if no other has it.
@@ -156,12 +156,16 @@ inline decltype(auto) call_with(int level, F&& f, tag_list<First, More...>) {
 
 /// The level of the tag that operations without an explicit tag run; resolved once.
 inline int selected_level() noexcept {
-  int level = detail::level_cache().load(std::memory_order_relaxed);
+#if defined(__CUDACC_RTC__)
+  return scalar::level;
+#else
+  int level = __atomic_load_n(detail::level_cache(), __ATOMIC_RELAXED);
   if (level < 0) {
     level = detail::narrowed_level(detail::detect_levels(), detail::known{});
-    detail::level_cache().store(level, std::memory_order_relaxed);
+    __atomic_store_n(detail::level_cache(), level, __ATOMIC_RELAXED);
   }
   return level;
+#endif
 }
 
 namespace detail {

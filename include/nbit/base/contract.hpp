@@ -6,10 +6,6 @@
 #ifndef NBIT_BASE_CONTRACT_HPP
 #define NBIT_BASE_CONTRACT_HPP
 
-#if !defined(__CUDACC_RTC__)
-#include <atomic>
-#endif
-
 #include <nbit/base/config.hpp>
 
 namespace nbit {
@@ -26,12 +22,13 @@ using contract_hook = void (*)(const contract_violation&);
 
 #if !defined(__CUDACC_RTC__)
 namespace contract_detail {
-inline std::atomic<contract_hook> hook{nullptr};
+// Read and written by the compilers' atomic operations: <atomic> brings <string> and <system_error> into every unit.
+inline contract_hook hook = nullptr;
 }  // namespace contract_detail
 
 /// Installs a hook (nullptr removes it) and returns the one before.
 NBIT_HOST_INLINE contract_hook set_contract_hook(contract_hook hook) noexcept {
-  return contract_detail::hook.exchange(hook, std::memory_order_acq_rel);
+  return __atomic_exchange_n(&contract_detail::hook, hook, __ATOMIC_ACQ_REL);
 }
 #endif
 
@@ -40,7 +37,7 @@ NBIT_INLINE void violated(const char* expected, const char* file, int line) {
 #if defined(__CUDA_ARCH__)
   (void)expected, (void)file, (void)line;  // a kernel returns without a word; the host checked before it launched
 #else
-  if (const contract_hook told = hook.load(std::memory_order_acquire)) told({expected, file, line});
+  if (const contract_hook told = __atomic_load_n(&hook, __ATOMIC_ACQUIRE)) told({expected, file, line});
 #endif
 }
 }  // namespace contract_detail

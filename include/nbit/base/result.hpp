@@ -12,7 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <new>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -87,31 +87,53 @@ class [[nodiscard]] result {
   using value_type = T;
   using error_type = nbit::error;
 
-  NBIT_INLINE constexpr result(T value) : value_(std::move(value)) {}
-  NBIT_INLINE constexpr result(nbit::error e) : error_(e) {}
+  NBIT_HOST_INLINE constexpr result(T value) : value_(std::move(value)), has_value_(true) {}
+  NBIT_INLINE constexpr result(nbit::error e) : nothing_(), error_(e) {}
 
-  // Implicit ones would be weak symbols, shared by units that were built with different flags.
-  NBIT_HOST_INLINE result(const result&) = default;
-  NBIT_HOST_INLINE result(result&&) = default;
-  NBIT_HOST_INLINE result& operator=(const result&) = default;
-  NBIT_HOST_INLINE result& operator=(result&&) = default;
-  NBIT_HOST_INLINE ~result() = default;
+  // Storage of its own, for the sake of compile time: a program has a hundred kinds of results, and std::optional is
+  // five classes for each. Members are defined where they are used only; an implicit one would be a weak symbol as
+  // well.
+  NBIT_HOST_INLINE constexpr result(const result& other)
+    requires(std::is_copy_constructible_v<T>)
+      : nothing_(), has_value_(other.has_value_), error_(other.error_) {
+    if (has_value_) place(other.value_);
+  }
+  NBIT_HOST_INLINE constexpr result(result&& other) noexcept(std::is_nothrow_move_constructible_v<T>)
+      : nothing_(), has_value_(other.has_value_), error_(other.error_) {
+    if (has_value_) place(std::move(other.value_));
+  }
+  NBIT_HOST_INLINE constexpr result& operator=(const result& other)
+    requires(std::is_copy_constructible_v<T>)
+  {
+    return *this = result(other);
+  }
+  NBIT_HOST_INLINE constexpr result& operator=(result&& other) noexcept(std::is_nothrow_move_constructible_v<T>) {
+    if (this == &other) return *this;
+    if (has_value_) value_.~T();
+    has_value_ = false;  // should a move throw
+    if (other.has_value_) place(std::move(other.value_));
+    has_value_ = other.has_value_, error_ = other.error_;
+    return *this;
+  }
+  NBIT_HOST_INLINE constexpr ~result() {
+    if (has_value_) value_.~T();
+  }
 
-  [[nodiscard]] NBIT_INLINE constexpr bool has_value() const noexcept { return value_.has_value(); }
-  NBIT_INLINE constexpr explicit operator bool() const noexcept { return value_.has_value(); }
+  [[nodiscard]] NBIT_INLINE constexpr bool has_value() const noexcept { return has_value_; }
+  NBIT_INLINE constexpr explicit operator bool() const noexcept { return has_value_; }
 
   /// Needs: has_value().
-  NBIT_INLINE constexpr T& operator*() & noexcept { return *value_; }
-  NBIT_INLINE constexpr const T& operator*() const& noexcept { return *value_; }
-  NBIT_INLINE constexpr T&& operator*() && noexcept { return *std::move(value_); }
-  NBIT_INLINE constexpr T* operator->() noexcept { return &*value_; }
-  NBIT_INLINE constexpr const T* operator->() const noexcept { return &*value_; }
-  NBIT_INLINE constexpr T& value() & noexcept { return *value_; }
-  NBIT_INLINE constexpr const T& value() const& noexcept { return *value_; }
-  NBIT_INLINE constexpr T&& value() && noexcept { return *std::move(value_); }
+  NBIT_INLINE constexpr T& operator*() & noexcept { return value_; }
+  NBIT_INLINE constexpr const T& operator*() const& noexcept { return value_; }
+  NBIT_INLINE constexpr T&& operator*() && noexcept { return std::move(value_); }
+  NBIT_INLINE constexpr T* operator->() noexcept { return __builtin_addressof(value_); }
+  NBIT_INLINE constexpr const T* operator->() const noexcept { return __builtin_addressof(value_); }
+  NBIT_INLINE constexpr T& value() & noexcept { return value_; }
+  NBIT_INLINE constexpr const T& value() const& noexcept { return value_; }
+  NBIT_INLINE constexpr T&& value() && noexcept { return std::move(value_); }
   template <class U>
   NBIT_INLINE constexpr T value_or(U&& other) const& {
-    return value_ ? *value_ : static_cast<T>(std::forward<U>(other));
+    return has_value_ ? value_ : static_cast<T>(std::forward<U>(other));
   }
 
   /// Needs: !has_value().
@@ -120,17 +142,26 @@ class [[nodiscard]] result {
   /// Calls f with the value, or passes the error on; f returns a result.
   template <class F>
   NBIT_INLINE constexpr auto and_then(F&& f) & -> std::invoke_result_t<F, T&> {
-    if (value_) return std::forward<F>(f)(*value_);
+    if (has_value_) return std::forward<F>(f)(value_);
     return error_;
   }
   template <class F>
   NBIT_INLINE constexpr auto and_then(F&& f) && -> std::invoke_result_t<F, T&&> {
-    if (value_) return std::forward<F>(f)(*std::move(value_));
+    if (has_value_) return std::forward<F>(f)(std::move(value_));
     return error_;
   }
 
  private:
-  std::optional<T> value_;
+  template <class U>
+  NBIT_HOST_INLINE constexpr void place(U&& value) {
+    ::new (static_cast<void*>(__builtin_addressof(value_))) T(std::forward<U>(value));
+  }
+
+  union {
+    char nothing_;
+    T value_;
+  };
+  bool has_value_ = false;
   nbit::error error_{};
 };
 

@@ -47,7 +47,9 @@ struct iq1_m_params {
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
-NBIT_NOINLINE inline void encode_iq1_s(const float* x, const float* importance, iq_params<8>& p, std::uint16_t* codes) {
+// Templates, here and below, so that the tables of the search are made where blocks are encoded and nowhere else.
+template <class Code>
+NBIT_NOINLINE void encode_iq1_s(const float* x, const float* importance, iq_params<8>& p, Code* codes) {
   NBIT_EXACT
   float weight[256];
   const float variance = 2.0f * sum_of_squares<256>(x) / 256.0f;
@@ -69,7 +71,8 @@ NBIT_NOINLINE inline void encode_iq1_s(const float* x, const float* importance, 
   }
 }
 
-NBIT_NOINLINE inline void encode_iq1_m(const float* x, const float* importance, iq1_m_params& p, std::uint16_t* codes) {
+template <class Code>
+NBIT_NOINLINE void encode_iq1_m(const float* x, const float* importance, iq1_m_params& p, Code* codes) {
   NBIT_EXACT
   float weight[256];
   if (importance != nullptr) {
@@ -221,7 +224,8 @@ struct iq1_s : detail::encoded_by_blocks<iq1_s>, iq_integers<iq1_s, 32, 8> {
   NBIT_INLINE static float block_scale(const std::byte* block) { return static_cast<float>(load_f16(block)); }
   static constexpr float shift = 0.125f;
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
+  template <class Code>
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, Code* c) {
     ggml_block::encode_iq1_s(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_s_params(from); }
@@ -270,7 +274,8 @@ struct iq1_m : detail::encoded_by_blocks<iq1_m>, iq_integers<iq1_m, 16, 8> {
   }
   static constexpr float shift = 0.125f;
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
+  template <class Code>
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, Code* c) {
     ggml_block::encode_iq1_m(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_m_params(from); }

@@ -31,19 +31,14 @@ namespace nbit {
 namespace detail {
 constexpr std::array<float, 256> make_dynamic_map() {
   std::array<float, 256> map{};
+  map[127] = 0.0f, map[255] = 1.0f;
   std::size_t n = 0;
   double decade = 1e-6;
   for (int k = 0; k < 7; ++k, decade *= 10.0)
-    for (int i = 0; i < (1 << k); ++i) {
+    for (int i = 0; i < (1 << k); ++i, ++n) {  // ascending, so that nothing is to be sorted
       const double step = 0.9 / static_cast<double>(1 << k);
       const double v = decade * (0.1 + step * (static_cast<double>(i) + 0.5));
-      map[n++] = static_cast<float>(v), map[n++] = static_cast<float>(-v);
-    }
-  map[n++] = 0.0f, map[n++] = 1.0f;
-  for (std::size_t i = 1; i < n; ++i)  // insertion sort
-    for (std::size_t j = i; j > 0 && map[j - 1] > map[j]; --j) {
-      const float v = map[j];
-      map[j] = map[j - 1], map[j - 1] = v;
+      map[128 + n] = static_cast<float>(v), map[126 - n] = static_cast<float>(-v);
     }
   return map;
 }
