@@ -140,6 +140,7 @@
 #include <nbit/solver/rotate.hpp>
 #include <nbit/solver/rtn.hpp>
 #include <nbit/solver/search.hpp>
+#include <nbit/solver/sequence_sums.hpp>
 #include <nbit/solver/sign_round.hpp>
 #include <nbit/solver/smooth.hpp>
 #include <nbit/solver/tune.hpp>

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -29,10 +30,10 @@ TEST_CASE("statistics that were written and read go on with the stream to the la
         const std::size_t tokens = 900;
         const std::vector<float> x = activations(tokens, cols, 11 + cols);
         hessian whole(cols, storage), first(cols, storage);
-        REQUIRE(whole.add({x.data(), tokens, cols}));
-        REQUIRE(first.add({x.data(), cut, cols}));
-        first.end_sequence();
-        whole.end_sequence();
+        constexpr std::size_t length = 70;  // of a sequence: the cut falls into one
+        add_sequences(whole, x, 0, tokens, length);
+        REQUIRE(first.add({x.data(), 0, cols}));
+        add_sequences(first, x, 0, cut, length);
         const std::vector<std::byte> bytes = written({{"blk.0.attn_in", &first}});
         const auto file = nbit::safetensors::parse(bytes);
         REQUIRE(file);
@@ -42,8 +43,8 @@ TEST_CASE("statistics that were written and read go on with the stream to the la
         auto again = nbit::read_statistics(*file, (*names)[0]);
         REQUIRE(again);
         CHECK(again->storage() == storage);
-        CHECK(again->sequences() == 1);
-        REQUIRE(again->add({x.data() + cut * cols, tokens - cut, cols}));
+        CHECK(again->sequences() == cut / length);
+        add_sequences(*again, x, cut, tokens, length);
         CHECK(gram_of(*again) == gram_of(whole));
         CHECK(again->tokens() == tokens);
         CHECK(again->shrinkage() == whole.shrinkage());
@@ -51,6 +52,32 @@ TEST_CASE("statistics that were written and read go on with the stream to the la
         again->mean_abs(a), whole.mean_abs(b);
         CHECK(a == b);
       }
+}
+
+TEST_CASE("statistics of version 1 know nothing of sequences, and shrink by blocks") {
+  const std::size_t cols = 20, length = 300, tokens = 16 * length;
+  const std::vector<float> x = texts(tokens, cols, length, 3);
+  hessian with(cols);
+  add_sequences(with, x, 0, tokens, length);
+  std::vector<std::byte> bytes = written({{"x", &with}});
+  const auto replace = [&bytes](const std::string& from, const std::string& to) {
+    const auto at = std::search(bytes.begin(), bytes.end(), from.begin(), from.end(),
+                                [](std::byte b, char c) { return b == static_cast<std::byte>(c); });
+    REQUIRE(at != bytes.end());
+    std::transform(to.begin(), to.end(), at, [](char c) { return static_cast<std::byte>(c); });
+  };
+  replace("\"version\":\"2\"", "\"version\":\"1\"");
+  replace("x.sampled", "x.ignored");
+  const auto file = nbit::safetensors::parse(bytes);
+  REQUIRE(file);
+  REQUIRE(nbit::statistics_names(*file));
+  auto old = nbit::read_statistics(*file, "x");
+  REQUIRE(old);
+  CHECK(gram_of(*old) == gram_of(with));
+  CHECK(old->shrinkage() == statistics(x, cols).shrinkage());
+  CHECK(old->shrinkage() < with.shrinkage());
+  for (int k = 0; k < 20; ++k) old->end_sequence();  // of tokens that nobody counted
+  CHECK(old->shrinkage() == statistics(x, cols).shrinkage());
 }
 
 TEST_CASE("layers without tokens keep their place") {

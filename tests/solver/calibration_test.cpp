@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -164,6 +165,94 @@ TEST_CASE(
   const double again = statistics(repeated, cols).shrinkage();
   CHECK(again > 0.5 * once);
   CHECK(again < 2.0 * once);
+}
+
+TEST_CASE("tokens of one sequence are counted by what they say together") {
+  const std::size_t cols = 24, length = 300, count = 30;
+  const std::vector<float> x = texts(length * count, cols, length, 5);
+  hessian h(cols);
+  add_sequences(h, x, 0, length * count, length);
+  // Ledoit and Wolf's intensity with a sequence as one sample: all columns are sampled, so this is it to the rounding.
+  std::vector<double> mean(cols * cols), each(count * cols * cols);
+  for (std::size_t t = 0; t < length * count; ++t)
+    for (std::size_t i = 0; i < cols; ++i)
+      for (std::size_t j = 0; j < cols; ++j) {
+        const double v = double(x[t * cols + i]) * double(x[t * cols + j]) / double(length);
+        each[t / length * cols * cols + i * cols + j] += v;
+        mean[i * cols + j] += v / double(count);
+      }
+  double variance = 0, square = 0;
+  for (std::size_t i = 0; i < cols; ++i)
+    for (std::size_t j = 0; j < cols; ++j) {
+      if (i == j) continue;
+      square += mean[i * cols + j] * mean[i * cols + j];
+      for (std::size_t s = 0; s < count; ++s) {
+        const double d = each[s * cols * cols + i * cols + j] - mean[i * cols + j];
+        variance += d * d / double(count - 1) / double(count);
+      }
+    }
+  const double expected = variance / square;
+  REQUIRE(expected > 0.02);
+  REQUIRE(expected < 0.9);
+  CHECK(h.shrinkage() > 0.999 * expected);
+  CHECK(h.shrinkage() < 1.001 * expected);
+  CHECK(h.shrinkage() > 1.5 * statistics(x, cols).shrinkage());  // blocks see half of it
+  CHECK(h.sequences() == count);
+  hessian again(cols);  // empty sequences are none
+  for (std::size_t s = 0; s < count; ++s) {
+    add_sequences(again, x, s * length, (s + 1) * length, length);
+    again.end_sequence();
+  }
+  CHECK(again.shrinkage() == h.shrinkage());
+}
+
+TEST_CASE("a sample of inputs tells how alike tokens are about as well as all of them") {
+  const std::size_t cols = 200, length = 60, count = 64;
+  const std::vector<float> x = texts(length * count, cols, length, 8);
+  hessian wide(cols), part(30);
+  add_sequences(wide, x, 0, length * count, length);
+  double fewest = 1e30, most = 0;
+  for (std::size_t first = 0; first + 30 <= cols; first += 30) {
+    std::vector<float> y;
+    for (std::size_t t = 0; t < length * count; ++t)
+      y.insert(y.end(), x.begin() + std::ptrdiff_t(t * cols + first),
+               x.begin() + std::ptrdiff_t(t * cols + first + 30));
+    hessian h(30);
+    add_sequences(h, y, 0, length * count, length);
+    const double r = h.shrinkage();
+    fewest = std::min(fewest, r), most = std::max(most, r);
+  }
+  CHECK(wide.shrinkage() > 0.5 * fewest);
+  CHECK(wide.shrinkage() < 2.0 * most);
+}
+
+TEST_CASE(
+    "sequences: the same to the last bit however the stream is cut, by whichever executor, merged from either side") {
+  const std::size_t cols = 70, tokens = 1300, length = 50;
+  const std::vector<float> x = texts(tokens, cols, length, 6);
+  hessian whole(cols), pieces(cols), spread(cols);
+  add_sequences(whole, x, 0, tokens, length);
+  for (std::size_t t = 0; t < tokens; t += 13) add_sequences(pieces, x, t, t + 13, length);
+  for (std::size_t t = 0; t < tokens; t += length) {
+    REQUIRE(spread.add({x.data() + t * cols, length, cols}, threads{3}));
+    spread.end_sequence();
+  }
+  CHECK(pieces.shrinkage() == whole.shrinkage());
+  CHECK(spread.shrinkage() == whole.shrinkage());
+  hessian none(cols);  // nothing ended: only blocks count
+  REQUIRE(none.add({x.data(), tokens, cols}));
+  CHECK(none.shrinkage() < whole.shrinkage());
+  // Both sides with an open sequence of another length, which ends in the merge.
+  hessian a(cols), b(cols), c(cols), d(cols), joined(cols);
+  for (hessian* h : {&a, &c}) add_sequences(*h, x, 0, 730, length);
+  for (hessian* h : {&b, &d}) add_sequences(*h, x, 730, tokens, length);
+  REQUIRE(a.merge(b));
+  REQUIRE(d.merge(c));
+  CHECK(a.shrinkage() == d.shrinkage());
+  add_sequences(joined, x, 0, 730, length);
+  joined.end_sequence();
+  add_sequences(joined, x, 730, tokens, length);
+  CHECK(nbit::abs(float(a.shrinkage() / joined.shrinkage()) - 1.0f) < 1e-4f);
 }
 
 TEST_CASE("a matrix can stand for statistics") {

@@ -132,6 +132,27 @@ inline std::vector<float> activations(std::size_t tokens, std::size_t cols, std:
   return x;
 }
 
+/// The same in sequences of `length` tokens that are alike: part of what they are is drawn once for all of them.
+inline std::vector<float> texts(std::size_t tokens, std::size_t cols, std::size_t length, std::uint64_t seed) {
+  std::vector<float> x = activations(tokens, cols, seed);
+  const std::vector<float> subject = activations((tokens + length - 1) / length, cols, seed + 1);
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t c = 0; c < cols; ++c) x[t * cols + c] += subject[t / length * cols + c];
+  return x;
+}
+
+/// Adds tokens [first, last) of a stream of sequences of `length`.
+inline void add_sequences(hessian& h, const std::vector<float>& x, std::size_t first, std::size_t last,
+                          std::size_t length) {
+  const std::size_t cols = h.cols();
+  while (first < last) {
+    const std::size_t n = std::min(last, (first / length + 1) * length) - first;
+    if (!h.add({x.data() + first * cols, n, cols})) std::abort();
+    first += n;
+    if (first % length == 0) h.end_sequence();
+  }
+}
+
 inline hessian statistics(const std::vector<float>& x, std::size_t cols) {
   hessian h(cols);
   if (cols != 0 && !h.add({x.data(), x.size() / cols, cols})) std::abort();

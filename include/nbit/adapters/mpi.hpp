@@ -48,19 +48,23 @@ inline result<void> in_pieces(std::byte* bytes, std::size_t size, Move&& move) {
 template <class Move>
 inline result<void> all_arrays(hessian& h, Move&& move) {
   nbit::detail::gram_sums& g = nbit::detail::gram_access::of(h);
-  std::uint64_t counts[4] = {g.tokens, g.sequences, g.blocks, g.magnitudes ? 1u : 0u};
-  double sums[3] = {g.block_tokens_square, g.block_square, g.token_square};
+  nbit::detail::sequence_sums& q = g.by_sequence;
+  std::uint64_t counts[6] = {g.tokens, g.sequences, g.blocks, g.magnitudes ? 1u : 0u, q.tokens, q.count};
+  double sums[6] = {g.block_tokens_square, g.block_square, g.token_square, q.lengths_square, q.square, q.token_square};
   const auto array = [&](auto* first, std::size_t n) {
     return in_pieces(reinterpret_cast<std::byte*>(first), n * sizeof(*first), move);
   };
-  if (auto done = array(counts, 4); !done) return done;
-  if (auto done = array(sums, 3); !done) return done;
+  if (auto done = array(counts, 6); !done) return done;
+  if (auto done = array(sums, 6); !done) return done;
+  if (auto done = array(q.sums.data(), q.sums.size()); !done) return done;  // merged: none is open
   if (auto done = array(g.f64.data(), g.f64.size()); !done) return done;
   if (auto done = array(g.f32.data(), g.f32.size()); !done) return done;
   if (auto done = array(g.sum_abs.data(), g.sum_abs.size()); !done) return done;
   if (auto done = array(g.max_abs.data(), g.max_abs.size()); !done) return done;
   g.tokens = counts[0], g.sequences = counts[1], g.blocks = counts[2], g.magnitudes = counts[3] != 0;
   g.block_tokens_square = sums[0], g.block_square = sums[1], g.token_square = sums[2];
+  q.tokens = counts[4], q.count = counts[5];
+  q.lengths_square = sums[3], q.square = sums[4], q.token_square = sums[5];
   return {};
 }
 

@@ -1,14 +1,18 @@
 // nbit/io/statistics_file.hpp — calibration statistics of many layers in one safetensors file.
 //
-//   __metadata__  {"format": "nbit-statistics", "version": "1"}, and what the program adds (model, text, ...)
+//   __metadata__  {"format": "nbit-statistics", "version": "2"}, and what the program adds (model, text, ...)
 //   NAME.counts   U64 [6]   columns, tokens, sequences, blocks, tokens pending, 1 if magnitudes are known
 //   NAME.sums     F64 [3]   of blocks' squared lengths, of their squared products, of tokens' squared products
 //   NAME.gram     F64 or F32 [cols (cols + 1) / 2]   the lower triangle of X^T X, row after row
 //   NAME.sum_abs  F64 [cols]       NAME.max_abs  F32 [cols]
+//   NAME.sampled  F64 [6 + 3 n]    by sequence, n = pairs of up to 32 sampled inputs: tokens in sequences that have
+//   ended,
+//                                  in the open one, sequences; the three sums, then the pairs' sums of sequence_sums
 //   NAME.pending  F32 [tokens pending, cols]         the panel that is not multiplied yet
 //
 // Nothing is rounded: statistics that were written and read again go on with the stream as if nothing had happened, to
-// the last bit. Layers before their first token have counts and sums alone. Other tensors are ignored.
+// the last bit. Version 1 has no NAME.sampled: how alike the tokens of its sequences are is not known. Layers before
+// their first token have counts and sums alone. Other tensors are ignored.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_IO_STATISTICS_FILE_HPP
 #define NBIT_IO_STATISTICS_FILE_HPP
@@ -44,7 +48,8 @@ struct named_statistics {
 inline namespace NBIT_TAG {
 namespace detail {
 
-inline constexpr const char* statistics_parts[] = {".counts", ".sums", ".gram", ".sum_abs", ".max_abs", ".pending"};
+inline constexpr const char* statistics_parts[] = {".counts",  ".sums",    ".gram",   ".sum_abs",
+                                                   ".max_abs", ".pending", ".sampled"};
 
 /// Numbers from the bytes of a tensor, which may lie at any address.
 template <class T>
@@ -108,6 +113,20 @@ inline result<void> read_triangle(const safetensors::tensor_info& t, std::size_t
   return {};
 }
 
+/// Reads NAME.sampled into sums that are allocated.
+inline result<void> read_sampled(const safetensors::tensor_info& t, std::uint64_t tokens, sequence_sums& to) {
+  const std::vector<double> v = numbers_of<double>(t);
+  if (auto fine = finite_numbers<double>(t, v, true); !fine) return fine;
+  for (std::size_t k = 0; k < 6; ++k)
+    if (v[k] < 0 || (k < 3 && v[k] > static_cast<double>(tokens)))
+      return bad_statistics(t, "counts of sequences contradict one another", "0 up to the tokens");
+  to.tokens = static_cast<std::uint64_t>(v[0]), to.open_tokens = static_cast<std::uint64_t>(v[1]);
+  to.count = static_cast<std::uint64_t>(v[2]);
+  to.lengths_square = v[3], to.square = v[4], to.token_square = v[5];
+  for (std::size_t k = 6; k < v.size(); ++k) to.sums[k - 6] = v[k];
+  return {};
+}
+
 }  // namespace detail
 
 /// Writes statistics; metadata are pairs of a name and a text.
@@ -118,7 +137,7 @@ template <byte_sink Sink>
   using safetensors::dtype;
   safetensors::writer file;
   file.set_metadata("format", "nbit-statistics");
-  file.set_metadata("version", "1");
+  file.set_metadata("version", "2");
   for (const auto& [name, text] : metadata) file.set_metadata(name, text);
   for (const named_statistics& layer : layers) {
     const detail::gram_sums& g = detail::gram_access::of(*layer.statistics);
@@ -135,6 +154,7 @@ template <byte_sink Sink>
     if (auto done = declare(3, dtype::f64, {cols}); !done) return done;
     if (auto done = declare(4, dtype::f32, {cols}); !done) return done;
     if (auto done = declare(5, dtype::f32, {g.pending, cols}); !done) return done;
+    if (auto done = declare(6, dtype::f64, {6 + g.by_sequence.sums.size()}); !done) return done;
   }
   auto stream = file.begin(to);
   if (!stream) return stream.error();
@@ -158,6 +178,15 @@ template <byte_sink Sink>
       for (std::size_t c = 0; c < g.cols; ++c) token[c] = g.panel[gram_panel::at(t, c)];
       if (auto done = put(std::span<const float>(token)); !done) return done;
     }
+    const detail::sequence_sums& q = g.by_sequence;
+    const double sampled[6] = {static_cast<double>(q.tokens),
+                               static_cast<double>(q.open_tokens),
+                               static_cast<double>(q.count),
+                               q.lengths_square,
+                               q.square,
+                               q.token_square};
+    if (auto done = put(std::span<const double>(sampled)); !done) return done;
+    if (auto done = put(q.sums.span()); !done) return done;
   }
   return stream->finish();
 }
@@ -169,8 +198,8 @@ template <byte_sink Sink>
   const json_value* const version = facts != nullptr ? facts->find("version") : nullptr;
   if (format == nullptr || !format->is(json_kind::string) || format->text() != "nbit-statistics")
     return make_error(errc::malformed, "the file does not hold statistics", "metadata format = nbit-statistics");
-  if (version == nullptr || !version->is(json_kind::string) || version->text() != "1")
-    return make_error(errc::unsupported, "the statistics have another version", "1");
+  if (version == nullptr || !version->is(json_kind::string) || (version->text() != "1" && version->text() != "2"))
+    return make_error(errc::unsupported, "the statistics have another version", "1 or 2");
   std::vector<std::string> names;
   for (const safetensors::tensor_info& t : from.tensors())
     if (t.name.ends_with(".counts")) names.emplace_back(t.name.substr(0, t.name.size() - 7));
@@ -229,6 +258,11 @@ template <byte_sink Sink>
   for (const float v : panel)
     if (!(abs(v) <= 1e18f))
       return detail::bad_statistics(*pending_part, "an activation is NaN, infinite or too large", "|x| <= 1e18");
+  if (from.tensor(name + ".sampled")) {  // version 1 has none
+    const auto sampled = detail::statistics_part(from, name, ".sampled", dtype::f64, 6 + g.by_sequence.sums.size());
+    if (!sampled) return sampled.error();
+    if (auto done = detail::read_sampled(*sampled, counts[1], g.by_sequence); !done) return done.error();
+  }
   for (std::size_t c = 0; c < g.cols; ++c) g.sum_abs[c] = sum_abs[c], g.max_abs[c] = max_abs[c];
   for (std::size_t t = 0; t < pending; ++t)
     for (std::size_t c = 0; c < g.cols; ++c) g.panel[gram_panel::at(t, c)] = panel[t * g.cols + c];

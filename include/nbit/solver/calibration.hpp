@@ -28,7 +28,7 @@ struct gram_access;
 }
 
 /// Statistics of the inputs of one layer, for every solver. Linears with the same input share one.
-/// Memory: 4 cols^2 bytes for the sums (half of it with gram_storage::f32), 2200 cols bytes for the panel.
+/// Memory: 4 cols^2 bytes for the sums (half of it with gram_storage::f32), 2200 cols bytes for the panel, 12 KiB.
 class hessian {
  public:
   NBIT_HOST_INLINE hessian() noexcept = default;
@@ -67,11 +67,15 @@ class hessian {
     if (auto done = allocate(); !done) return done;
     return detail::gram_add(sums_, x, detail::fold_with<std::remove_reference_t<Executor>>{&ex});
   }
-  /// Counts the end of a sequence (a text, a window).
-  NBIT_HOST_INLINE void end_sequence() { ++sums_.sequences; }
+  /// Ends a sequence (a text, a window): its tokens may be alike, and shrinkage() counts them as fewer then.
+  NBIT_HOST_INLINE void end_sequence() {
+    ++sums_.sequences;
+    detail::sequence_end(sums_.by_sequence);
+  }
 
   /// Adds the statistics of another stream. merge(a, b) and merge(b, a) are equal to the last bit; so the order in
-  /// which many are merged is the only order that matters.  Errors: shape, out_of_memory.
+  /// which many are merged is the only order that matters. Sequences that have not ended, end.  Errors: shape,
+  /// out_of_memory.
   NBIT_HOST_INLINE result<void> merge(const hessian& other) {
     if (other.sums_.cols != sums_.cols)
       return make_error(errc::shape, "statistics have different numbers of columns", "the same layer's inputs")

@@ -23,6 +23,7 @@
 #include <nbit/base/result.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/gram.hpp>
+#include <nbit/solver/sequence_sums.hpp>
 
 #if !defined(NBIT_NO_HEAP)
 
@@ -49,6 +50,7 @@ struct gram_sums {
   double block_tokens_square = 0;  // sum over blocks of tokens^2
   double block_square = 0;         // sum over blocks of the squared off-diagonal entries of the block's own X^T X
   double token_square = 0;         // the same with every token a block of its own: |x|^4 - sum_i x_i^4
+  sequence_sums by_sequence;       // how alike the tokens of a sequence are
   bool magnitudes = true;          // false when a matrix was given instead of tokens
   buffer<double> f64;              // one of the two, in the order of gram_triangle
   buffer<float> f32;
@@ -86,6 +88,7 @@ inline result<void> gram_allocate(gram_sums& g, std::size_t cols) {
   if (!max_abs) return max_abs.error();
   if (!panel) return panel.error();
   if (!squares) return squares.error();
+  if (auto done = sequence_allocate(g.by_sequence, cols); !done) return done;
   g.f64 = *std::move(f64), g.f32 = *std::move(f32);
   g.sum_abs = *std::move(sum_abs), g.max_abs = *std::move(max_abs);
   g.panel = *std::move(panel), g.squares = *std::move(squares);
@@ -155,6 +158,7 @@ inline result<void> gram_add(gram_sums& g, matrix_view<const float> x, Fold&& fo
       gram_kernel<decltype(tag)>::add_tokens(x.data + t * x.stride, x.stride, n, x.cols, g.panel.data(), g.pending,
                                              {g.sum_abs.data(), g.max_abs.data()}, g.token_square);
     });
+    for (std::size_t k = t; k < t + n; ++k) sequence_add(g.by_sequence, x.data + k * x.stride);
     t += n, g.tokens += n, g.pending += n;
     if (g.pending == gram_sums::panel_tokens) fold(g);
   }
@@ -228,6 +232,7 @@ inline result<void> gram_merge(gram_sums& g, const gram_sums& other) {
     ++g.blocks;
   }
   g.token_square += other.token_square;
+  sequence_merge(g.by_sequence, other.by_sequence);
   g.tokens += other.tokens, g.sequences += other.sequences;
   g.magnitudes = g.magnitudes && other.magnitudes;
   for (std::size_t c = 0; c < g.padded; ++c) {
@@ -284,7 +289,8 @@ inline void gram_write(const gram_sums& g, double shrinkage, double scale, float
   mirror_lower(out, stride, g.cols, ex);
 }
 
-/// Ledoit and Wolf's intensity toward the diagonal, from tokens and from blocks; blocks see that neighbours are alike.
+/// Ledoit and Wolf's intensity toward the diagonal, from tokens, from blocks and from sequences: the largest, since
+/// blocks see that neighbours are alike, and sequences that all tokens of a text are.
 inline double gram_shrinkage(const gram_sums& g) {
   NBIT_EXACT
   if (g.tokens == 0) return 1.0;
@@ -308,6 +314,9 @@ inline double gram_shrinkage(const gram_sums& g) {
   if (!(square > 0)) return 1.0;
   // The variance of the mean's entries, added up: sum over independent pieces of (piece - its share)^2 / n^2.
   double r = (g.token_square - n * square) / (n * n * square);
+  // Statistics of an older file may have tokens of which nobody knows the sequences.
+  const bool known = g.by_sequence.tokens + g.by_sequence.open_tokens == g.tokens;
+  const double by_sequence = known ? r * tokens_as_one(g.by_sequence) : r;
   double lengths = g.block_tokens_square, b = static_cast<double>(g.blocks);
   for (std::size_t t = 0; t < g.pending; t += gram_sums::block_tokens) {
     const double length =
@@ -318,6 +327,7 @@ inline double gram_shrinkage(const gram_sums& g) {
     const double by_block = (g.block_square + last_blocks - lengths * square) / (n * n * square) * (b / (b - 1));
     if (by_block > r && by_block < 1e30) r = by_block;  // huge inputs: the squares overflow
   }
+  if (by_sequence > r && by_sequence < 1e30) r = by_sequence;
   if (!(r > 0)) return r == r ? 0.0 : 1.0;
   return r < 1 ? r : 1.0;
 }
