@@ -106,6 +106,7 @@ struct settings {
   nbit::gptq_options gptq = {};
   std::size_t windows = 128, kl_windows = 64;
   nbit::drift_options drift = {};
+  bool residual = true;        // make good also what went past a layer
   std::uint64_t rotation = 0;  // of the whole model, before anything else; 0: none
   std::vector<std::string> names;
 };
@@ -123,6 +124,8 @@ settings read_settings(int count, char** words) {
       s.gptq.kicks = static_cast<int>(number());
     else if (word == "--drift")
       s.drift.strength = number();
+    else if (word == "--residual")
+      s.residual = number() != 0;
     else if (word == "--drift-damping")
       s.drift.damping = number();
     else if (word == "--rotate")
@@ -184,9 +187,14 @@ engine::model quantized(const subject& f, const engine::model& m, const engine::
   engine::runner run(out, pool), run_before(m, pool);
   nbit::hessian here;
   nbit::input_drift moved;
-  floats seen[engine::site_count];
+  nbit::output_drift residual;
+  floats seen[engine::site_count], before_rows[engine::site_count];  // inputs, and residuals where they are added to
   engine::observer watch, keep;
+  // What o and down add to: the block's input, and what the attention made of it.
+  const auto adds = [](engine::site at) { return at == engine::site::attention_out || at == engine::site::ffn_out; };
   keep.input = [&](std::size_t, engine::site at, view x) {
+    floats& rows = before_rows[static_cast<std::size_t>(at)];
+    if (adds(at) && rows.empty()) rows = before.rows.values;
     for (std::size_t t = 0; t < x.rows; ++t) {
       floats& to = seen[static_cast<std::size_t>(at)];
       to.insert(to.end(), x.row(t).begin(), x.row(t).end());
@@ -195,10 +203,18 @@ engine::model quantized(const subject& f, const engine::model& m, const engine::
   watch.input = [&](std::size_t, engine::site at, view x) {
     if (here.cols() != x.cols) here = nbit::hessian(x.cols), moved = nbit::input_drift(x.cols);
     const std::size_t first = here.tokens();
-    if (!here.add(x, pool)) stop("calibration failed");
+    for (std::size_t t = 0; t < x.rows; t += text.length, here.end_sequence())
+      if (!here.add(x.row_range(t, text.length), pool)) stop("calibration failed");
     if (s.drift.strength > 0 &&
         !moved.add({seen[static_cast<std::size_t>(at)].data() + first * x.cols, x.rows, x.cols}, x, pool))
       stop("calibration failed");
+    if (s.residual && s.drift.strength > 0 && adds(at)) {
+      const std::size_t width = now.rows.cols;
+      if (first == 0) residual = nbit::output_drift(width, x.cols);
+      const floats& was = before_rows[static_cast<std::size_t>(at)];
+      if (!residual.add({was.data() + first * width, x.rows, width}, now.rows.view().row_range(first, x.rows), x, pool))
+        stop("calibration failed");
+    }
   };
   watch.complete = [&](std::size_t b, engine::site at) {
     for (const engine::role r : engine::readers(at)) {
@@ -207,13 +223,16 @@ engine::model quantized(const subject& f, const engine::model& m, const engine::
       floats values(shape.rows * shape.cols);
       const nbit::matrix_view<float> v(values.data(), shape.rows, shape.cols);
       w.decode(v);
-      if (s.drift.strength > 0 && !nbit::retarget(view(v), here, moved, v, s.drift, pool)) stop("retarget failed");
+      nbit::drift_options drift = s.drift;
+      if (s.residual && adds(at)) drift.residual = &residual;
+      if (s.drift.strength > 0 && !nbit::retarget(view(v), here, moved, v, drift, pool)) stop("retarget failed");
       w = engine::linear(f.solve(v, here, s.gptq, pool), shape);
     }
     here = nbit::hessian();
   };
   for (std::size_t b = 0; b < m.blocks.size(); ++b) {
     for (floats& v : seen) v.clear();
+    for (floats& v : before_rows) v.clear();
     if (s.drift.strength > 0) run_before.run_block(b, before, &keep);
     run.run_block(b, now, &watch);
   }

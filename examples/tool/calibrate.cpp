@@ -110,6 +110,13 @@ std::size_t site_width(const engine::config& c, engine::site s) {
   return s == engine::site::attention_out ? c.q_width() : s == engine::site::ffn_out ? c.ffn_width : c.width;
 }
 
+void add_windows(nbit::hessian& to, nbit::matrix_view<const float> x, std::size_t length, const engine::workers& pool) {
+  for (std::size_t t = 0; t < x.rows; t += length) {
+    need(to.add(x.row_range(t, std::min(length, x.rows - t)), pool), "calibration");
+    to.end_sequence();
+  }
+}
+
 statistics_list read_statistics_file(const std::string& path) {
   const nbit::safetensors::file file = need(nbit::safetensors::open(path), "reading " + path);
   statistics_list all;
@@ -162,7 +169,7 @@ int calibrate(std::span<const std::string> words) {
   std::uint64_t bytes = 0;
   for (std::size_t s = 0; s < engine::site_count; ++s) {
     const std::uint64_t cols = site_width(m.config, static_cast<engine::site>(s));
-    bytes += m.blocks.size() * (cols * cols * (storage == nbit::gram_storage::f32 ? 2 : 4) + 2200 * cols);
+    bytes += m.blocks.size() * (cols * cols * (storage == nbit::gram_storage::f32 ? 2 : 4) + 2200 * cols + 12288);
   }
   bytes += std::uint64_t{4} * step * text.length * (3 * m.config.width + 2 * m.config.ffn_width);
   const auto mib = static_cast<long>((bytes >> 20) + 1), most = args.number("--memory", 0, 1, 1 << 30);
@@ -209,7 +216,7 @@ int calibrate(std::span<const std::string> words) {
   engine::runner run(m, pool);
   engine::observer watch;
   watch.input = [&](std::size_t b, engine::site s, nbit::matrix_view<const float> x) {
-    need(all[b * engine::site_count + static_cast<std::size_t>(s)].second.add(x, pool), "calibration");
+    add_windows(all[b * engine::site_count + static_cast<std::size_t>(s)].second, x, text.length, pool);
   };
   auto saved = std::chrono::steady_clock::now();
   while (done < text.count) {
@@ -217,8 +224,6 @@ int calibrate(std::span<const std::string> words) {
     const auto ids = std::span(text.ids).subspan(done * text.length, n * text.length);
     engine::hidden_states h = engine::embed(m, ids, n, text.length);
     for (std::size_t b = 0; b < m.blocks.size(); ++b) run.run_block(b, h, &watch);
-    for (auto& [name, layer] : all)
-      for (std::size_t w = 0; w < n; ++w) layer.end_sequence();
     done += n;
     about[1].second = std::to_string(done);
     bar(done, text.count);

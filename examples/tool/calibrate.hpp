@@ -24,6 +24,9 @@ std::string site_name(std::size_t block, engine::site s);
 /// How many numbers a token has there.
 std::size_t site_width(const engine::config& c, engine::site s);
 
+/// Adds whole windows of `length` tokens, each a sequence of its own.  Failure: activations that are not finite.
+void add_windows(nbit::hessian& to, nbit::matrix_view<const float> x, std::size_t length, const engine::workers& pool);
+
 /// All statistics of a file.  Failure: a damaged file.
 statistics_list read_statistics_file(const std::string& path);
 /// The statistics of every block of a model.  Failure: a layer is missing or has other columns.

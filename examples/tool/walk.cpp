@@ -1,8 +1,8 @@
 // tool/walk.cpp — calibration: run the model block by block, see what its matrices read, quantize them on the way.
 //
 // GPTQ goes true sequentially: q, k, v, then o with the outputs of the quantized ones, then gate and up, then down. It
-// aims at the outputs of the unquantized model, which runs beside the quantized one (nbit::retarget). The other solvers
-// look at the unquantized model.
+// aims at the outputs of the unquantized model, which runs beside the quantized one (nbit::retarget): o and down at the
+// hidden states after them. The other solvers look at the unquantized model.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <array>
@@ -42,7 +42,7 @@ struct walker {
   const solved_sink& to;
 
   void add(block_statistics& into, site s, nbit::matrix_view<const float> x) {
-    need(into[static_cast<std::size_t>(s)].add(x, pool), "calibration");
+    add_windows(into[static_cast<std::size_t>(s)], x, what.calibration->length, pool);
   }
 
   /// Whether an earlier run solved all matrices that read this input.
@@ -52,8 +52,11 @@ struct walker {
   }
 
   /// Quantizes the matrices that read one input. moved: how that input differs from the unquantized model's, or
-  /// nullptr.
-  void solve(std::size_t b, site s, const nbit::hessian& inputs, const nbit::input_drift* moved = nullptr) {
+  /// nullptr; residual: how what their outputs are added to does, or nullptr.
+  void solve(std::size_t b, site s, const nbit::hessian& inputs, const nbit::input_drift* moved = nullptr,
+             const nbit::output_drift* residual = nullptr) {
+    nbit::drift_options drift;
+    drift.residual = residual;
     const bool done = known(b, s);
     std::vector<float> importance(inputs.cols());
     inputs.mean_square(importance);
@@ -65,7 +68,7 @@ struct walker {
         values = decoded(w);
         const nbit::matrix_view<float> v(values.data(), w.shape().rows, w.shape().cols);
         if (moved != nullptr)
-          need(nbit::retarget(nbit::matrix_view<const float>(v), inputs, *moved, v, {}, pool), "calibration");
+          need(nbit::retarget(nbit::matrix_view<const float>(v), inputs, *moved, v, drift, pool), "calibration");
         p = {v, &inputs, importance};
       }
       engine::linear made = to.matrix(engine::tensor_name(b, r), p);
@@ -155,7 +158,7 @@ std::vector<block_statistics> collect(const engine::model& m, const engine::toke
   engine::runner run(m, pool);
   engine::observer watch;
   watch.input = [&](std::size_t b, site s, nbit::matrix_view<const float> x) {
-    need(all[b][static_cast<std::size_t>(s)].add(x, pool), "calibration");
+    add_windows(all[b][static_cast<std::size_t>(s)], x, text.length, pool);
   };
   for (std::size_t b = 0; b < m.blocks.size(); ++b) {
     all.push_back(empty_statistics(m.config));
@@ -173,9 +176,15 @@ void solve_blocks_of(const job& what, const engine::model& m, const engine::work
   block_statistics here;
   engine::observer watch, watch_before;
   nbit::input_drift moved;
-  std::array<std::vector<float>, engine::site_count> before;  // inputs of this block's sites in the unquantized model
+  nbit::output_drift residual;
+  engine::hidden_states h, h_before;
+  // Of the unquantized model: inputs of this block's sites, and the hidden states that their outputs are added to.
+  std::array<std::vector<float>, engine::site_count> before, added_to;
+  const auto adds = [](site s) { return s == site::attention_out || s == site::ffn_out; };
   watch_before.input = [&](std::size_t b, site s, nbit::matrix_view<const float> x) {
     if (w.known(b, s)) return;
+    if (std::vector<float>& rows = added_to[static_cast<std::size_t>(s)]; adds(s) && rows.empty())
+      rows = h_before.rows.values;
     std::vector<float>& to_end = before[static_cast<std::size_t>(s)];
     for (std::size_t t = 0; t < x.rows; ++t) to_end.insert(to_end.end(), x.row(t).begin(), x.row(t).end());
   };
@@ -183,26 +192,30 @@ void solve_blocks_of(const job& what, const engine::model& m, const engine::work
     if (w.known(b, s)) return;
     if (sequential) {
       if (moved.cols() != x.cols || here[static_cast<std::size_t>(s)].tokens() == 0) moved = nbit::input_drift(x.cols);
-      const float* const was = before[static_cast<std::size_t>(s)].data() + moved.tokens() * x.cols;
+      const std::size_t first = moved.tokens(), width = h.rows.cols;
+      const float* const was = before[static_cast<std::size_t>(s)].data() + first * x.cols;
       need(moved.add({was, x.rows, x.cols}, x, pool), "calibration");
+      if (adds(s)) {
+        if (first == 0) residual = nbit::output_drift(width, x.cols);
+        const float* const onto = added_to[static_cast<std::size_t>(s)].data() + first * width;
+        need(residual.add({onto, x.rows, width}, h.rows.view().row_range(first, x.rows), x, pool), "calibration");
+      }
     }
     w.add(here, s, x);
   };
   if (sequential)
     watch.complete = [&](std::size_t b, site s) {
-      w.solve(b, s, here[static_cast<std::size_t>(s)], &moved);
+      w.solve(b, s, here[static_cast<std::size_t>(s)], &moved, adds(s) ? &residual : nullptr);
       here[static_cast<std::size_t>(s)] = nbit::hessian(site_width(w.m.config, s));
-      before[static_cast<std::size_t>(s)] = {};
+      before[static_cast<std::size_t>(s)] = {}, added_to[static_cast<std::size_t>(s)] = {};
       if (told) told(b * engine::site_count + static_cast<std::size_t>(s) + 1, steps);
     };
-  engine::hidden_states h;
   // What is solved must not feed later blocks unless the solver is sequential: the runner sees the unchanged model
   // then.
   engine::runner run(sequential ? w.m : m, pool);
   const bool known = what.statistics != nullptr && !sequential;
   if (!known) h = engine::embed(m, what.calibration->ids, what.calibration->count, what.calibration->length);
   engine::runner run_before(m, pool);
-  engine::hidden_states h_before;
   if (sequential) h_before = h;
   for (std::size_t b = 0; b < m.blocks.size(); ++b) {
     here = known ? block_statistics() : empty_statistics(m.config);

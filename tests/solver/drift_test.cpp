@@ -91,6 +91,58 @@ TEST_CASE("a drift does not depend on batches or threads, and unmoved inputs lea
   CHECK(one == l.w);
 }
 
+TEST_CASE("where an output is added to what has moved too, the sum is kept as well as any weights can keep it") {
+  moved_layer l;
+  nbit_test::random rng(9);
+  // The residual before and now, an error that the layer's input now tells half of.
+  std::vector<float> before = rng.normals(l.tokens * l.rows), now = before;
+  const std::vector<float> mix = rng.normals(l.rows * l.cols);
+  for (std::size_t t = 0; t < l.tokens; ++t)
+    for (std::size_t r = 0; r < l.rows; ++r) {
+      for (std::size_t c = 0; c < l.cols; ++c)
+        now[t * l.rows + r] += 0.05f * mix[r * l.cols + c] * l.moved[t * l.cols + c];
+      now[t * l.rows + r] += 0.3f * rng.normal();
+    }
+  nbit::output_drift residual(l.rows, l.cols), cut(l.rows, l.cols);
+  const auto part = [&](const std::vector<float>& x, std::size_t width, std::size_t first, std::size_t n) {
+    return matrix_view<const float>(x.data() + first * width, n, width);
+  };
+  REQUIRE(residual.add(part(before, l.rows, 0, l.tokens), part(now, l.rows, 0, l.tokens),
+                       part(l.moved, l.cols, 0, l.tokens)));
+  for (std::size_t first = 0; first < l.tokens; first += 50)
+    REQUIRE(cut.add(part(before, l.rows, first, 50), part(now, l.rows, first, 50), part(l.moved, l.cols, first, 50),
+                    threads{2}));
+  const auto left = [&](const std::vector<float>& v) {
+    double sum = 0;
+    for (std::size_t t = 0; t < l.tokens; ++t)
+      for (std::size_t r = 0; r < l.rows; ++r) {
+        double e = double(before[t * l.rows + r]) - double(now[t * l.rows + r]);
+        for (std::size_t c = 0; c < l.cols; ++c)
+          e += double(l.w[r * l.cols + c]) * double(l.x[t * l.cols + c]) -
+               double(v[r * l.cols + c]) * double(l.moved[t * l.cols + c]);
+        sum += e * e;
+      }
+    return sum;
+  };
+  std::vector<float> inputs(l.w.size()), best(l.w.size()), again(l.w.size());
+  REQUIRE(retarget(l.view(), l.h, l.drift, {inputs.data(), l.rows, l.cols}, {.damping = 0.0}));
+  REQUIRE(retarget(l.view(), l.h, l.drift, {best.data(), l.rows, l.cols}, {.damping = 0.0, .residual = &residual}));
+  REQUIRE(retarget(l.view(), l.h, l.drift, {again.data(), l.rows, l.cols}, {.damping = 0.0, .residual = &cut}));
+  CHECK(best == again);
+  const double least = left(best);
+  CHECK(least < 0.7 * left(inputs));
+  for (int k = 0; k < 10; ++k) {
+    std::vector<float> other = best;
+    for (float& v : other) v += 0.01f * rng.normal();
+    CHECK(left(other) > least);
+  }
+  const nbit::output_drift other(l.rows + 1, l.cols);
+  CHECK(retarget(l.view(), l.h, l.drift, {best.data(), l.rows, l.cols}, {.residual = &other}).error().code ==
+        nbit::errc::shape);
+  CHECK(residual.add(part(before, l.rows, 0, 2), part(now, l.rows, 0, 2), part(l.moved, l.cols, 0, 3)).error().code ==
+        nbit::errc::shape);
+}
+
 TEST_CASE("what a drift refuses, and statistics that cannot be solved with") {
   moved_layer l;
   std::vector<float> out(l.w.size());
