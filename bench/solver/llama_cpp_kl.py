@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """KL divergence of nbit's GGUF files and of llama.cpp's own at equal bytes, both evaluated by llama.cpp.
 
-  llama_cpp_kl.py NBIT MODEL_FOLDER CALIB_IDS DEV_IDS WORK_FOLDER [--windows N] [TYPE...]
+  llama_cpp_kl.py NBIT MODEL_FOLDER CALIB_IDS DEV_IDS WORK_FOLDER [--windows N] [--threads N] [--options "..."] [TYPE...]
 
 NBIT is the program of examples/tool. For every type the matrices of the blocks are stored in it, all else as F32. nbit's
-file: nbit quantize --solver gptq. The peer's: the same file, where the bytes of each of those tensors are what
+file: nbit quantize --solver gptq, with --options. The peer's: the same file, where the bytes of each of those tensors are what
 ggml_quantize_chunk makes of the F32 weights with an importance matrix of the same calibration windows. Needs
 llama-cpp-python 0.3.36, gguf 0.19.0 and numpy (pip).
 """
@@ -19,7 +19,7 @@ import gguf
 import llama_cpp
 import numpy as np
 
-TYPES = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "IQ4_XS", "IQ3_S", "Q4_0"]
+TYPES = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "IQ4_XS", "IQ3_S", "Q4_0", "IQ2_XS"]
 
 
 def read_ids(path):
@@ -30,9 +30,22 @@ def read_ids(path):
     return np.frombuffer(raw[8 + n + first : 8 + n + last], dtype="<i4").reshape(entry["shape"])
 
 
-def log_probabilities(path, windows):
+def use_plain_kernels():
+    """No buffers that repack weights: among them is AMX, which some virtual machines announce and then refuse."""
+    defaults = llama_cpp.llama_cpp.llama_model_default_params
+
+    def plain():
+        p = defaults()
+        p.use_extra_bufts = False
+        return p
+
+    llama_cpp.llama_cpp.llama_model_default_params = plain
+
+
+def log_probabilities(path, windows, threads):
     """ln p of every token after every prefix, by llama.cpp."""
-    model = llama_cpp.Llama(str(path), n_ctx=windows.shape[1], n_batch=512, logits_all=True, verbose=False, n_gpu_layers=0)
+    model = llama_cpp.Llama(str(path), n_ctx=windows.shape[1], n_batch=512, logits_all=True, verbose=False, n_gpu_layers=0,
+                            n_threads_batch=threads or None)
     rows = []
     for w in windows:
         model.reset()
@@ -71,7 +84,10 @@ def main():
         a.add_argument(name)
     a.add_argument("types", nargs="*", default=TYPES)
     a.add_argument("--windows", type=int, default=64)
-    a = a.parse_args()
+    a.add_argument("--threads", type=int, default=0, help="of llama.cpp; 0: all")
+    a.add_argument("--options", default="", help="more words for nbit quantize, as '--kicks 24'")
+    a = a.parse_intermixed_args()
+    use_plain_kernels()
     work = pathlib.Path(a.work)
     work.mkdir(parents=True, exist_ok=True)
     library = ctypes.CDLL(str(next((pathlib.Path(llama_cpp.__file__).parent / "lib").glob("libggml-base.so*"))))
@@ -86,13 +102,13 @@ def main():
     importance = read_importance(matrix)
     weights = {t.name: t for t in gguf.GGUFReader(plain).tensors}
     windows = read_ids(a.dev)[: a.windows]
-    reference = log_probabilities(plain, windows)
+    reference = log_probabilities(plain, windows, a.threads)
     print(f"KL divergence from F32, nats, {windows.size - len(windows)} predictions, evaluated by llama.cpp")
     print(f"{'type':8} {'bytes':>9} {'nbit':>9} {'llama.cpp':>9} {'ratio':>6}")
     for name in a.types:
         ours, peer = work / f"{name}.gguf", work / f"{name}-peer.gguf"
         nbit("quantize", a.model, "-o", ours, "--type", name, "--pure", "--solver", "gptq", "--calib", a.calib,
-             "--embedding-type", "F32", "--output-type", "F32")
+             "--embedding-type", "F32", "--output-type", "F32", *a.options.split())
         shutil.copy(ours, peer)
         size = 0
         with open(peer, "r+b") as f:
@@ -105,7 +121,7 @@ def main():
                 size += made.size
                 f.seek(int(t.data_offset))
                 f.write(made.tobytes())
-        mine, theirs = (divergence(reference, log_probabilities(p, windows)) for p in (ours, peer))
+        mine, theirs = (divergence(reference, log_probabilities(p, windows, a.threads)) for p in (ours, peer))
         print(f"{name:8} {size:9d} {mine:9.5f} {theirs:9.5f} {mine / theirs:6.3f}", flush=True)
 
 

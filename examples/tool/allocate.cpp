@@ -29,7 +29,9 @@ namespace tool {
 namespace {
 
 constexpr option known[] = {
-    {"--types", "LIST", "types to choose from, with commas (default Q2_K,Q3_K,Q4_K,Q5_K,Q6_K)"},
+    {"--types", "LIST",
+     "types to choose from, with commas (default Q2_K,Q3_K,Q4_K,Q5_K,Q6_K), or widths, as w2g64,w3g128,w4g128:\n"
+     "integers of N columns a group, for nbit quantize --format gptq; embedding and output are left out then"},
     {"--statistics", "FILE", "of nbit calibrate: solve with gptq, else round"},
     {"--ids", "IDS", "token windows to measure on (not the ones that will judge the result)"},
     {"--windows", "N", "how many of them (default 8)"},
@@ -43,12 +45,42 @@ constexpr option known[] = {
     {"--progress", nullptr, "say how far it is also when stderr is no terminal"},
     {"--help", nullptr, "this text"}};
 
+/// One way to store a matrix: blocks of a ggml type, or integers of a checkpoint.
+struct candidate {
+  std::string name;
+  const block_type* blocks = nullptr;
+  const uniform_type* integers = nullptr;
+
+  bool fits(std::size_t cols) const {
+    return cols % (blocks != nullptr ? blocks->block : integers->group < 0 ? 1 : std::size_t(integers->group)) == 0;
+  }
+};
+
+/// What a solver made: how many bytes it takes in a file, and what the model runs with.
+struct made_linear {
+  std::uint64_t bytes = 0;
+  engine::linear runs;
+};
+
+made_linear solved(const candidate& c, method how, const problem& p, const engine::workers& pool,
+                   const std::string& name) {
+  const nbit::shape shape{p.weights.rows, p.weights.cols};
+  if (c.blocks != nullptr) {
+    const auto bytes = std::make_shared<std::vector<std::byte>>(need(c.blocks->solve(how, p, {}, pool), name));
+    return {bytes->size(), packed_linear(c.blocks->type, *bytes, shape, bytes, name)};
+  }
+  const integer_linear q = need(c.integers->solve(how, p, {}, pool), name);
+  const std::uint64_t bits = static_cast<std::uint64_t>(q.bits);  // codes, zeros, scales of two bytes, g_idx
+  return {(q.codes.size() + q.zeros.size()) * bits / 8 + q.scales.size() * 2 + q.cols * 4,
+          engine::linear(q.values(), shape)};
+}
+
 /// What is measured with, and what it is compared with.
 struct bench {
   engine::model m;  // one matrix of it is replaced at a time
   engine::token_windows text;
   engine::reference_scores reference;
-  const std::vector<const block_type*>& types;
+  const std::vector<candidate>& types;
   const engine::workers& pool;
 
   /// The losses of every type for one matrix, everything else as it is. inputs: for gptq, or nullptr for the type's own
@@ -64,13 +96,12 @@ struct bench {
     const problem p{{values.data(), shape.rows, shape.cols}, inputs, importance};
     nbit::allocation_item made;
     made.tensors = {name}, made.role = role, made.weights = values.size();
-    for (const block_type* type : types) {
-      if (shape.cols % type->block != 0) continue;
-      auto bytes = std::make_shared<std::vector<std::byte>>(
-          need(type->solve(inputs != nullptr ? method::gptq : method::rtn, p, {}, pool), name));
-      w = packed_linear(type->type, *bytes, shape, bytes, name);
+    for (const candidate& type : types) {
+      if (!type.fits(shape.cols)) continue;
+      made_linear now = solved(type, inputs != nullptr ? method::gptq : method::rtn, p, pool, name);
+      w = std::move(now.runs);
       const engine::evaluation found = engine::evaluate(m, text, &reference, pool, {}, from);
-      made.choices.push_back({type_name(type->type), bytes->size(), std::max(0.0, found.kl)});
+      made.choices.push_back({type.name, now.bytes, std::max(0.0, found.kl)});
     }
     w = plain;
     if (made.choices.empty())
@@ -83,11 +114,23 @@ struct bench {
 std::vector<nbit::allocation_item> measure(const arguments& args) {
   if (args.positional.size() != 1) throw failure{wrong_usage, "plan needs one model, or --measured FILE"};
   if (!args.has("--ids")) throw failure{wrong_usage, "plan needs --ids IDS to measure on, or --measured FILE"};
-  std::vector<const block_type*> types;
+  std::vector<candidate> types;
   for (const std::string& name : split(args.get("--types", "Q2_K,Q3_K,Q4_K,Q5_K,Q6_K"), ',')) {
-    types.push_back(find_block_type(type_named("--types", name)));
-    if (types.back() == nullptr) refuse_option("--types", name, "block types that can be solved");
+    candidate c;
+    if (name[0] == 'w') {
+      const linear_format f = width_named("--types", name, {});
+      c.name = name, c.integers = find_uniform_type(f.bits, f.group, f.symmetric);
+    } else {
+      const nbit::ggml_type type = type_named("--types", name);
+      c.name = type_name(type), c.blocks = find_block_type(type);
+    }
+    if (c.blocks == nullptr && c.integers == nullptr)
+      refuse_option("--types", name, "block types, or widths that nbit quantize --format gptq takes");
+    types.push_back(c);
+    if ((c.blocks == nullptr) != (types[0].blocks == nullptr))
+      refuse_option("--types", name, "types of GGUF or widths of a checkpoint, not both");
   }
+  const bool ends = types.empty() || types[0].blocks != nullptr;  // embedding and output are measured too
   const source from = open_source(args.positional[0]);
   nbit::thread_pool threads(static_cast<unsigned>(args.number("--threads", 0, 0, 1024)));
   const engine::workers pool(threads);
@@ -102,14 +145,14 @@ std::vector<nbit::allocation_item> measure(const arguments& args) {
   on.reference = engine::reference(m, on.text, on.text.count, pool, std::ref(bar));
   bar.stage("measuring", 0.02, 1);
 
-  const std::size_t count = m.blocks.size() * engine::role_count + (m.output ? 2 : 1);
+  const std::size_t count = m.blocks.size() * engine::role_count + (!ends ? 0 : m.output ? 2 : 1);
   std::vector<nbit::allocation_item> items;
   const auto add = [&](nbit::allocation_item item) {
     items.push_back(std::move(item));
     bar(items.size(), count);
   };
   // A tied embedding is one item whose loss is that of both its uses.
-  add(on.item("token_embd.weight", m.output ? "token_embd" : "output", nullptr, nullptr));
+  if (ends) add(on.item("token_embd.weight", m.output ? "token_embd" : "output", nullptr, nullptr));
   engine::midway here = engine::before_blocks(m, on.text);
   engine::runner run(m, pool);
   for (; here.block < m.blocks.size(); ++here.block) {
@@ -119,7 +162,7 @@ std::vector<nbit::allocation_item> measure(const arguments& args) {
                     statistics ? &(*statistics)[here.block][s] : nullptr, &here));
     run.run_block(here.block, here.states);
   }
-  if (m.output) add(on.item("output.weight", "output", nullptr, &here));
+  if (ends && m.output) add(on.item("output.weight", "output", nullptr, &here));
   return items;
 }
 

@@ -11,6 +11,7 @@
 #include <nbit/io/gguf_writer.hpp>
 
 #include "blocks.hpp"
+#include "effort.hpp"
 #include "job_parts.hpp"
 #include "output.hpp"
 #include "tokenizer.hpp"
@@ -31,18 +32,17 @@ bytes reordered(std::span<const std::byte> from, const std::vector<std::size_t>&
 
 [[noreturn]] void refuse_method(method how, ggml_type type, const std::string& name) {
   throw failure{wrong_usage, "--solver: '" + std::string(info(how).name) + "' is not compiled in for " +
-                                 type_name(type) + " ('" + name +
-                                 "'); allowed: rtn, search, or Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S"};
+                                 type_name(type) + " ('" + name + "'); allowed: types whose weights are blocks"};
 }
 
 /// One matrix in a type. rtn and search: the type's own encoder, which searches too.
-bytes in_type(ggml_type type, method how, const problem& p, const job& what, const engine::workers& pool,
-              const std::string& name) {
+bytes in_type(ggml_type type, method how, const problem& p, const solver_settings& settings,
+              const engine::workers& pool, const std::string& name) {
   if (is_float(type) || how == method::rtn || how == method::search)
     return encoded(type, p.weights, p.importance, pool, name);
   const block_type* const t = find_block_type(type);
   if (t == nullptr) refuse_method(how, type, name);
-  return need(t->solve(how, p, what.settings, pool), "'" + name + "'");
+  return need(t->solve(how, p, settings, pool), "'" + name + "'");
 }
 
 /// A tensor that is not calibrated: copied, converted, or rounded.
@@ -64,7 +64,7 @@ bytes plain_bytes(const target& t, const source& from, const job& what, const en
       const std::size_t rows = s.rows() / matrices;
       problem p{view.row_range(m * rows, rows), nullptr, {}};
       if (!importance.empty()) p.importance = std::span<const float>(importance).subspan(m * s.cols(), s.cols());
-      const bytes one = in_type(t.type, how, p, what, pool, s.stored_name);
+      const bytes one = in_type(t.type, how, p, what.settings, pool, s.stored_name);
       made.insert(made.end(), one.begin(), one.end());
     }
     return reordered(made, s.order);
@@ -130,6 +130,12 @@ job_report run_gguf(const job& what, const source& from, const engine::model* mo
         if (!what.calibrated() && told) told(++written, order.size());
       });
   if (what.calibrated()) {
+    effort solver(what, report);
+    for (const std::string& name : awaited) {
+      const target& t = *by_name.at(name);
+      if (t.quantized && !(what.state != nullptr && what.state->has(name)))
+        solver.expect(t.from->rows(), t.from->cols());
+    }
     solved_sink to;
     to.known = [&](const std::string& name) { return what.state != nullptr && what.state->has(name); };
     to.matrix = [&](const std::string& name, const problem& p) {
@@ -138,7 +144,9 @@ job_report run_gguf(const job& what, const source& from, const engine::model* mo
       const target& t = *found->second;
       if (awaited.count(name) == 0) return engine::linear();
       const auto made = std::make_shared<const bytes>(recalled(what.state, name, [&] {
-        return in_type(t.type, t.quantized ? what.how : method::rtn, p, what, pool, name);
+        return solver(name, p, [&](const problem& asked, const solver_settings& s) {
+          return in_type(t.type, t.quantized ? what.how : method::rtn, asked, s, pool, name);
+        });
       }));
       out.offer(name, reordered(*made, t.from->order));
       return t.quantized ? packed_linear(t.type, *made, {t.from->rows(), t.from->cols()}, made, name)

@@ -36,8 +36,10 @@ struct job {
   std::string output;
   plan_options types;                    // GGUF
   std::optional<linear_format> linears;  // a checkpoint (a folder) with linears of this format; else a GGUF file
+  linear_widths widths;                  // of some of them
   method how = method::rtn;
   solver_settings settings;
+  double seconds = 0;     // gptq: a time budget that settings.kicks follow from; 0: none
   bool tokenizer = true;  // write the tokenizer into a GGUF file that is made from a folder
   const engine::token_windows* calibration = nullptr;         // for methods that want to know inputs:
   const std::vector<block_statistics>* statistics = nullptr;  // or of the unquantized model, if they are known already
@@ -55,13 +57,21 @@ struct fallen_back {
   nbit::ggml_type wanted, type;
 };
 
+/// What a solver says of one matrix.
+struct solved_matrix {
+  std::string name;
+  nbit::solve_report report;
+  int kicks = 0;
+};
+
 /// What came out.
 struct job_report {
   std::uint64_t file_bytes = 0;       // of all files with weights
   std::uint64_t quantized_bytes = 0;  // of the quantized matrices, parameters included
   std::uint64_t quantized_weights = 0;
   std::vector<fallen_back> fallbacks;
-  std::vector<target> types;  // GGUF
+  std::vector<target> types;          // GGUF
+  std::vector<solved_matrix> solved;  // by gptq and sign_round, in this run
   double bits_per_weight() const {
     return quantized_weights == 0 ? 0.0
                                   : 8.0 * static_cast<double>(quantized_bytes) / static_cast<double>(quantized_weights);

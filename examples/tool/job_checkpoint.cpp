@@ -7,6 +7,7 @@
 #include <nbit/io/json.hpp>
 #include <nbit/io/safetensors_writer.hpp>
 
+#include "effort.hpp"
 #include "job_parts.hpp"
 #include "output.hpp"
 
@@ -37,6 +38,15 @@ integer_linear integers_from(const bytes& in, const linear_format& f) {
   return q;
 }
 
+/// Failure: a width that no solver is compiled for.
+const uniform_type& uniform_of(const linear_format& f) {
+  if (const uniform_type* const found = find_uniform_type(f.bits, f.group, f.symmetric)) return *found;
+  throw failure{wrong_usage, "--bits, --group, --symmetric: " + std::to_string(f.bits) + ", " +
+                                 std::to_string(f.group) + (f.symmetric ? ", symmetric" : ", asymmetric") +
+                                 " is not compiled in; allowed: 3, 4 and 8 bits in groups of 32, 64, 128 or -1; "
+                                 "2 bits in groups of 64 or 128; symmetric: 4 and 8 bits in groups of 128"};
+}
+
 }  // namespace
 
 job_report run_checkpoint(const job& what, const source& from, const engine::model& model, const engine::workers& pool,
@@ -44,13 +54,15 @@ job_report run_checkpoint(const job& what, const source& from, const engine::mod
   if (from.kind != container::safetensors)
     throw failure{bad_input,
                   "'" + from.path + "': a checkpoint is made from a safetensors folder that is not quantized yet"};
-  const linear_format& spelt = *what.linears;
-  const uniform_type* const format = find_uniform_type(spelt.bits, spelt.group, spelt.symmetric);
-  if (format == nullptr)
-    throw failure{wrong_usage, "--bits, --group, --symmetric: " + std::to_string(spelt.bits) + ", " +
-                                   std::to_string(spelt.group) + (spelt.symmetric ? ", symmetric" : ", asymmetric") +
-                                   " is not compiled in; allowed: 3, 4 and 8 bits in groups of 32, 64, 128 or -1; "
-                                   "2 bits in groups of 64 or 128; symmetric: 4 and 8 bits in groups of 128"};
+  if (!what.widths.empty() && what.linears->spelling != spelling::gptq_v1 &&
+      what.linears->spelling != spelling::gptq_v2)
+    throw failure{wrong_usage, "--format: '" + std::string(name_of(what.linears->spelling)) +
+                                   "' has one width for all linears; allowed with mixed ones: gptq, gptq_v2"};
+  // By the name of a tensor in GGUF.
+  const auto format_of = [&](const std::string& name) -> const linear_format& {
+    const auto found = what.widths.find(checkpoint_name(name));
+    return found == what.widths.end() ? *what.linears : found->second;
+  };
   using nbit::safetensors::dtype;
   nbit::safetensors::writer header;
   header.set_metadata("format", "pt");
@@ -64,6 +76,8 @@ job_report run_checkpoint(const job& what, const source& from, const engine::mod
   };
   for (const source_tensor& t : from.tensors) {
     if (is_block_matrix(&model, t.name)) {
+      const linear_format& spelt = format_of(t.name);
+      (void)uniform_of(spelt);
       // A linear of zeros says which tensors there are, and how large.
       integer_linear zeros{t.rows(), t.cols(), spelt.bits, spelt.group, {}, {}, {}, {}, nbit::scale_type::f16};
       zeros.codes.resize(t.rows() * t.cols());
@@ -104,11 +118,18 @@ job_report run_checkpoint(const job& what, const source& from, const engine::mod
         [&](const std::string& name, std::span<const std::byte> b) {
           need(stream.write(name, b), "writing " + what.output);
         });
+    effort solver(what, report);
+    for (const source_tensor& t : from.tensors)
+      if (is_block_matrix(&model, t.name) && !(what.state != nullptr && what.state->has(t.name)))
+        solver.expect(t.rows(), t.cols());
     solved_sink to;
     to.known = [&](const std::string& name) { return what.state != nullptr && what.state->has(name); };
     to.matrix = [&](const std::string& name, const problem& p) {
+      const linear_format& spelt = format_of(name);
       const bytes flat = recalled(what.state, name, [&] {
-        return integer_bytes(need(format->solve(what.how, p, what.settings, pool), "'" + name + "'"));
+        return solver(name, p, [&](const problem& asked, const solver_settings& s) {
+          return integer_bytes(need(uniform_of(spelt).solve(what.how, asked, s, pool), "'" + name + "'"));
+        });
       });
       const integer_linear made = integers_from(flat, spelt);
       for (nbit::owned_tensor& part : write_integers(spelt, made, name).tensors)
@@ -118,7 +139,7 @@ job_report run_checkpoint(const job& what, const source& from, const engine::mod
     to.norm = [&](const std::string& name, const std::vector<float>& values) {
       out.offer(checkpoint_name(name) + ".weight", as_bytes_of(values));
     };
-    to.awq = [&](const std::string&) { return format->awq; };
+    to.awq = [&](const std::string& name) { return uniform_of(format_of(name)).awq; };
     if (what.calibrated()) {
       solve_blocks_of(what, model, pool, told, to);
     } else {
@@ -138,10 +159,12 @@ job_report run_checkpoint(const job& what, const source& from, const engine::mod
     need(file.commit(), "writing " + what.output);
   }
   nbit::json_value json = from.config;
-  const nbit::json_value about = format_json(spelt, {});
+  nbit::json_value about = format_json(*what.linears, {});
+  add_widths(about, what.widths);
   json.set("quantization_config", about);
   write_text(folder.inside("config.json"), nbit::json_text(json, 1) + "\n");
-  if (is_gptq(spelt.spelling)) write_text(folder.inside("quantize_config.json"), nbit::json_text(about, 1) + "\n");
+  if (is_gptq(what.linears->spelling))
+    write_text(folder.inside("quantize_config.json"), nbit::json_text(about, 1) + "\n");
   if (std::filesystem::exists(from.folder + "/tokenizer.json"))
     write_text(folder.inside("tokenizer.json"), read_text(from.folder + "/tokenizer.json"));
   folder.commit();

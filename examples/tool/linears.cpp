@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <span>
 #include <utility>
@@ -272,6 +273,8 @@ linear_format read_format(const nbit::json_value& config) {
     const nbit::gptq_config c = need(nbit::read_gptq_config(q), "quantization_config");
     f.spelling = c.zeros == nbit::gptq_zeros::plain ? spelling::gptq_v2 : spelling::gptq_v1;
     f.bits = c.bits, f.group = c.group, f.symmetric = c.symmetric;
+    const nbit::json_value* const rules = q.find("dynamic");
+    f.mixed = rules != nullptr && rules->is(nbit::json_kind::object) && rules->size() != 0;
   }
   return f;
 }
@@ -308,9 +311,24 @@ tensor_finder stored_linears::finder(const std::string& stem) const {
   };
 }
 
-std::optional<integer_linear> read_integers(const linear_format& f, const tensor_finder& find,
+namespace {
+/// Bits and group of one linear among others of other widths, from the shapes of its tensors.
+linear_format width_of(linear_format f, const tensor_finder& find, const std::string& where) {
+  const nbit::stored_tensor words = find("qweight"), scales = find("scales"), index = find("g_idx");
+  if (!words.present || !scales.present || !index.present || words.rank != 2 || scales.rank != 2 || index.rank != 1 ||
+      index.shape[0] == 0 || scales.shape[0] == 0)
+    throw failure{bad_input, where + ": a checkpoint of mixed widths needs qweight, scales and g_idx of each linear"};
+  const std::uint64_t cols = index.shape[0], groups = scales.shape[0];
+  f.bits = static_cast<int>(std::min<std::uint64_t>(words.shape[0] * 32 / cols, 64));
+  f.group = groups == 1 ? -1 : static_cast<std::int64_t>((cols + groups - 1) / groups);
+  return f;
+}
+}  // namespace
+
+std::optional<integer_linear> read_integers(const linear_format& stated, const tensor_finder& find,
                                             const std::string& name) {
   const std::string where = "'" + name + "'";
+  const linear_format f = stated.mixed ? width_of(stated, find, where) : stated;
   if (f.spelling == spelling::gptq_planar)
     return with_one_of<2, 3, 4, 5, 6, 7, 8>("bits", f.bits, [&](auto b) {
       return with_group(f.group, [&](auto g) {
@@ -422,6 +440,31 @@ nbit::json_value format_json(const linear_format& f, const nbit::json_value& bef
   const bool same =
       before.find("quant_method") != nullptr && before.find("quant_method")->text() == "compressed-tensors";
   return nbit::ct_config_json(c, same ? before : nbit::json_value::object());
+}
+
+void add_widths(nbit::json_value& config, const linear_widths& widths) {
+  if (widths.empty()) return;
+  nbit::json_value& rules = config.add("dynamic", nbit::json_value::object());
+  for (const auto& [name, width] : widths) {
+    std::string pattern = "+:^";
+    for (const char c : name) pattern += c == '.' ? std::string("\\.") : std::string(1, c);
+    nbit::json_value& one = rules.add(pattern + "$", nbit::json_value::object());
+    one.add("bits", nbit::json_value::number(width.bits));
+    one.add("group_size", nbit::json_value::number(width.group));
+  }
+}
+
+linear_format width_named(const std::string& option_name, const std::string& name, linear_format f) {
+  int bits = 0, end = 0;
+  long group = -1;
+  if (std::sscanf(name.c_str(), "w%1dc%n", &bits, &end) != 1 || end == 0) {
+    end = 0;
+    if (std::sscanf(name.c_str(), "w%1dg%6ld%n", &bits, &group, &end) != 2) end = 0;
+  }
+  if (end == 0 || static_cast<std::size_t>(end) != name.size() || (group != -1 && group < 1))
+    refuse_option(option_name, name, "wBgN or wBc, as in w3g128");
+  f.bits = bits, f.group = group;
+  return f;
 }
 
 }  // namespace tool

@@ -72,6 +72,7 @@ struct linear_format {
   int bits = 4;
   std::int64_t group = 128;  // -1: one group for each output
   bool symmetric = false;
+  bool mixed = false;  // bits and group are those of most linears; what a linear's own tensors say counts (GPTQ)
 };
 
 /// Where a reader finds the tensors of one linear: name inside the layer, to tensor.
@@ -140,6 +141,14 @@ std::vector<std::byte> mxfp4_blocks(const tensor_finder& find, const std::string
 
 /// The member quantization_config for a checkpoint; `before` is what stood there, for what nobody here knows.
 nbit::json_value format_json(const linear_format& f, const nbit::json_value& before);
+
+/// Linears by their name in a checkpoint, whose widths differ from those of the format.
+using linear_widths = std::map<std::string, linear_format>;
+/// Adds them to a config of GPTQ, as GPTQModel has it: "dynamic", a regular expression for each linear.
+void add_widths(nbit::json_value& config, const linear_widths& widths);
+
+/// "w3g128", or "w3c" for one group each output, as a format like f.  Failure: other names, with the option.
+linear_format width_named(const std::string& option_name, const std::string& name, linear_format f);
 
 }  // namespace tool
 

@@ -38,7 +38,7 @@ constexpr option known[] = {
     {"--embedding-type", "TYPE", "type of the token embedding"},
     {"--output-type", "TYPE", "type of the output matrix"},
     {"--keep-embeddings", nullptr, "embedding and output matrix stay as they are"},
-    {"--plan", "FILE", "types that nbit plan chose; they come before --override"},
+    {"--plan", "FILE", "types that nbit plan chose; they come before --override. Widths (w3g128) for --format gptq"},
     {"--budget", "BITS", "with --measured: types for this many bits per weight, in thousandths, as 4500"},
     {"--measured", "FILE", "what nbit plan --save measured"},
     {"--ragged", "WHAT",
@@ -60,6 +60,12 @@ constexpr option known[] = {
     {"--imatrix", "FILE", "rtn, search: importance matrix (.dat or .gguf) that weighs errors instead of --calib"},
     {"--damping", "PERMILLE", "gptq, sign_round: share of the mean added to the diagonal (default 50)"},
     {"--passes", "N", "gptq: rounds of reconsidering scales and codes (default 8)"},
+    {"--kicks", "N",
+     "gptq: then N times a few codes of every row at random, kept where the row ends lower (default 0);\n"
+     "each takes about as long as three passes"},
+    {"--seconds", "N",
+     "gptq: instead of --kicks, as many as a run of N seconds seems to have time for; so the same command does\n"
+     "not make the same bytes twice, also with --resume"},
     {"--requantize", nullptr, "allow weights that are quantized already to be decoded and quantized again"},
     {"--no-tokenizer", nullptr, "leave the tokenizer out when a folder becomes a GGUF file"},
     {"--resume", nullptr, "go on from OUT.state, which a run that was ended leaves: the same bytes as without the end"},
@@ -84,11 +90,11 @@ method method_of(const arguments& args) {
       ->how;
 }
 
-plan_options types_of(const arguments& args) {
-  plan_options o = read_plan_options(args);
-  if (o.mix == nullptr) o.mix = nbit::find_mix("Q4_K_M");
-  o.keep_embeddings = args.has("--keep-embeddings");
-  o.requantize = args.has("--requantize");
+/// A tensor and what nbit plan chose for it: a GGUF type, or a width as "w3g128".
+using chosen_format = std::pair<std::string, std::string>;
+
+std::vector<chosen_format> chosen_formats(const arguments& args) {
+  std::vector<chosen_format> all;
   if (args.has("--plan")) {
     const std::string path = args.get("--plan");
     const nbit::json_value root = read_json(path);
@@ -96,7 +102,7 @@ plan_options types_of(const arguments& args) {
     if (types == nullptr || !types->is(nbit::json_kind::object))
       throw failure{bad_input, "'" + path + "': no types; wanted a file that nbit plan wrote"};
     for (std::size_t i = 0; i < types->size(); ++i)
-      fix_type(o, types->names()[i], std::string(types->items()[i].text()));
+      all.emplace_back(types->names()[i], std::string(types->items()[i].text()));
   }
   if (args.has("--budget") != args.has("--measured"))
     throw failure{wrong_usage,
@@ -108,8 +114,17 @@ plan_options types_of(const arguments& args) {
     budget.bits_per_weight = static_cast<double>(args.number("--budget", 0, 100, 64000)) / 1000.0;
     const nbit::allocation chosen = need(nbit::allocate(items, budget), "--budget");
     for (std::size_t i = 0; i < items.size(); ++i)
-      for (const std::string& t : items[i].tensors) fix_type(o, t, items[i].choices[chosen.choice[i]].format);
+      for (const std::string& t : items[i].tensors) all.emplace_back(t, items[i].choices[chosen.choice[i]].format);
   }
+  return all;
+}
+
+plan_options types_of(const arguments& args, const std::vector<chosen_format>& chosen) {
+  plan_options o = read_plan_options(args);
+  if (o.mix == nullptr) o.mix = nbit::find_mix("Q4_K_M");
+  o.keep_embeddings = args.has("--keep-embeddings");
+  o.requantize = args.has("--requantize");
+  for (const auto& [tensor, type] : chosen) fix_type(o, tensor, type);
   return o;
 }
 
@@ -132,10 +147,13 @@ std::uint64_t memory_of(const job& what, const source& from, const engine::model
   if (what.statistics != nullptr) return bytes + m->config.layers * block;
   const std::uint64_t tokens = what.calibration->ids.size();
   const bool sequential = what.how == method::gptq;
-  // Hidden states and what a block keeps of them; with gptq of two models, and the inputs of one of them.
+  // Hidden states and what a block keeps of them; with gptq of two models, and of one of them the inputs and what o and
+  // down are added to.
   const std::uint64_t widths = m->config.width + kept;
   bytes += block + 4 * tokens * widths * (sequential ? 2 : 1);
-  if (sequential) bytes += 4 * tokens * (2 * m->config.width + kept + m->config.q_width()) + 8 * cols * cols;
+  if (sequential)
+    bytes +=
+        4 * tokens * (4 * m->config.width + kept + m->config.q_width()) + 8 * cols * cols + 12 * m->config.width * kept;
   return bytes;
 }
 
@@ -158,6 +176,45 @@ void print(const job_report& r, const job& what, bool dry, std::uint64_t mib, do
     std::printf("; %.1f s\n", seconds);
 }
 
+const char* rung_name(nbit::ladder_rung r) {
+  static constexpr const char* names[] = {"as_asked", "more_damping", "raised_floor", "diagonal_only"};
+  return names[static_cast<std::size_t>(r)];
+}
+
+/// What the solver says of all matrices, and which of them had statistics that left it little to do.
+void print_solved(const std::vector<solved_matrix>& all) {
+  if (all.empty()) return;
+  double share = 0;
+  std::size_t counted = 0;
+  int fewest = all[0].kicks, most = 0;
+  const solved_matrix *few = nullptr, *damped = nullptr, *dead = nullptr;
+  std::size_t few_count = 0, damped_count = 0, dead_count = 0;
+  const auto note = [](bool is, const solved_matrix& m, const solved_matrix*& first, std::size_t& count) {
+    if (is && ++count == 1) first = &m;
+  };
+  for (const solved_matrix& m : all) {
+    const nbit::solve_report& r = m.report;
+    if (r.loss_rounded > 0) share += r.loss / r.loss_rounded, ++counted;
+    fewest = std::min(fewest, m.kicks), most = std::max(most, m.kicks);
+    note(r.metric.shrinkage > 0.5, m, few, few_count);
+    note(r.metric.rung != nbit::ladder_rung::as_asked, m, damped, damped_count);
+    note(r.metric.dead_columns + r.metric.cleaned_columns != 0, m, dead, dead_count);
+  }
+  std::printf("%zu matrices solved", all.size());
+  if (counted != 0) std::printf("; output error %.2f of rounding's on average", share / static_cast<double>(counted));
+  if (most != 0) std::printf("; %d to %d kicks", fewest, most);
+  std::printf("\n");
+  if (few != nullptr)
+    std::printf("  %zu with too few tokens to trust correlations (%s: %llu tokens, %.2f of them noise)\n", few_count,
+                few->name.c_str(), static_cast<unsigned long long>(few->report.tokens), few->report.metric.shrinkage);
+  if (damped != nullptr)
+    std::printf("  %zu with statistics that needed more than the damping asked for (%s: %s)\n", damped_count,
+                damped->name.c_str(), rung_name(damped->report.metric.rung));
+  if (dead != nullptr)
+    std::printf("  %zu with inputs that were always 0 or no numbers (%s: %zu)\n", dead_count, dead->name.c_str(),
+                dead->report.metric.dead_columns + dead->report.metric.cleaned_columns);
+}
+
 void print_json(const job_report& r, const job& what, std::uint64_t mib, double seconds) {
   using nbit::json_value;
   json_value j = json_value::object();
@@ -173,6 +230,19 @@ void print_json(const job_report& r, const job& what, std::uint64_t mib, double 
     one.add("name", json_value::string(f.name));
     one.add("wanted", json_value::string(type_name(f.wanted)));
     one.add("type", json_value::string(type_name(f.type)));
+  }
+  json_value& solved = j.add("solved", json_value::object());
+  for (const solved_matrix& m : r.solved) {
+    json_value& one = solved.add(m.name, json_value::object());
+    one.add("tokens", json_value::number(m.report.tokens));
+    one.add("loss", json_value::number(m.report.loss));
+    one.add("loss_rounded", json_value::number(m.report.loss_rounded));
+    one.add("energy", json_value::number(m.report.energy));
+    one.add("damping", json_value::number(m.report.metric.damping));
+    one.add("rung", json_value::string(rung_name(m.report.metric.rung)));
+    one.add("shrinkage", json_value::number(m.report.metric.shrinkage));
+    one.add("dead_columns", json_value::number(static_cast<std::uint64_t>(m.report.metric.dead_columns)));
+    one.add("kicks", json_value::number(static_cast<std::uint64_t>(m.kicks)));
   }
   j.add("memory_mib", json_value::number(mib));
   j.add("seconds", json_value::number(seconds));
@@ -220,16 +290,24 @@ int quantize(std::span<const std::string> words) {
   job what;
   what.output = args.get("--output");
   const std::string format = args.choice("--format", "gguf", "gguf " + written_spellings());
-  what.types = types_of(args);
+  const std::vector<chosen_format> chosen = chosen_formats(args);
   if (const auto spelt = written_spelling(format)) {
     what.linears = linear_format{*spelt, static_cast<int>(args.number("--bits", 4, 2, 8)),
                                  args.number("--group", 128, -1, 1 << 20), args.has("--symmetric")};
-    for (const char* const name : {"--type", "--mix", "--plan", "--budget", "--override"})
+    for (const char* const name : {"--type", "--mix", "--override"})
       if (args.has(name)) throw failure{wrong_usage, std::string(name) + ": only with --format gguf"};
+    for (const auto& [tensor, width] : chosen)
+      what.widths[checkpoint_name(tensor)] = width_named("--plan", width, *what.linears);
+  } else {
+    what.types = types_of(args, chosen);
   }
   what.how = method_of(args);
   what.settings.damping = static_cast<double>(args.number("--damping", 50, 0, 1000000)) / 1000.0;
   what.settings.passes = static_cast<int>(args.number("--passes", 8, 0, 1000));
+  what.settings.kicks = static_cast<int>(args.number("--kicks", 0, 0, 100000));
+  what.seconds = static_cast<double>(args.number("--seconds", 0, 1, 1L << 30));
+  if (args.has("--seconds") && (args.has("--kicks") || what.how != method::gptq))
+    throw failure{wrong_usage, "--seconds: only with --solver gptq and without --kicks, which it chooses"};
   what.tokenizer = !args.has("--no-tokenizer");
   const bool wanted = info(what.how).inputs, given = args.has("--calib") || args.has("--statistics");
   if (wanted && !given && (!args.has("--imatrix") || what.how != method::search))
@@ -295,7 +373,7 @@ int quantize(std::span<const std::string> words) {
   if (args.has("--json"))
     print_json(done, what, mib, seconds);
   else
-    print(done, what, dry, mib, seconds);
+    print(done, what, dry, mib, seconds), print_solved(done.solved);
   return success;
 }
 

@@ -27,13 +27,15 @@ nbit::result<nbit::coded_matrix<F>> codes_of(method how, const problem& p, const
   if (how == method::sign_round) {
     auto solved = nbit::sign_round<F>(p.weights, *p.inputs, {.damping = s.damping}, pool);
     if (!solved) return solved.error();
+    if (p.report != nullptr) *p.report = solved->report;
     return std::move(solved->codes);
   }
   if (how == method::search) return nbit::round_with_search<F>(p.weights, p.importance, {}, pool);
   nbit::gptq_options o;
-  o.damping = s.damping, o.passes = s.passes;
+  o.damping = s.damping, o.passes = s.passes, o.kicks = s.kicks;
   auto solved = nbit::gptq<F>(p.weights, *p.inputs, o, pool);
   if (!solved) return solved.error();
+  if (p.report != nullptr) *p.report = solved->report;
   return std::move(solved->codes);
 }
 

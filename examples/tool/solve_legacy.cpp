@@ -17,7 +17,7 @@ std::span<const block_type> legacy_types() {
 }
 
 const block_type* find_block_type(nbit::ggml_type type) {
-  for (const auto types : {legacy_types(), k_types(), iq_types()})
+  for (const auto types : {legacy_types(), k_types(), iq_types(), iq2_types(), iq1_types(), fp4_types()})
     for (const block_type& t : types)
       if (t.type == type) return &t;
   return nullptr;

@@ -13,6 +13,7 @@
 #include <nbit/base/result.hpp>
 #include <nbit/solver/awq.hpp>
 #include <nbit/solver/calibration.hpp>
+#include <nbit/solver/gptq.hpp>
 #include <nbit/io/ggml_type.hpp>
 
 #include <engine/workers.hpp>
@@ -41,12 +42,14 @@ struct problem {
   nbit::matrix_view<const float> weights;
   const nbit::hessian* inputs = nullptr;
   std::span<const float> importance;
+  nbit::solve_report* report = nullptr;  // what gptq and sign_round say of their solution goes there
 };
 
 /// What gptq and sign_round may be told.
 struct solver_settings {
   double damping = 0.05;  // the library's defaults
   int passes = 8;
+  int kicks = 0;
 };
 
 /// The AWQ search for linears with one input, in some format.
@@ -74,7 +77,10 @@ struct uniform_type {
 // The formats are compiled in files of their own, which a build runs side by side.
 std::span<const block_type> legacy_types();    // Q4_0 Q4_1 Q5_0 Q5_1 Q8_0
 std::span<const block_type> k_types();         // Q2_K to Q6_K
-std::span<const block_type> iq_types();        // IQ4_NL IQ4_XS IQ3_S
+std::span<const block_type> iq_types();        // IQ4_NL IQ4_XS IQ3_S IQ3_XXS
+std::span<const block_type> iq2_types();       // IQ2_XXS IQ2_XS IQ2_S
+std::span<const block_type> iq1_types();       // IQ1_S IQ1_M TQ1_0 TQ2_0 Q1_0 Q2_0
+std::span<const block_type> fp4_types();       // MXFP4 NVFP4
 std::span<const uniform_type> narrow_types();  // 2 and 3 bits
 std::span<const uniform_type> wide_types();    // 4 and 8 bits
 

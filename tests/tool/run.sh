@@ -213,6 +213,33 @@ kl = [json.load(open(f'$work/ckpt_{f}.json'))['kl'] for f in ('gptq_planar', 'aw
 assert 0 < kl[0] < 0.05 and max(kl) - min(kl) < 1e-6, kl" || fail "one model in four checkpoints"
 expect 1 quantize "$data" -o "$work/x" --format gptq --bits 7; says "not compiled in"; nothing_at "$work/x"
 
+# Widths that a plan mixes: the same budget is better spent than on one width, and GPTQModel's config says which they are
+expect 0 plan "$data" --ids "$ids" --windows 1 --types w2g128,w3g128,w4g128 --save "$work/widths.json" --budget 3200 --output "$work/mixed.json"
+expect 0 quantize "$data" -o "$work/mixed" --format gptq --bits 3 --plan "$work/mixed.json" --solver rtn
+expect 0 quantize "$data" -o "$work/three" --format gptq --bits 3 --solver rtn
+for folder in mixed three; do
+  expect 0 eval "$work/$folder" --ids "$data/dev_ids.safetensors" --windows 4 --reference "$data" --json
+  cp "$work/out" "$work/$folder.eval"
+done
+expect 0 convert "$work/mixed" -o "$work/mixed.gguf" --type F32
+cases=$((cases + 1)); python3 - "$work" <<'END' || fail "mixed widths"
+import json, os, re, sys
+work = sys.argv[1]
+read = lambda name: json.load(open(f"{work}/{name}"))
+types, rules = read("mixed.json")["types"], read("mixed/quantize_config.json")["dynamic"]
+assert len(types) == len(rules) == 42 and {r["bits"] for r in rules.values()} == {int(t[1]) for t in types.values()}
+assert len({r["bits"] for r in rules.values()}) > 1 and all(k.startswith("+:") for k in rules)
+down = [r for k, r in rules.items() if re.match(k[2:], "model.layers.3.mlp.down_proj")]
+assert len(down) == 1 and down[0]["bits"] == int(types["blk.3.ffn_down.weight"][1]), down
+size = [os.path.getsize(f"{work}/{f}/model.safetensors") for f in ("mixed", "three")]
+assert size[0] < 1.01 * size[1], size
+kl = [read(f"{f}.eval")["kl"] for f in ("mixed", "three")]
+assert 0 < kl[0] < kl[1], kl
+END
+expect 1 plan "$data" --ids "$ids" --types w3g128,Q4_K; says "not both"
+expect 1 plan "$data" --ids "$ids" --types w3x; says "w3g128"
+expect 1 quantize "$data" -o "$work/x" --format awq --plan "$work/mixed.json"; says "one width"; nothing_at "$work/x"
+
 # An importance matrix in both forms: the same codes, other ones than without
 for form in gguf dat; do
   expect 0 imatrix "$data" --ids "$data/calib_ids.safetensors" --windows 2 -o "$work/im.$form"
@@ -233,7 +260,23 @@ expect 1 quantize "$data" -o "$work/x.gguf" --imatrix "$work/im.dat" --solver aw
 expect 0 quantize "$data" -o "$work/x.gguf" --imatrix "$work/im.dat" --solver search --type IQ2_XS; rm "$work/x.gguf"
 expect 2 quantize "$data" -o "$work/x.gguf" --type IQ2_XS; says "importance"; nothing_at "$work/x.gguf"
 expect 1 quantize "$data" -o "$work/x.gguf" --imatrix "$work/im.dat" --solver gptq; says "that is search"
-expect 1 quantize "$data" -o "$work/x.gguf" --solver hqq --type IQ2_S; says "not compiled in"; nothing_at "$work/x.gguf"
+expect 0 quantize "$data" -o "$work/x.gguf" --solver hqq --type IQ2_S; rm "$work/x.gguf"
+
+# gptq on lattices: better than their own encoder; kicks and a time budget are better still, and say what was solved
+two="--type IQ2_XS --pure --keep-embeddings --calib $ids --calib-windows 4"
+kl_of() {
+  expect 0 eval "$1" --ids "$data/dev_ids.safetensors" --windows 4 --reference "$data" --json
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["kl"])' <"$work/out"
+}
+expect 0 quantize "$data" -o "$work/two_search.gguf" $two --solver search; searched=$(kl_of "$work/two_search.gguf")
+expect 0 quantize "$data" -o "$work/two_gptq.gguf" $two --json; solved=$(kl_of "$work/two_gptq.gguf")
+expect 0 quantize "$data" -o "$work/two_kicks.gguf" $two --kicks 2 --json
+json 'import json, sys; s = json.load(sys.stdin)["solved"]; assert len(s) == 42 and all(m["kicks"] == 2 and m["tokens"] == 1028 and 0 < m["loss"] < m["loss_rounded"] for m in s.values()), s'
+kicked=$(kl_of "$work/two_kicks.gguf")
+cases=$((cases + 1)); python3 -c "assert 0 < $solved < $searched and 0 < $kicked < $solved" || fail "IQ2_XS: search $searched, gptq $solved, with kicks $kicked"
+expect 0 quantize "$data" -o "$work/two_time.gguf" $two --seconds 600000 --calib-windows 1 --dry-run
+expect 1 quantize "$data" -o "$work/x.gguf" $two --seconds 10 --kicks 2; says "--seconds"; nothing_at "$work/x.gguf"
+expect 1 quantize "$data" -o "$work/x.gguf" --seconds 10; says "--seconds"; nothing_at "$work/x.gguf"
 expect 2 quantize "$data" -o "$work/x.gguf" --imatrix "$data/tokenizer.json"; nothing_at "$work/x.gguf"
 
 # convert: exact or nothing; splits, shards, byte orders and spellings there and back
