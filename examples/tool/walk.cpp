@@ -205,7 +205,9 @@ void solve_blocks_of(const job& what, const engine::model& m, const engine::work
   };
   if (sequential)
     watch.complete = [&](std::size_t b, site s) {
-      w.solve(b, s, here[static_cast<std::size_t>(s)], &moved, adds(s) ? &residual : nullptr);
+      // With few tokens the regression on the residual fits their noise.
+      const bool enough = adds(s) && residual.tokens() >= 8 * residual.inputs();
+      w.solve(b, s, here[static_cast<std::size_t>(s)], &moved, enough ? &residual : nullptr);
       here[static_cast<std::size_t>(s)] = nbit::hessian(site_width(w.m.config, s));
       before[static_cast<std::size_t>(s)] = {}, added_to[static_cast<std::size_t>(s)] = {};
       if (told) told(b * engine::site_count + static_cast<std::size_t>(s) + 1, steps);
