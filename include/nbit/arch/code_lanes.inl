@@ -62,6 +62,26 @@ struct code_lanes<NBIT_ARCH> {
   NBIT_INLINE static real column(bytes v) {
     return to_float(_mm512_and_si512(_mm512_maskz_srli_epi32(all, v, 8 * J), _mm512_set1_epi32(255)));
   }
+  /// Bits at .. at + Bits - 1 of every 32 as floats.
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m512i field = _mm512_maskz_srlv_epi32(all, v, _mm512_set1_epi32(at));
+    return to_float(_mm512_and_si512(field, _mm512_set1_epi32((1 << Bits) - 1)));
+  }
+  /// 32 bits at from + at[l] * Size for each lane; their lower halves as f16, their upper halves as numbers.
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), all, _mm512_loadu_si512(at), from, Size);
+  }
+  NBIT_INLINE static real low_f16(sums v) { return _mm512_maskz_cvtph_ps(all, _mm512_maskz_cvtepi32_epi16(all, v)); }
+  NBIT_INLINE static sums high(sums v) { return _mm512_maskz_srli_epi32(all, v, 16); }
+  /// Bytes 4 u + i of every sixteen of the four: four neighbours of vector u.
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    const bytes low = _mm512_unpacklo_epi8(v[0], v[1]), high = _mm512_unpackhi_epi8(v[0], v[1]);
+    const bytes low2 = _mm512_unpacklo_epi8(v[2], v[3]), high2 = _mm512_unpackhi_epi8(v[2], v[3]);
+    v[0] = _mm512_unpacklo_epi16(low, low2), v[1] = _mm512_unpackhi_epi16(low, low2);
+    v[2] = _mm512_unpacklo_epi16(high, high2), v[3] = _mm512_unpackhi_epi16(high, high2);
+  }
 
  private:
   static constexpr __mmask16 all = 0xffff;
@@ -173,8 +193,36 @@ struct code_lanes<NBIT_ARCH> {
     return to_float({_mm256_and_si256(_mm256_srli_epi32(v.lo, 8 * J), mask),
                      _mm256_and_si256(_mm256_srli_epi32(v.hi, 8 * J), mask)});
   }
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m256i by = _mm256_set1_epi32(at), mask = _mm256_set1_epi32((1 << Bits) - 1);
+    return to_float(
+        {_mm256_and_si256(_mm256_srlv_epi32(v.lo, by), mask), _mm256_and_si256(_mm256_srlv_epi32(v.hi, by), mask)});
+  }
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    const bytes places = load(at);
+    return {_mm256_i32gather_epi32(static_cast<const int*>(from), places.lo, Size),
+            _mm256_i32gather_epi32(static_cast<const int*>(from), places.hi, Size)};
+  }
+  NBIT_INLINE static real low_f16(sums v) {
+    const __m256i low = _mm256_set1_epi32(0xffff);
+    const __m256i both = _mm256_packus_epi32(_mm256_and_si256(v.lo, low), _mm256_and_si256(v.hi, low));
+    const __m256i halves = _mm256_permute4x64_epi64(both, 0xd8);
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+  }
+  NBIT_INLINE static sums high(sums v) { return {_mm256_srli_epi32(v.lo, 16), _mm256_srli_epi32(v.hi, 16)}; }
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    transpose(v[0].lo, v[1].lo, v[2].lo, v[3].lo), transpose(v[0].hi, v[1].hi, v[2].hi, v[3].hi);
+  }
 
  private:
+  NBIT_INLINE static void transpose(__m256i& a, __m256i& b, __m256i& c, __m256i& d) {
+    const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
+    const __m256i low2 = _mm256_unpacklo_epi8(c, d), high2 = _mm256_unpackhi_epi8(c, d);
+    a = _mm256_unpacklo_epi16(low, low2), b = _mm256_unpackhi_epi16(low, low2);
+    c = _mm256_unpacklo_epi16(high, high2), d = _mm256_unpackhi_epi16(high, high2);
+  }
   template <int Low, int Width, int To>
   NBIT_INLINE static __m256i half_field(__m256i v) {
     if constexpr (Low > To)

@@ -37,6 +37,12 @@ template <class Arch, class Weights>
   requires(requires { typename Arch::base; })
 struct gemm_kernel<Arch, Weights> : gemm_kernel<typename Arch::base, Weights> {};
 
+namespace detail {
+// One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape
+// alone.
+inline constexpr std::size_t gemm_outputs = 64, gemm_tokens = 512;
+}  // namespace detail
+
 /// The f32 product of tokens with panels of decoded weights, whatever they were decoded from.
 template <class Arch>
 struct panel_product;
@@ -50,9 +56,6 @@ struct panel_product;
 namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
-// One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape
-// alone.
-inline constexpr std::size_t gemm_outputs = 64, gemm_tokens = 512;
 template <class Kernel>
 concept says_outputs = requires { Kernel::outputs; };
 template <class Kernel>

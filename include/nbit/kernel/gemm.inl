@@ -90,6 +90,8 @@ template <class Weights>
 struct gemm_kernel<NBIT_ARCH, Weights> {
   using product = panel_product<NBIT_ARCH>;
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
+  /// A piece holds a whole unit of word_gemv's rows.
+  static constexpr std::size_t outputs = has_word_gemv<NBIT_ARCH, Weights> ? 128 : detail::gemm_outputs;
 
   /// x: float or bf16.
   template <class T>
@@ -115,8 +117,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
       for (std::size_t n = first; n < first + count; ++n)
         for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::float_row(w, n, x, m);
     } else {
-      for (std::size_t n = first; n < first + count; ++n)
-        for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      if constexpr (has_word_gemv<NBIT_ARCH, Weights>) {  // these rows stay in the cache for all tokens
+        for (std::size_t m = 0; m < x.rows; ++m) gemv_k::token(w, first, count, x, m, &y(m, 0));
+      } else {
+        for (std::size_t n = first; n < first + count; ++n)
+          for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      }
     }
   }
 

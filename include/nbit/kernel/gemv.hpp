@@ -30,6 +30,7 @@
 #include <nbit/kernel/block_gemv.hpp>
 #include <nbit/kernel/decode.hpp>
 #include <nbit/kernel/weights.hpp>
+#include <nbit/kernel/word_gemv.hpp>
 
 namespace nbit {
 inline namespace NBIT_TAG {

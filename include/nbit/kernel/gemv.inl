@@ -10,6 +10,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
 
   static void rows(const Weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, y);
+      first += done, count -= done;
+    }
     for (std::size_t r = first; r < first + count; ++r) {
       alignas(64) float row[chunk];
       auto sum = vec::zero();
@@ -29,11 +33,22 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
       if (natural_groups(w)) return block_gemv<block_arch, Weights>::template rows<1>(w, first, count, x, 0, 1, y, 0);
       for (std::size_t r = first; r < first + count; ++r) y[r] = float_row(w, r, x, 0);
     } else {
-      for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
+      token(w, first, count, x, 0, y);
     }
   }
 
-  /// The dot of weight row r and activation row m; gemm shares it, so both give the same bits.
+  /// Rows first ... first + count - 1 for activation row m, without blocks; gemm shares it.
+  template <int Group>
+  static void token(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                    std::size_t m, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, m, y);
+      first += done, count -= done;
+    }
+    for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, m);
+  }
+
+  /// The dot of weight row r and activation row m.
   template <int Group>
   static float int8_row(const Weights& w, std::size_t r, const int8_activations<Group>& x, std::size_t m) noexcept {
     if constexpr (integers) {
@@ -64,6 +79,9 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     else
       return true;
   }
+
+  /// Whether word_gemv serves these weights.
+  static constexpr bool on_words = has_word_gemv<NBIT_ARCH, Weights>;
 
   // Whose block_gemv runs: avx_vnni has none of its own, avx2's reads memory as fast.
 #if NBIT_TARGET == 1
