@@ -23,6 +23,8 @@ struct w2g16f : nbit::uniform<nbit::scheme{.bits = 2, .group = 16, .symmetry = n
 struct user_levels : nbit::codebook<user_levels, 4, 64> {
   static constexpr std::array<float, 16> levels = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
 };
+/// A block format that cuda/ knows nothing of.
+struct whole_q6_k : nbit::q6_k {};
 /// A user's own format in twenty lines: constexpr members run on the GPU as they are.
 struct my_grid {
   static constexpr int bits = 3, group = 64;
@@ -71,7 +73,8 @@ bool instantiate(nbit::matrix_view<float> y, nbit::matrix_view<const nbit::f16> 
   good = good && all<nbit::q4_0>(y, x, xb, s) && all<nbit::q8_0>(y, x, xb, s) && all<nbit::q2_k>(y, x, xb, s) &&
          all<nbit::q3_k>(y, x, xb, s) && all<nbit::q4_k>(y, x, xb, s) && all<nbit::q5_k>(y, x, xb, s) &&
          all<nbit::q6_k>(y, x, xb, s) && all<nbit::iq4_xs>(y, x, xb, s) && all<nbit::mxfp4>(y, x, xb, s) &&
-         all<nbit::nvfp4>(y, x, xb, s) && all<nbit::iq3_s>(y, x, xb, s) && all<nbit::iq1_m>(y, x, xb, s);
+         all<nbit::nvfp4>(y, x, xb, s) && all<nbit::iq3_s>(y, x, xb, s) && all<nbit::iq2_xs>(y, x, xb, s) &&
+         all<nbit::iq1_m>(y, x, xb, s) && all<whole_q6_k>(y, x, xb, s);
 #endif
   good = good && nbit::cuda::gemm(nbit::packed_view<w8row, nbit::linear>{}, q, y, s) &&
          nbit::cuda::quantize_activations(x, q, s) && nbit::cuda::quantize_activations(x, c, nullptr, s) &&

@@ -7,7 +7,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include <nbit/format/ggml_iq3.hpp>
+#include <nbit/format/codebook.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/layout/warp_tiles.hpp>
 #include <nbit/kernel/activations.hpp>
@@ -25,6 +25,8 @@ namespace {
 using nbit_test::activations;
 using nbit_test::forgotten;
 
+/// A block format that cuda/ knows nothing of: read a block at a time, in one stage.
+struct whole_q6_k : nbit::q6_k {};
 struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
 
 template <class F, class L>
@@ -100,8 +102,8 @@ TEST_CASE("no barrier and no wait of a kernel can be left out unseen, but those 
   const auto planar = weights<nbit::w4g128, linear>({64, 320});
   check_gemm<f16, nbit::cuda::gemm_kernel<nbit::packed_view<nbit::w4g128, linear>, f16>>("gemm, two stages", planar, 64,
                                                                                          2, 0);
-  const auto blocks = weights<nbit::iq3_s, nbit::blocks>({32, 768});
-  check_gemm<f16, nbit::cuda::gemm_kernel<nbit::packed_view<nbit::iq3_s, nbit::blocks>, f16>>("gemm, one stage", blocks,
+  const auto blocks = weights<whole_q6_k, nbit::blocks>({32, 768});
+  check_gemm<f16, nbit::cuda::gemm_kernel<nbit::packed_view<whole_q6_k, nbit::blocks>, f16>>("gemm, one stage", blocks,
                                                                                               256, 1, 0);
   using tiles = nbit::packed_view<nbit::w4g128, warp_tiles>;
   using many = nbit::cuda::many_tokens_gemm<tiles, f16>;

@@ -42,6 +42,8 @@ struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {}
 struct w8g64 : nbit::uniform<nbit::scheme{.bits = 8, .group = 64}> {};
 struct w7g20 : nbit::uniform<nbit::scheme{.bits = 7, .group = 20}> {};
 struct w3g64a : nbit::uniform<nbit::scheme{.bits = 3, .group = 64, .symmetry = nbit::symmetry::asymmetric}> {};
+/// Nothing is known of these here: read a block at a time.
+struct whole_q6_k : nbit::q6_k {};
 struct user_levels : nbit::codebook<user_levels, 2, 32> {
   static constexpr std::array<float, 4> levels = {-1.0f, -0.25f, 0.25f, 1.0f};
 };
@@ -215,14 +217,16 @@ TEST_CASE("dequantize has the CPU's bits and gemv its sums, for every way of rea
   check_format<nbit::q4_k>("Q4_K");
   check_format<nbit::q6_k>("Q6_K");
   check_format<nbit::q8_0>("Q8_0");
-  check_format<nbit::iq3_s>("IQ3_S: a block at a time");
-  check_format<nbit::iq1_m>("IQ1_M: a block at a time");
+  check_format<nbit::iq3_s>("IQ3_S: sixteen weights at a time");
+  check_format<nbit::iq1_m>("IQ1_M: sixteen weights at a time");
+  check_format<whole_q6_k>("a user's block format: a block at a time");
 }
 
 TEST_CASE("gemm on emulated tensor cores agrees with sums in double") {
   check_gemm<nbit::w4g128, nbit::f16>("w4g128, f16", 0x1p-11);
   check_gemm<nbit::q4_k, nbit::bf16>("Q4_K, bf16", 0x1p-8);
-  check_gemm<nbit::iq3_s, nbit::f16>("IQ3_S, f16, one stage", 0x1p-11);
+  check_gemm<nbit::iq3_s, nbit::f16>("IQ3_S, f16", 0x1p-11);
+  check_gemm<whole_q6_k, nbit::f16>("a user's block format, f16, one stage", 0x1p-11);
 }
 
 TEST_CASE("gemm that keeps warp tiles in registers agrees with sums in double") {

@@ -6,6 +6,9 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <nbit/format/ggml_iq1.hpp>
+#include <nbit/format/ggml_iq2.hpp>
+#include <nbit/format/ggml_iq3.hpp>
 #include <nbit/cuda/reader.hpp>
 
 #include "support/random.hpp"
@@ -26,11 +29,12 @@ void check_blocks(const char* name) {
   const auto* const bytes = reinterpret_cast<const std::byte*>(memory.data());
   const view w(std::span(bytes, blocks * F::block_bytes), {1, cols});
   for (std::size_t b = 0; b < blocks; ++b) {
-    float expected[F::group], found[8];
+    constexpr int unit = nbit::cuda::weight_reader<view>::unit;
+    float expected[F::group], found[unit];
     nbit::cuda::reader_detail::whole_block<F>(bytes + b * F::block_bytes, expected);
-    for (std::size_t i = 0; i < std::size_t(F::group); i += 8) {
+    for (std::size_t i = 0; i < std::size_t(F::group); i += unit) {
       nbit::cuda::weight_reader<view>::read(w, 0, b * std::size_t(F::group) + i, found);
-      for (std::size_t k = 0; k < 8; ++k) {
+      for (std::size_t k = 0; k < unit; ++k) {
         INFO("block " << b << ", weight " << i + k << ": " << found[k] << " for " << expected[i + k]);
         REQUIRE(same(found[k], expected[i + k]));
       }
@@ -40,7 +44,7 @@ void check_blocks(const char* name) {
 
 }  // namespace
 
-TEST_CASE("eight codes of a block and their scale are what the format decodes") {
+TEST_CASE("eight codes of a block, or sixteen points, and their scale are what the format decodes") {
   check_blocks<nbit::q4_0>("Q4_0");
   check_blocks<nbit::q4_1>("Q4_1");
   check_blocks<nbit::q5_0>("Q5_0");
@@ -59,4 +63,11 @@ TEST_CASE("eight codes of a block and their scale are what the format decodes") 
   check_blocks<nbit::iq4_xs>("IQ4_XS");
   check_blocks<nbit::mxfp4>("MXFP4");
   check_blocks<nbit::nvfp4>("NVFP4");
+  check_blocks<nbit::iq1_s>("IQ1_S");
+  check_blocks<nbit::iq1_m>("IQ1_M");
+  check_blocks<nbit::iq2_xxs>("IQ2_XXS");
+  check_blocks<nbit::iq2_xs>("IQ2_XS");
+  check_blocks<nbit::iq2_s>("IQ2_S");
+  check_blocks<nbit::iq3_xxs>("IQ3_XXS");
+  check_blocks<nbit::iq3_s>("IQ3_S");
 }

@@ -1,8 +1,9 @@
 // nbit/cuda/block_codes.hpp — eight codes and their scale out of a ggml block, without unpacking the rest of it.
 //
 // block_codes<F> says where codes i .. i+7 of a block lie (i a multiple of 8): eight(block, i) packs them into the
-// bytes of one word, code i lowest. scale and offset read those of run s from the block's bytes. A format without one
-// is read a whole block at a time by one thread (cuda/reader.hpp): correct, and slower.
+// bytes of one word, code i lowest. scale and offset read those of run s from the block's bytes. Lattices have their
+// own points16 instead: sixteen levels, their signs and step. A format with neither is read a whole block at a time by
+// one thread (cuda/reader.hpp): correct, and slower.
 //
 // Loads are as wide as the block's size keeps aligned, when the tensor begins at a multiple of 16 bytes.
 // Ref: the pictures in format/ggml_*.hpp.
@@ -35,13 +36,20 @@ template <class F>
 struct block_codes;
 template <class F>
 concept has_block_codes = requires(const std::byte* b) { block_codes<F>::eight(b, 0); };
+/// A lattice that finds sixteen weights of a block by itself.
+template <class F>
+concept has_points = requires(const std::byte* b) { F::points16(b, F::block_scale(b), 0); };
 
 namespace block_detail {
 
-/// Eight bytes, the first lowest, in loads of the alignment that blocks of Size bytes keep.
+/// The alignment that blocks of Size bytes keep.
+template <std::size_t Size>
+inline constexpr std::size_t kept_align = Size % 8 == 0 ? 8 : Size % 4 == 0 ? 4 : Size % 2 == 0 ? 2 : 1;
+
+/// Eight bytes, the first lowest, in loads of that alignment.
 template <std::size_t Size>
 NBIT_INLINE std::uint64_t bytes8(const std::byte* from) {
-  constexpr std::size_t align = Size % 8 == 0 ? 8 : Size % 4 == 0 ? 4 : Size % 2 == 0 ? 2 : 1;
+  constexpr std::size_t align = kept_align<Size>;
   const auto* const p = static_cast<const std::byte*>(__builtin_assume_aligned(from, align));
   if constexpr (align == 8) {
     return load_u64(p);

@@ -25,16 +25,19 @@ namespace describe_detail {
 template <class W>
 constexpr const char* reading_limit() {
   if (weight_reader<W>::own) return nullptr;
-  return weight_reader<W>::unit > 8 ? "the format has no cuda::block_codes" : "the layout's codes cross words";
+  return weight_reader<W>::unit > 8 ? "the format has no cuda::block_codes and no points16"
+                                    : "the layout's codes cross words";
 }
 template <class W>
 constexpr kernel_path reading_path() {
   return weight_reader<W>::own ? kernel_path::own : kernel_path::generic;
 }
-/// One of three texts, by the way of reading.
+/// One of four texts, by the way of reading.
 template <class W>
-constexpr const char* by_reading(const char* eight, const char* block, const char* bits) {
-  return weight_reader<W>::own ? eight : weight_reader<W>::unit > 8 ? block : bits;
+constexpr const char* by_reading(const char* eight, const char* sixteen, const char* block, const char* bits) {
+  using reader = weight_reader<W>;
+  if (reader::own) return reader::unit == 16 ? sixteen : eight;
+  return reader::unit > 8 ? block : bits;
 }
 
 template <class W>
@@ -65,13 +68,14 @@ constexpr kernel_about about(operation op, std::size_t tokens) {
               "8-bit symmetric weights, linear, groups of a multiple of 64"};
     case operation::dequantize:
       return {reading_path<W>(),
-              by_reading<W>("a thread eight weights", "a thread a whole block", "a thread eight weights, bit by bit"),
+              by_reading<W>("a thread eight weights", "a thread sixteen weights", "a thread a whole block",
+                            "a thread eight weights, bit by bit"),
               limit};
     case operation::gemv:
       if constexpr (reads_tiles<reader>) return own_kernel("a block eight rows, 16 bytes of tiles a lane");
       return {reading_path<W>(),
-              by_reading<W>("a warp a row, a lane eight weights", "a warp a row, a lane a whole block",
-                            "a warp a row, a lane eight weights, bit by bit"),
+              by_reading<W>("a warp a row, a lane eight weights", "a warp a row, a lane sixteen weights",
+                            "a warp a row, a lane a whole block", "a warp a row, a lane eight weights, bit by bit"),
               limit};
     case operation::gemm:
     case operation::gemm_bf16:  // the kernels of f16 activations
@@ -80,6 +84,7 @@ constexpr kernel_about about(operation op, std::size_t tokens) {
                                                : "tensor cores, weights in registers, 64 x 128 results");
       return {reading_path<W>(),
               by_reading<W>("tensor cores, weights decoded into shared memory",
+                            "tensor cores, weights decoded into shared memory",
                             "tensor cores, whole blocks decoded into shared memory",
                             "tensor cores, weights decoded bit by bit into shared memory"),
               limit};

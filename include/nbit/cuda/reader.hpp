@@ -2,6 +2,7 @@
 //
 // weight_reader<Weights> turns `unit` weights of one row into floats, with the very bits of the CPU's dequantize:
 //   blocks with block_codes     8 weights, from the bytes that hold them
+//   blocks of lattice points    16 weights, likewise
 //   other blocks                a whole block (`own` is false: no reader of the format's own)
 //   planar, any layout          8 weights; a code whose bits are neighbours in one word is one shift and mask
 //   f32, f16, bf16 matrices     8 weights
@@ -94,23 +95,44 @@ struct weight_reader<matrix_view<const T>> {
 
 template <class F>
 struct weight_reader<packed_view<F, blocks>> {
-  static constexpr bool own = has_block_codes<F>;
-  static constexpr int unit = own ? 8 : F::group;
+  static constexpr bool own = has_block_codes<F> || has_points<F>;
+  static constexpr int unit = has_block_codes<F> ? 8 : has_points<F> ? 16 : F::group;
   NBIT_INLINE static void read(const packed_view<F, blocks>& w, std::size_t r, std::size_t c, float* out) {
     const std::byte* const block = w.block(r, c / std::size_t(F::group));
-    if constexpr (own) {
-      const int i = static_cast<int>(c % std::size_t(F::group)), s = F::run > 0 ? i / F::run : 0;
-      const std::uint64_t codes = block_codes<F>::eight(block, i);
-      const float scale = block_codes<F>::scale(block, s), offset = block_codes<F>::offset(block, s);
-      for (int k = 0; k < 8; ++k) {
-        const float v = scale * static_cast<float>(F::level(static_cast<int>(codes >> (8 * k) & 255u)));
-        out[k] = has_offset<F> ? v + offset : v;
-      }
-    } else {
+    const int i = static_cast<int>(c % std::size_t(F::group));
+    if constexpr (has_block_codes<F>)
+      read_codes(block, i, out);
+    else if constexpr (has_points<F>)
+      read_points(block, i, out);
+    else
       reader_detail::whole_block<F>(block, out);
-    }
     for (std::size_t k = 0; k < std::size_t(unit); ++k)
       if (c + k >= w.cols) out[k] = 0.0f;
+  }
+
+ private:
+  NBIT_INLINE static void read_codes(const std::byte* block, int i, float* out) {
+    const int s = F::run > 0 ? i / F::run : 0;
+    const std::uint64_t codes = block_codes<F>::eight(block, i);
+    const float scale = block_codes<F>::scale(block, s), offset = block_codes<F>::offset(block, s);
+    for (int k = 0; k < 8; ++k) {
+      const float v = scale * static_cast<float>(F::level(static_cast<int>(codes >> (8 * k) & 255u)));
+      out[k] = has_offset<F> ? v + offset : v;
+    }
+  }
+  /// A sign bit negates a weight, or, where all points are shifted, the shift.
+  NBIT_INLINE static void read_points(const std::byte* from, int i, float* out) {
+    const auto* const block = static_cast<const std::byte*>(
+        __builtin_assume_aligned(from, block_detail::kept_align<F::block_bytes>));
+    const auto p = F::points16(block, F::block_scale(block), i / 16);
+    for (int k = 0; k < 16; ++k) {
+      const float level = static_cast<float>(static_cast<std::int8_t>((k < 8 ? p.low : p.high) >> (8 * (k % 8)) & 255u));
+      const bool minus = (p.signs >> k & 1u) != 0;
+      if constexpr (requires { F::shift; })
+        out[k] = p.step * (level + (minus ? -F::shift : F::shift));
+      else
+        out[k] = minus ? -(p.step * level) : p.step * level;
+    }
   }
 };
 

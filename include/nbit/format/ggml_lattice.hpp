@@ -67,7 +67,7 @@ namespace ggml_block {
 /// What the coordinates of each point mean, expanded from the list of indices.
 template <class Grid>
 struct lattice_values {
-  struct values {
+  struct alignas(8) values {
     std::int8_t of[Grid::points][Grid::dims];
   };
   static constexpr values make() {
@@ -110,7 +110,8 @@ struct sixteen_points {
 /// The levels of one point, the first in the low byte.  Needs: index < Grid::points.
 template <class Grid>
 NBIT_INLINE std::uint64_t point_word(unsigned index) {
-  const auto* const from = reinterpret_cast<const std::byte*>(device_table<lattice_values<Grid>>().of[index]);
+  const auto* const from = static_cast<const std::byte*>(
+      __builtin_assume_aligned(device_table<lattice_values<Grid>>().of[index], std::size_t(Grid::dims)));
   if constexpr (Grid::dims == 8)
     return load_u64(from);
   else
