@@ -3,8 +3,8 @@
 //
 //   nbit_word_gemv_bench [KiB of weights = 524288] [rounds = 7] [columns = 4096] [outputs = 4096]
 //
-// As many matrices of that shape as fill the memory, one after another; at least one. Times are CPU time of the thread; a row shows medians. int8: activations in
-// groups of 128, quantized inside the time.
+// As many matrices of that shape as fill the memory, one after another; at least one. Times are CPU time of the thread;
+// a row shows medians. int8: activations in groups of 128, quantized inside the time.
 // SPDX-License-Identifier: MIT
 #include <cstdio>
 #include <cstring>
@@ -15,10 +15,10 @@
 #include <bench/support/clock.hpp>
 #include <bench/support/inputs.hpp>
 #include <bench/support/limits.hpp>
+#include <nbit/base/buffer.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/layout/awq_interleave.hpp>
 #include <nbit/layout/gptq_words.hpp>
-#include <nbit/base/buffer.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/kernel/gemv.hpp>
 #include <nbit/kernel/quantize.hpp>
@@ -45,17 +45,18 @@ void row(const char* name, std::size_t bytes, int rounds, nbit::shape shape) {
   std::vector<float> y(shape.rows);
   auto act = *nbit::int8_activation_matrix<128>::make({1, shape.cols});
   const double size = double(memory->size());
-  std::vector<nbit_bench::subject> s{
-      nbit_bench::read_limit(memory->span()),
-      {"int8", size,
-       [&] {
-         nbit::quantize_activations(nbit::matrix_view<const float>(x.data(), 1, shape.cols), act.view());
-         for (std::size_t i = 0; i < count; ++i) nbit::gemv(matrix(i), act.view(), std::span<float>(y));
-       }},
-      {"f32", size, [&] {
-         for (std::size_t i = 0; i < count; ++i)
-           nbit::gemv(matrix(i), std::span<const float>(x), std::span<float>(y));
-       }}};
+  std::vector<nbit_bench::subject> s{nbit_bench::read_limit(memory->span()),
+                                     {"int8", size,
+                                      [&] {
+                                        nbit::quantize_activations(
+                                            nbit::matrix_view<const float>(x.data(), 1, shape.cols), act.view());
+                                        for (std::size_t i = 0; i < count; ++i)
+                                          nbit::gemv(matrix(i), act.view(), std::span<float>(y));
+                                      }},
+                                     {"f32", size, [&] {
+                                        for (std::size_t i = 0; i < count; ++i)
+                                          nbit::gemv(matrix(i), std::span<const float>(x), std::span<float>(y));
+                                      }}};
   measure(s, rounds);
   const double read = s[0].rate();
   std::printf("%-24s %8.1f %8.1f %6.2f %8.1f %6.2f\n", name, read * 1e-9, s[1].rate() * 1e-9, s[1].rate() / read,

@@ -104,7 +104,7 @@ TEST_CASE("no barrier and no wait of a kernel can be left out unseen, but those 
                                                                                          2, 0);
   const auto blocks = weights<whole_q6_k, nbit::blocks>({32, 768});
   check_gemm<f16, nbit::cuda::gemm_kernel<nbit::packed_view<whole_q6_k, nbit::blocks>, f16>>("gemm, one stage", blocks,
-                                                                                              256, 1, 0);
+                                                                                             256, 1, 0);
   using tiles = nbit::packed_view<nbit::w4g128, warp_tiles>;
   using many = nbit::cuda::many_tokens_gemm<tiles, f16>;
   using few = nbit::cuda::few_tokens_gemm<tiles, f16>;

@@ -9,6 +9,7 @@
 #include <nbit/format/ggml_legacy.hpp>
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/format/presets.hpp>
+#include <nbit/layout/gptq_words.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/kernel/describe.hpp>
 #include <nbit/kernel/row_tiles.hpp>
@@ -78,6 +79,25 @@ TEST_CASE("what has kernels: blocks of files on x86, row tiles everywhere") {
     const auto blocks = nbit::describe(tag, operation::gemv_int8, nbit::packed_view<nbit::q4_0>());
     if (NBIT_HAS_X86 && decltype(tag)::level > 0) CHECK(blocks.path == nbit::kernel_path::own);
     if (decltype(tag)::level == 0) CHECK(blocks.path == nbit::kernel_path::generic);
+  });
+}
+
+TEST_CASE("checkpoints' words have kernels on x86 where columns fill them, with reordered columns as well") {
+  using nbit::kernel_path, nbit::operation;
+  using view = nbit::packed_view<nbit::w4g128a, nbit::gptq_words>;
+  const std::uint32_t index[128] = {};
+  nbit::arch::for_each_runnable([&](auto tag) {
+    const kernel_path best = NBIT_HAS_X86 && decltype(tag)::level > 0 ? kernel_path::own : kernel_path::generic;
+    for (const operation op : {operation::gemv, operation::gemv_int8, operation::gemm_int8}) {
+      const auto path = [&](const view& w) {
+        const auto d = nbit::describe(tag, op, w);
+        return d.path == kernel_path::own ? kernel_path::own : kernel_path::generic;
+      };
+      CHECK(path(view(nullptr, nullptr, {16, 128})) == best);
+      CHECK(path(view(nullptr, nullptr, {16, 128}, index)) == best);
+      CHECK(path(view(nullptr, nullptr, {16, 120})) == kernel_path::generic);
+    }
+    CHECK(nbit::describe(tag, operation::gemm, view(nullptr, nullptr, {16, 128})).path != kernel_path::own);
   });
 }
 

@@ -102,7 +102,8 @@ void check_shape(nbit::shape s, bool reordered) {
 template <class F, class L>
 void check(const char* name) {
   INFO(name);
-  for (const nbit::shape s : {nbit::shape{16, 32}, {70, 256}, {131, 416}, {64, 480}, {5, 64}, {33, 40}, {272, 4096 + 96}})
+  for (const nbit::shape s :
+       {nbit::shape{16, 32}, {70, 256}, {131, 416}, {64, 480}, {5, 64}, {33, 40}, {272, 4096 + 96}})
     for (const bool reordered : {false, true})
       if (!reordered || F::group > 0) {
         check_shape<F, L>(s, reordered);

@@ -44,7 +44,10 @@ namespace block_detail {
 
 /// The alignment that blocks of Size bytes keep.
 template <std::size_t Size>
-inline constexpr std::size_t kept_align = Size % 8 == 0 ? 8 : Size % 4 == 0 ? 4 : Size % 2 == 0 ? 2 : 1;
+inline constexpr std::size_t kept_align = Size % 8 == 0   ? 8
+                                          : Size % 4 == 0 ? 4
+                                          : Size % 2 == 0 ? 2
+                                                          : 1;
 
 /// Eight bytes, the first lowest, in loads of that alignment.
 template <std::size_t Size>

@@ -122,11 +122,12 @@ struct weight_reader<packed_view<F, blocks>> {
   }
   /// A sign bit negates a weight, or, where all points are shifted, the shift.
   NBIT_INLINE static void read_points(const std::byte* from, int i, float* out) {
-    const auto* const block = static_cast<const std::byte*>(
-        __builtin_assume_aligned(from, block_detail::kept_align<F::block_bytes>));
+    const auto* const block =
+        static_cast<const std::byte*>(__builtin_assume_aligned(from, block_detail::kept_align<F::block_bytes>));
     const auto p = F::points16(block, F::block_scale(block), i / 16);
     for (int k = 0; k < 16; ++k) {
-      const float level = static_cast<float>(static_cast<std::int8_t>((k < 8 ? p.low : p.high) >> (8 * (k % 8)) & 255u));
+      const float level =
+          static_cast<float>(static_cast<std::int8_t>((k < 8 ? p.low : p.high) >> (8 * (k % 8)) & 255u));
       const bool minus = (p.signs >> k & 1u) != 0;
       if constexpr (requires { F::shift; })
         out[k] = p.step * (level + (minus ? -F::shift : F::shift));

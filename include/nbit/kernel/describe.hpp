@@ -105,6 +105,16 @@ constexpr kernel_about about_blocks() {
                     "activations in groups of less than 256 run the generic text on integer levels");
 }
 
+// Whether the operation runs word_gemv for these weights: all columns in whole words.
+template <class Arch, class W>
+constexpr bool is_on_words(operation op, const W& matrix) {
+  if constexpr (requires { gemv_kernel<Arch, W>::on_words; }) {
+    const bool asks = op == operation::gemv || op == operation::gemv_int8 || op == operation::gemm_int8;
+    if constexpr (gemv_kernel<Arch, W>::on_words) return asks && fills_words(matrix);
+  }
+  return false;
+}
+
 template <class Arch, class W>
 constexpr kernel_about about_product(operation op) {
   using base = arch::base_of<Arch>;
@@ -184,11 +194,15 @@ template <class Arch, weight_matrix W>
   using weights = weights_t<W>;
   kernel_about about = detail::about_product<Arch, weights>(op);
   if constexpr (requires { typename weights::format; }) {
+    const bool on_words = detail::is_on_words<arch::base_of<Arch>>(op, weights(matrix));
     if (op == operation::quantize)
       about = detail::about_quantize<arch::base_of<Arch>, typename weights::format, typename weights::layout>();
+    else if (on_words)
+      about = own_kernel("straight on the checkpoint's words, sixteen rows side by side");
     if constexpr (requires { matrix.group_index; }) {
       if (matrix.group_index != nullptr && op != operation::quantize)
-        about = {kernel_path::generic, "generic decoding to floats, a weight at a time",
+        about = {on_words ? kernel_path::own : kernel_path::generic,
+                 on_words ? about.how : "generic decoding to floats, a weight at a time",
                  "the columns are reordered: each looks its group up"};
     }
   } else if (op == operation::quantize) {

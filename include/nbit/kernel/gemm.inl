@@ -98,8 +98,8 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
   static void block(const Weights& w, std::size_t first, std::size_t count, matrix_view<const T> x,
                     matrix_view<float> y) noexcept {
     product::template block<chunk>(w.cols, first, count, x, y,
-                                   [&](std::size_t n, std::size_t outputs, std::size_t c, std::size_t depth,
-                                       float* panel) { fill(w, first + n, outputs, c, depth, panel); });
+                                   [&](std::size_t n, std::size_t some, std::size_t c, std::size_t depth,
+                                       float* panel) { fill(w, first + n, some, c, depth, panel); });
   }
 
   template <int Group>
@@ -144,12 +144,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
     }
   }
 
-  static void fill(const Weights& w, std::size_t first, std::size_t outputs, std::size_t c, std::size_t depth,
+  static void fill(const Weights& w, std::size_t first, std::size_t some, std::size_t c, std::size_t depth,
                    float* panel) noexcept {
     constexpr std::size_t width = product::width;
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs)
+      if (n < some)
         row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
       else
         std::memset(row, 0, depth * sizeof(float));

@@ -88,6 +88,11 @@ namespace detail {
 template <class F, class L>
 concept in_words = is_uniform<F> && (F::symmetric || says_zero<F>) && (F::group <= 0 || F::group % 16 == 0) &&
                    requires { word_order<L, F::bits>::unit; };
+/// Whether columns fill words, as they do in checkpoints.
+template <class Weights>
+NBIT_INLINE constexpr bool fills_words(const Weights& w) {
+  return w.cols % 32 == 0;
+}
 }  // namespace detail
 
 }  // namespace NBIT_TAG

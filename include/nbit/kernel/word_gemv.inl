@@ -33,8 +33,7 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
   static constexpr int half = int(-F::level(0)), top = (1 << F::bits) - 1;
   static constexpr bool offsets = !F::symmetric;
 
-  /// Whole words of columns, and rows that begin a word: what checkpoints have.
-  NBIT_INLINE static bool fits(const weights& w, std::size_t first) { return w.cols % 32 == 0 && first % per == 0; }
+  NBIT_INLINE static bool fits(const weights& w, std::size_t first) { return detail::fills_words(w) && first % per == 0; }
 
   /// The scales of sixteen rows and the negated zeros.
   struct group_numbers {
@@ -99,8 +98,8 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
     const auto base = reinterpret_cast<std::uintptr_t>(w.params);
     const std::size_t to = g - before + in_line, row = first + (to < groups ? 0 : n);
     for (std::size_t r = row; r < row + n; ++r)
-      __builtin_prefetch(reinterpret_cast<const void*>(
-          base + (r * groups + (to < groups ? to : 0)) * sizeof(typename F::params)));
+      __builtin_prefetch(
+          reinterpret_cast<const void*>(base + (r * groups + (to < groups ? to : 0)) * sizeof(typename F::params)));
   }
 
   // int8: chains[b % 4][row lane], rows in the order of order::row.
@@ -133,8 +132,10 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
         int sum = 0;
         for (std::size_t k = (c + at) / 16; k < (c + end) / 16; ++k) sum += x.row_sums(m)[k];
         const float by = x.scale16(m, (c + at) / 16);
-        const block_of k{words, stride, c + at, end - at, codes + at, (code::template centre<top> - half) * sum,
-                         by,    by * static_cast<float>(sum)};
+        const block_of k{words,      stride,
+                         c + at,     end - at,
+                         codes + at, (code::template centre<top> - half) * sum,
+                         by,         by * static_cast<float>(sum)};
         float* const to = chains + b % 4 * tall;
         std::size_t v = 0;
         if constexpr (order::along_columns)
@@ -163,8 +164,7 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
       const group_numbers p = numbers(w, first, v, g, byte_rows);
       vec::store(of.scale + 16 * v, p.scale);
       if constexpr (offsets)
-        vec::store(of.offset + 16 * v,
-                   vec::mul(p.scale, vec::add(vec::broadcast(static_cast<float>(half)), p.less)));
+        vec::store(of.offset + 16 * v, vec::mul(p.scale, vec::add(vec::broadcast(static_cast<float>(half)), p.less)));
     }
   }
 
@@ -281,7 +281,8 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
   static constexpr std::size_t ahead = 128;  // columns; into the second cache, as word rows may share sets of the first
   template <class Word>
   NBIT_INLINE static void fetch(const Word* words, std::size_t at) {
-    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(words) + at * sizeof(Word)), 0, 2);
+    const auto to = reinterpret_cast<std::uintptr_t>(words) + at * sizeof(Word);
+    __builtin_prefetch(reinterpret_cast<const void*>(to), 0, 2);
   }
 
   // f32: chains[column % 16][row lane], rows in the order of order::whole_row.
