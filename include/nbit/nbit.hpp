@@ -121,11 +121,13 @@
 #include <nbit/kernel/row_tiles.hpp>
 #include <nbit/kernel/tile_dot.hpp>
 #include <nbit/kernel/weights.hpp>
+#include <nbit/kernel/word_gemv.hpp>
 
 #include <nbit/solver/awq.hpp>
 #include <nbit/solver/calibration.hpp>
 #include <nbit/solver/dials.hpp>
 #include <nbit/solver/drift.hpp>
+#include <nbit/solver/drift_statistics.hpp>
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/fold.hpp>
 #include <nbit/solver/gptq.hpp>

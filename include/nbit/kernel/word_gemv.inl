@@ -33,7 +33,9 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
   static constexpr int half = int(-F::level(0)), top = (1 << F::bits) - 1;
   static constexpr bool offsets = !F::symmetric;
 
-  NBIT_INLINE static bool fits(const weights& w, std::size_t first) { return detail::fills_words(w) && first % per == 0; }
+  NBIT_INLINE static bool fits(const weights& w, std::size_t first) {
+    return detail::fills_words(w) && first % per == 0;
+  }
 
   /// The scales of sixteen rows and the negated zeros.
   struct group_numbers {
