@@ -18,6 +18,7 @@
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/nvrtc.hpp>
+#include <nbit/base/prefetch.hpp>
 #include <nbit/base/random.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/base/workspace.hpp>

@@ -166,17 +166,7 @@ struct activation_kernel<NBIT_ARCH> {
   NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
                                        std::int8_t* codes) noexcept {
     std::size_t i = 0;
-    if constexpr (Length != 0 && (Length % 64 == 0 || 64 % Length == 0)) {
-      for (; i + 64 <= n * Length; i += 64) {
-        __m512i v[4];
-        NBIT_UNROLL
-        for (std::size_t k = 0; k < 4; ++k) {
-          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
-          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
-        }
-        _mm512_storeu_si512(codes + i, bytes(v));
-      }
-    } else if constexpr (Length == 0) {
+    if constexpr (Length == 0) {
       for (std::size_t g = 0; g < n; ++g) {
         const __m512 by = _mm512_set1_ps(inverse[g]);
         std::size_t k = 0;
@@ -190,6 +180,16 @@ struct activation_kernel<NBIT_ARCH> {
         round(x + g * length + k, length - k, inverse[g], codes + g * length + k);
       }
       return;
+    } else if constexpr (Length % 64 == 0 || 64 % Length == 0) {
+      for (; i + 64 <= n * Length; i += 64) {
+        __m512i v[4];
+        NBIT_UNROLL
+        for (std::size_t k = 0; k < 4; ++k) {
+          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
+          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
+        }
+        _mm512_storeu_si512(codes + i, bytes(v));
+      }
     }
     for (; i < n * length; i += 16) round(x + i, 16, inverse[i / length], codes + i);  // groups are multiples of 16
   }

@@ -22,6 +22,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/float16.hpp>
+#include <nbit/base/prefetch.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/ggml_iq4.hpp>
 #include <nbit/format/ggml_lattice.hpp>

@@ -211,13 +211,9 @@ struct block_gemv<NBIT_ARCH, Weights> {
       }
       for (std::size_t i = 0; i < s.steps; ++i) {
         if constexpr (fetches_ahead)
-          for (std::size_t k = 0; k < step_bytes; k += 64) fetch(row + i * step_bytes, k);
+          for (std::size_t k = 0; k < step_bytes; k += 64) detail::prefetch_ahead(row + i * step_bytes, k + 2048);
         take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
       }
-    }
-    // Beyond the weights, too, where nothing happens.
-    NBIT_INLINE static void fetch(const std::byte* from, std::size_t k) {
-      __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + k + 2048));
     }
     NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
       dots::sums(from, code_row{s.codes + b * dots::width}, extra_row{s.extra + b * dots::extra},

@@ -17,6 +17,7 @@
 #include <nbit/base/buffer.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/matrix_view.hpp>
+#include <nbit/base/prefetch.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/codebook.hpp>
 #include <nbit/format/concepts.hpp>
@@ -127,7 +128,7 @@ struct group_queue {
     constexpr std::size_t group = std::size_t(F::group);
     const float mean_square = weighs_by_row<F> && !importance.empty() ? row_mean_square(unpadded) : 0.0f;
     for (std::size_t at = 0; at < row.size(); at += group, to += F::block_bytes) {
-      for (std::size_t i = 0; i < group; i += 16) __builtin_prefetch(row.data() + at + row.size() + i);  // the next row
+      for (std::size_t i = 0; i < group; i += 16) prefetch_ahead(row.data(), row.size() + at + i);  // the next row
       batch.x[batch.count] = row.data() + at;
       batch.importance[batch.count] = importance.empty() ? nullptr : importance.data() + at;
       batch.mean_square[batch.count] = mean_square;

@@ -133,7 +133,7 @@ struct range_rounder<NBIT_ARCH, F> {
     auto doubt = m::zero();
     std::size_t i = 0;
     for (; i + 4 * lane_count <= n; i += 4 * lane_count) {
-      for (std::size_t k = 0; k < 4; ++k) __builtin_prefetch(x + i + k * lane_count + ahead);
+      for (std::size_t k = 0; k < 4; ++k) detail::prefetch_ahead(x, i + k * lane_count + ahead);
       const auto a = by.template codes16<Divide>(x + i, doubt), b = by.template codes16<Divide>(x + i + 16, doubt),
                  c = by.template codes16<Divide>(x + i + 32, doubt), d = by.template codes16<Divide>(x + i + 48, doubt);
       auto all = sixteen::join(a, b, c, d);

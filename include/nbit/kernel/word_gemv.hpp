@@ -19,6 +19,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/float16.hpp>
+#include <nbit/base/prefetch.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/format/uniform.hpp>
 #include <nbit/layout/awq_interleave.hpp>

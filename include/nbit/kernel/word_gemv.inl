@@ -97,11 +97,8 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
     constexpr std::size_t in_line = 64 / sizeof(typename F::params), before = in_line / 2;
     if (F::group == per_tensor || g % in_line != before) return;
     const std::size_t groups = groups_per_row<F>(w.cols);
-    const auto base = reinterpret_cast<std::uintptr_t>(w.params);
     const std::size_t to = g - before + in_line, row = first + (to < groups ? 0 : n);
-    for (std::size_t r = row; r < row + n; ++r)
-      __builtin_prefetch(
-          reinterpret_cast<const void*>(base + (r * groups + (to < groups ? to : 0)) * sizeof(typename F::params)));
+    for (std::size_t r = row; r < row + n; ++r) detail::prefetch_ahead(w.params, r * groups + (to < groups ? to : 0));
   }
 
   // int8: chains[b % 4][row lane], rows in the order of order::row.
@@ -232,7 +229,7 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
                                         typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
     NBIT_UNROLL
     for (std::size_t i = 0; i < Columns / per; ++i) {
-      fetch(words, (i + ahead / per) * stride);
+      detail::prefetch_ahead<2>(words, (i + ahead / per) * stride);
       NBIT_UNROLL
       for (std::size_t v = 0; v < V; ++v) {
         const auto codes = code::load(words + i * stride + 16 * v);
@@ -255,7 +252,7 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
                                      typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
     NBIT_UNROLL
     for (std::size_t c = 0; c < Columns; c += 4) {
-      for (std::size_t j = 0; j < 4; ++j) fetch(words, (c + j + ahead) * stride);
+      for (std::size_t j = 0; j < 4; ++j) detail::prefetch_ahead<2>(words, (c + j + ahead) * stride);
       typename code::bytes four[4];
       NBIT_UNROLL
       for (std::size_t j = 0; j < 4; ++j) four[j] = code::load(words + (c + j) * stride);
@@ -281,11 +278,6 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
   // Word rows lie far apart, where the machine's own prefetching does not see them as one stream. Beyond the weights,
   // too, where nothing happens.
   static constexpr std::size_t ahead = 128;  // columns; into the second cache, as word rows may share sets of the first
-  template <class Word>
-  NBIT_INLINE static void fetch(const Word* words, std::size_t at) {
-    const auto to = reinterpret_cast<std::uintptr_t>(words) + at * sizeof(Word);
-    __builtin_prefetch(reinterpret_cast<const void*>(to), 0, 2);
-  }
 
   // f32: chains[column % 16][row lane], rows in the order of order::whole_row.
 
@@ -377,7 +369,7 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
   static word_rows copied(word_rows from, std::size_t columns, std::size_t n, typename weights::map::word* to) {
     for (std::size_t c = 0; c < columns; ++c) {
       const auto* const line = from.words + (from.c + c) * from.stride;
-      fetch(line, ahead * from.stride);
+      detail::prefetch_ahead<2>(line, ahead * from.stride);
       std::memcpy(to + c * n, line, n * sizeof *line);
     }
     return {to, n, 0};
@@ -396,7 +388,7 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
       const auto* const words = w.words + order::word(w.c + k + h, v, w.stride);
       if constexpr (order::along_columns)
         if (h == 0)
-          for (std::size_t i = 0; i < 16; i += per) fetch(words, (i + ahead) / per * w.stride);
+          for (std::size_t i = 0; i < 16; i += per) detail::prefetch_ahead<2>(words, (i + ahead) / per * w.stride);
       NBIT_UNROLL
       for (std::size_t i = 0; i < N; ++i) {
         if constexpr (Indexed) {
