@@ -24,19 +24,9 @@ namespace {
 
 using nbit_test::activations;
 using nbit_test::forgotten;
-
-/// A block format that cuda/ knows nothing of: read a block at a time, in one stage.
-struct whole_q6_k : nbit::q6_k {};
-struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
-
-template <class F, class L>
-nbit::packed_matrix<F, L> weights(nbit::shape s) {
-  nbit_test::random numbers(s.rows + s.cols);
-  const auto w = numbers.normals(s.rows * s.cols, 0.05f);
-  auto q = nbit::quantize<F, L>(nbit::arch::scalar{}, nbit::matrix_view<const float>(w.data(), s.rows, s.cols), {});
-  REQUIRE(q);
-  return *std::move(q);
-}
+using nbit_test::packed;
+using nbit_test::w8row;
+using nbit_test::whole_q6_k;
 
 /// A barrier in the loop over `pieces` of columns: the first of a piece shows what others have fetched, the second lets
 /// the piece `stages` later overwrite this one.  tail: barriers after the loop, before which the first stage is
@@ -80,8 +70,7 @@ void check_barriers(const std::string& name, std::vector<float>& y, std::size_t 
 
 /// A product with 16-bit activations, copied sixteen bytes at a time.
 template <class T, class Gemm, class F, class L>
-void check_gemm(const std::string& name, const nbit::packed_matrix<F, L>& w, std::size_t depth, std::size_t stages,
-                unsigned tail) {
+void check_gemm(const std::string& name, const packed<F, L>& w, std::size_t depth, std::size_t stages, unsigned tail) {
   const nbit::shape s = w.view().shape();
   const std::size_t tokens = 17;
   const auto x = activations<T>(tokens * s.cols, 11);
@@ -99,24 +88,24 @@ TEST_CASE("no barrier and no wait of a kernel can be left out unseen, but those 
   if (NBIT_TESTS_TEAM_OF_THREADS != 0) SKIP("threads of the host race; the order of contexts is known");
   using nbit::f16, nbit::warp_tiles, nbit::linear;
 
-  const auto planar = weights<nbit::w4g128, linear>({64, 320});
+  const auto planar = packed<nbit::w4g128, linear>({64, 320});
   check_gemm<f16, nbit::cuda::gemm_kernel<nbit::packed_view<nbit::w4g128, linear>, f16>>("gemm, two stages", planar, 64,
                                                                                          2, 0);
-  const auto blocks = weights<whole_q6_k, nbit::blocks>({32, 768});
+  const auto blocks = packed<whole_q6_k, nbit::blocks>({32, 768});
   check_gemm<f16, nbit::cuda::gemm_kernel<nbit::packed_view<whole_q6_k, nbit::blocks>, f16>>("gemm, one stage", blocks,
                                                                                              256, 1, 0);
   using tiles = nbit::packed_view<nbit::w4g128, warp_tiles>;
   using many = nbit::cuda::many_tokens_gemm<tiles, f16>;
   using few = nbit::cuda::few_tokens_gemm<tiles, f16>;
-  const auto tiled = weights<nbit::w4g128, warp_tiles>({104, 640});
+  const auto tiled = packed<nbit::w4g128, warp_tiles>({104, 640});
   check_gemm<f16, many>("gemm on warp tiles, many tokens", tiled, many::depth, 2, 0);
   for (const std::size_t cols : {std::size_t{1536}, std::size_t{2048}})
-    check_gemm<f16, few>("gemm on warp tiles, few tokens", weights<nbit::w4g128, warp_tiles>({24, cols}), few::depth, 2,
+    check_gemm<f16, few>("gemm on warp tiles, few tokens", packed<nbit::w4g128, warp_tiles>({24, cols}), few::depth, 2,
                          1);
 
   const nbit::shape s{64, 200};
   const std::size_t tokens = 64;
-  const auto w8 = weights<w8row, linear>(s);
+  const auto w8 = packed<w8row, linear>(s);
   const auto x = activations<float>(tokens * s.cols, 3);
   auto codes = nbit::int8_activation_matrix<nbit::per_row>::make({tokens, s.cols});
   REQUIRE(codes);

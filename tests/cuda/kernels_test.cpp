@@ -35,36 +35,20 @@
 
 namespace {
 
+using nbit_test::activations;
+using nbit_test::packed;
+using nbit_test::w3g64a;
+using nbit_test::w8row;
+using nbit_test::whole_q6_k;
+
 /// A thread of the host for each GPU thread finds races on small grids as well, and takes its time.
 constexpr bool thorough = NBIT_TESTS_TEAM_OF_THREADS == 0;
 
-struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
 struct w8g64 : nbit::uniform<nbit::scheme{.bits = 8, .group = 64}> {};
 struct w7g20 : nbit::uniform<nbit::scheme{.bits = 7, .group = 20}> {};
-struct w3g64a : nbit::uniform<nbit::scheme{.bits = 3, .group = 64, .symmetry = nbit::symmetry::asymmetric}> {};
-/// Nothing is known of these here: read a block at a time.
-struct whole_q6_k : nbit::q6_k {};
 struct user_levels : nbit::codebook<user_levels, 2, 32> {
   static constexpr std::array<float, 4> levels = {-1.0f, -0.25f, 0.25f, 1.0f};
 };
-
-template <class F, class L>
-struct packed {
-  explicit packed(nbit::shape s) : floats(s.rows * s.cols) {
-    nbit_test::random numbers(s.rows * 1000 + s.cols);
-    const auto w = numbers.normals(s.rows * s.cols, 0.05f);
-    auto q = nbit::quantize<F, L>(nbit::arch::scalar{}, nbit::matrix_view<const float>(w.data(), s.rows, s.cols),
-                                  {.ragged = nbit::ragged_rows::pad});
-    REQUIRE(q);
-    matrix = *std::move(q);
-    nbit::dequantize(nbit::arch::scalar{}, matrix.view(), nbit::matrix_view<float>(floats.data(), s.rows, s.cols));
-  }
-  nbit::packed_view<F, L> view() { return matrix.view(); }
-  nbit::packed_matrix<F, L> matrix;
-  std::vector<float> floats;  // what the CPU decodes
-};
-
-using nbit_test::activations;
 
 template <class T>
 void check_product(const std::vector<float>& y, const std::vector<float>& w, const std::vector<T>& x, nbit::shape s,
