@@ -2,10 +2,10 @@
 # Opens our files with other programs:  sh tests/interop/run.sh BUILD_FOLDER            llama.cpp, gguf, safetensors
 #                                       sh tests/interop/run.sh --peers BUILD_FOLDER    the packages that own the checkpoints
 #
-# Makes a Python environment in the build folder, installs pinned llama-cpp-python (built once and kept as a wheel in the
-# user's cache), gguf and safetensors, and runs check.py. With --peers: torch (2.5 GB, for the CPU alone there is none on
-# PyPI), compressed-tensors, bitsandbytes, hqq, autoawq, gptqmodel, torchao, and runs peers.py both ways; a package that
-# does not install is named. Exit code 77: skipped, with the reason.
+# Makes a Python environment in the build folder, installs pinned llama-cpp-python (built once and kept in the user's
+# cache), gguf and safetensors, and runs check.py. With --peers: torch (2.5 GB, for the CPU alone there is none on PyPI),
+# compressed-tensors, bitsandbytes, hqq, autoawq, gptqmodel, torchao, and runs peers.py both ways; a package that does not
+# install is named. Exit code 77: skipped, with the reason.
 set -u
 peers=no
 if [ "${1:-}" = --peers ]; then peers=yes; shift; fi
@@ -44,27 +44,38 @@ work=$build/interop
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nbit
 mkdir -p "$work" "$cache" || exit 1
 tag=$(python3 -c 'import sys, platform; print("py%d.%d-%s" % (*sys.version_info[:2], platform.machine()))')
-wheels=$cache/llama-cpp-python-$llama_version-$tag
+kept=$cache/llama-cpp-python-$llama_version-O1-$tag
 python=$work/venv/bin/python
 
-if ! "$python" -c "
+if [ ! -e "$kept/lib/libllama.so" ] || ! "$python" -c "
 import importlib.metadata as m
 assert (m.version('llama-cpp-python'), m.version('gguf'), m.version('safetensors')) == ('$llama_version', '$gguf_version', '$safetensors_version')" 2>/dev/null; then
   rm -rf "$work/venv"
   python3 -m venv "$work/venv" || exit 1
   "$python" -m pip download -q --no-deps --no-binary :none: -d "$work/reach" "gguf==$gguf_version" >"$work/pip.log" 2>&1 ||
     { cat "$work/pip.log"; skip "the package index cannot be reached"; }
-  if ! ls "$wheels"/*.whl >/dev/null 2>&1; then
-    echo "Building llama-cpp-python $llama_version once (3 to 4 minutes on 2 cores), kept in $wheels"
-    rm -rf "$wheels.part"
-    # No -march=native: a cache may be shared by different machines.
-    CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_CURL=OFF" \
-      CMAKE_BUILD_PARALLEL_LEVEL=$(nproc 2>/dev/null || echo 2) \
-      "$python" -m pip wheel -q --no-deps -w "$wheels.part" "llama-cpp-python==$llama_version" >"$work/wheel.log" 2>&1 ||
-      { tail -40 "$work/wheel.log"; exit 1; }
-    rm -rf "$wheels" && mv "$wheels.part" "$wheels" || exit 1
+  if ! ls "$kept"/*.whl "$kept"/lib/libllama.so >/dev/null 2>&1; then
+    echo "Building llama-cpp-python $llama_version once (2 minutes on 2 cores), kept in $kept"
+    rm -rf "$kept.part" "$work/source"
+    mkdir -p "$kept.part/lib" "$work/source" || exit 1
+    generator="Unix Makefiles"
+    command -v ninja >/dev/null 2>&1 && generator=Ninja
+    # The package alone, and of its llama.cpp only the library, at -O1: the package by itself would also build common and
+    # mtmd, at -O3. No -march=native: a cache may be shared by different machines.
+    {
+      "$python" -m pip download -q --no-deps --no-binary llama-cpp-python -d "$work/source" "llama-cpp-python==$llama_version" &&
+        tar xzf "$work/source"/*.tar.gz -C "$work/source" --strip-components 1 &&
+        CMAKE_ARGS=-DLLAMA_BUILD=OFF "$python" -m pip wheel -q --no-deps -w "$kept.part" "$work/source" &&
+        cmake -S "$work/source/vendor/llama.cpp" -B "$work/llama" -G "$generator" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
+          "-DCMAKE_C_FLAGS_RELEASE=-O1 -DNDEBUG" "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG" -DGGML_NATIVE=OFF \
+          -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF \
+          -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF "-DCMAKE_INSTALL_RPATH=\$ORIGIN" -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON &&
+        cmake --build "$work/llama" --target llama -j "$(nproc 2>/dev/null || echo 2)" &&
+        cp -P "$work/llama/bin"/*.so* "$kept.part/lib"
+    } >"$work/wheel.log" 2>&1 || { tail -40 "$work/wheel.log"; exit 1; }
+    rm -rf "$kept" "$work/source" "$work/llama" && mv "$kept.part" "$kept" || exit 1
   fi
-  "$python" -m pip install -q --find-links "$wheels" "$wheels"/*.whl "gguf==$gguf_version" "safetensors==$safetensors_version" >"$work/pip.log" 2>&1 ||
+  "$python" -m pip install -q --find-links "$kept" "$kept"/*.whl "gguf==$gguf_version" "safetensors==$safetensors_version" >"$work/pip.log" 2>&1 ||
     { cat "$work/pip.log"; exit 1; }
 fi
 g++ -std=c++20 -O1 -I "$root/include" -I "$root/tests" "$root/tests/interop/peers.cpp" -o "$work/peers" &&
@@ -73,4 +84,4 @@ import safetensors, sys
 made = safetensors.deserialize(open(sys.argv[1], 'rb').read())
 assert len(made) == 55 and all(len(t['data']) > 0 for _, t in made)
 print('safetensors', safetensors.__version__, 'opens', len(made), 'tensors of checkpoints of ours')" "$work/ours.safetensors" || exit 1
-"$python" "$root/tests/interop/check.py" "$nbit" "$root/examples/data" "$work/files"
+LLAMA_CPP_LIB_PATH=$kept/lib "$python" "$root/tests/interop/check.py" "$nbit" "$root/examples/data" "$work/files"
