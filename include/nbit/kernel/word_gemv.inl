@@ -338,8 +338,8 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
       alignas(64) float buffer[chunk];
       const float* const part = x.columns(c, some, buffer);
       word_rows at{w.words + order::first_word(first), order::stride(w.padded()), c};
-      alignas(64) typename weights::map::word near[order::along_columns ? 1 : chunk * tall / per];
-      if constexpr (!order::along_columns) at = copied(at, some, n / per, near);
+      alignas(64) typename weights::map::word kept[order::along_columns ? 1 : chunk * tall / per];
+      if constexpr (!order::along_columns) at = copied(at, some, n / per, kept);
       for (std::size_t v = 0; v < n / 16; ++v)
         for (std::size_t h = 0; h < 16; h += at_once)
           columns<Indexed, at_once>(at, some, v, h, index, n, scale + 16 * v, less + 16 * v, part, chains + 16 * v);
