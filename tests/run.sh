@@ -90,7 +90,11 @@ for part in $chosen; do
       record fuzz $(($(date +%s) - start)) $good "$(tail -1 build/fuzz.log)"
       ;;
     gcc) preset gcc dev all . -DNBIT_INTEROP=ON ;;
-    clang) preset clang clang all . -DNBIT_TREE_CHECKS=COMPILER -DNBIT_BENCH=OFF ;;
+    # The tool's script and its solvers' speed are gcc's part; here it is compiled, at -O0, and started.
+    clang)
+      preset clang clang all . -DNBIT_TREE_CHECKS=COMPILER -DNBIT_BENCH=OFF \
+        "-DNBIT_UNOPTIMISED=nbit_tool;nbit_engine_main;nbit_tests_io"
+      ;;
     # The examples are compiled and run by the two parts above; here and below the tests alone are the gate.
     # Readers run under both sanitizers in fuzz; asan-all has the kernels, solvers and the engine as well, whose unrolled code
     # compiles too slowly for every run.

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Compiles every public header by itself (twice, so that its guard counts), then all of them after macros that other
-people's headers are known to define. check.py --compiler g++ [--compiler clang++]; default: both, those that exist."""
+people's headers are known to define. check.py --compiler g++ [--compiler clang++]; default: both, those that exist.
+--together leaves out the headers by themselves: a second compiler with the same standard library learns little from them."""
 import argparse
 import concurrent.futures
 import os
@@ -59,7 +60,9 @@ def compiles(compiler, source):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--compiler", action="append")
-    compilers = parser.parse_args().compiler or [c for c in ("g++", "clang++") if shutil.which(c)]
+    parser.add_argument("--together", action="store_true")
+    options = parser.parse_args()
+    compilers = options.compiler or [c for c in ("g++", "clang++") if shutil.which(c)]
     headers = sorted(p.relative_to(ROOT / "include").as_posix() for p in (ROOT / "include/nbit").rglob("*.hpp"))
     # adapters/ need what they adapt; tests/adapters compiles them where it is.
     headers = [h for h in headers if "/adapters/" not in h]
@@ -75,7 +78,8 @@ def main():
     everything = "".join(f"#include <{h}>\n" for h in headers)
     jobs = []
     for compiler in compilers:
-        jobs += [(compiler, h, f"#include <{h}>\n#include <{h}>\n") for h in headers]
+        if not options.together:
+            jobs += [(compiler, h, f"#include <{h}>\n#include <{h}>\n") for h in headers]
         jobs.append((compiler, "all headers after hostile macros", first + HOSTILE + everything))
         # Proof that the macros bite: a source that uses one must not compile.
         jobs.append((compiler, None, first + HOSTILE + "int small = 0;\n"))
@@ -87,7 +91,8 @@ def main():
             if not good:
                 failed += 1
                 print(f"--- {compiler}: {name}\n" + "\n".join(message.splitlines()[:25]))
-    print(f"count: alone: {len(headers)} headers by themselves and after hostile macros, {' and '.join(compilers)}, {failed} failed")
+    how = "after hostile macros" if options.together else "by themselves and after hostile macros"
+    print(f"count: alone: {len(headers)} headers {how}, {' and '.join(compilers)}, {failed} failed")
     return 1 if failed or not headers else 0
 
 

@@ -1,7 +1,10 @@
 #!/bin/sh
-# tests/freestanding/check.sh COMPILER FOLDER: the headers a small device uses compile without exceptions, RTTI and heap, with
-# the scalar kernels alone; every header compiles without exceptions and RTTI; a program runs and asks for no memory.
+# tests/freestanding/check.sh [--together] COMPILER FOLDER: the headers a small device uses compile without exceptions, RTTI
+# and heap, with the scalar kernels alone; every header compiles without exceptions and RTTI; a program runs and asks for no
+# memory. --together: those of a small device in one unit, not each by itself.
 set -u
+together=no
+if [ "${1:-}" = --together ]; then together=yes; shift; fi
 compiler=${1:?compiler}
 folder=${2:?folder for objects}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -23,12 +26,16 @@ for path in $(cd "$root/include" && find nbit -name '*.hpp' | sort); do
   case $path in
     nbit/base/* | nbit/format/* | nbit/layout/* | nbit/tensor/* | nbit/arch/* | nbit/kernel/*)
       headers=$((headers + 1))
+      echo "#include <$path>" >>small.cpp
+      [ $together = yes ] && continue
       echo "#include <$path>" >one.cpp
       # shellcheck disable=SC2086
       "$compiler" $small -fsyntax-only one.cpp >log 2>&1 || fail "$path with NBIT_NO_HEAP"
       ;;
   esac
 done
+# shellcheck disable=SC2086
+"$compiler" $small -fsyntax-only small.cpp >log 2>&1 || fail "all of them with NBIT_NO_HEAP"
 # shellcheck disable=SC2086
 "$compiler" $flags -fsyntax-only all.cpp >log 2>&1 || fail "all headers without exceptions and RTTI"
 
