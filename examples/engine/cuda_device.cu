@@ -12,7 +12,7 @@
 
 namespace {
 
-using nbit::cuda::launch_detail::outcome;
+using nbit::cuda::outcome;
 
 /// Device memory; empty if there was none.
 class device_bytes {

@@ -5,11 +5,13 @@
 //   engine --gpu-layers N MODEL ...             the matrices of the first N blocks on a GPU, as they lie in a GGUF file
 // MODEL is a .gguf file, a .safetensors file with config.json beside it, or a folder with both.
 // SPDX-License-Identifier: MIT
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <nbit/parallel/threads.hpp>
@@ -70,7 +72,9 @@ int main(int argc, char** argv) {
   std::vector<std::string> args(argv + 1, argv + argc);
   std::size_t gpu_layers = 0;
   if (args.size() >= 2 && args[0] == "--gpu-layers") {
-    gpu_layers = static_cast<std::size_t>(std::strtoull(args[1].c_str(), nullptr, 10));
+    const char* const end = args[1].data() + args[1].size();
+    if (const auto [rest, bad] = std::from_chars(args[1].data(), end, gpu_layers); rest != end || bad != std::errc())
+      return fail(nbit::make_error(nbit::errc::invalid_option, "not a number of layers", "0 and up").about(args[1]));
     args.erase(args.begin(), args.begin() + 2);
   }
   const std::string_view what = args.size() > 1 ? std::string_view(args[1]) : std::string_view();

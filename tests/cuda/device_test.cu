@@ -14,9 +14,11 @@
 #include <nbit/format/ggml_low_bit.hpp>
 #include <nbit/format/ggml_ternary.hpp>
 #include <nbit/format/presets.hpp>
+#include <nbit/layout/awq_gemv_rows.hpp>
 #include <nbit/layout/awq_interleave.hpp>
 #include <nbit/layout/gptq_words.hpp>
 #include <nbit/layout/marlin.hpp>
+#include <nbit/layout/split.hpp>
 #include <nbit/layout/tiled.hpp>
 #include <nbit/layout/warp_tiles.hpp>
 #include <nbit/tensor/repack.hpp>
@@ -33,9 +35,10 @@
 namespace device_test {
 
 using nbit_test::activations;
+using nbit_test::w3g64a;
+using nbit_test::w8row;
 
-struct w8row : nbit::uniform<nbit::scheme{.bits = 8, .group = nbit::per_row}> {};
-struct w3g64a : nbit::uniform<nbit::scheme{.bits = 3, .group = 64, .symmetry = nbit::symmetry::asymmetric}> {};
+struct w2g16f : nbit::uniform<nbit::scheme{.bits = 2, .group = 16, .symmetry = nbit::symmetry::asymmetric_float}> {};
 
 int compared = 0, failed = 0;
 
@@ -98,18 +101,14 @@ template <class F, class L = nbit::default_layout<F>>
 void check(const char* name) {
   std::printf("%s: %s\n", name, nbit::cuda::describe(nbit::operation::gemv, nbit::packed_view<F, L>{}).how);
   for (const nbit::shape s : {nbit::shape{130, 1024}, nbit::shape{5, 320}, nbit::shape{1, 1}, nbit::shape{33, 72}}) {
-    nbit_test::random numbers(s.rows * 1000 + s.cols);
-    const auto source = numbers.normals(s.rows * s.cols, 0.05f);
-    auto q = nbit::quantize<F, L>(nbit::arch::scalar{}, nbit::matrix_view<const float>(source.data(), s.rows, s.cols),
-                                  {.ragged = nbit::ragged_rows::pad});
-    if (!expect(bool(q), name)) return;
-    std::vector<float> floats(source.size());
-    nbit::dequantize(nbit::arch::scalar{}, q->view(), nbit::matrix_view<float>(floats.data(), s.rows, s.cols));
+    const nbit_test::packed<F, L> q(s);
+    const std::vector<float>& floats = q.floats;
 
     // the packed bytes as they are: a view over one region has the same form on both sides
     const std::size_t bytes = nbit::packed_bytes<F, L>(s);
     std::vector<std::byte> packed(bytes);
-    std::memcpy(packed.data(), q->bytes.span().data(), bytes < q->bytes.span().size() ? bytes : q->bytes.span().size());
+    const auto made = q.matrix.bytes.span();
+    std::memcpy(packed.data(), made.data(), bytes < made.size() ? bytes : made.size());
     const device_array<std::byte> dw(packed);
     const nbit::packed_view<F, L> w(std::span<const std::byte>(dw.data(), bytes), s);
 
@@ -172,6 +171,47 @@ void check_int8() {
   }
   expect(bool(ok) && cudaDeviceSynchronize() == cudaSuccess, "W8A8");
   expect(close(dy.host(), floats, decoded, s, tokens, 0x1p-22), "W8A8");
+}
+
+void check_fp8() {
+  const std::size_t rows = 5, cols = 77;
+  auto x = activations<float>(rows * cols, 9);
+  for (std::size_t c = 0; c < cols; ++c) x[2 * cols + c] = 0.0f;
+  const device_array<float> dx(x), dscales(rows);
+  const device_array<nbit::f8_e4m3> dcodes(rows * cols);
+  const auto ok = nbit::cuda::quantize_activations(nbit::matrix_view<const float>(dx.data(), rows, cols),
+                                                   nbit::matrix_view<nbit::f8_e4m3>(dcodes.data(), rows, cols),
+                                                   dscales.data(), nullptr);
+  expect(bool(ok) && cudaDeviceSynchronize() == cudaSuccess, "fp8 activations");
+  const auto codes = dcodes.host();
+  const auto scales = dscales.host();
+  bool good = scales[2] == 0.0f;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float scale = scales[i / cols], back = static_cast<float>(codes[i]) * scale;
+    good = good && std::fabs(back - x[i]) <= std::fabs(x[i]) * 0x1p-4f + scale * 0x1p-9f;
+  }
+  expect(good, "fp8 activations are within a rounding to e4m3");
+}
+
+/// GPTQ's g_idx: the groups of the columns in any order.
+void check_group_index() {
+  const nbit::shape s{37, 320};
+  nbit_test::packed<w3g64a, nbit::gptq_words> q(s);
+  auto index = nbit::buffer<std::uint32_t>::make(s.cols);
+  if (!expect(bool(index), "g_idx set-up")) return;
+  std::vector<std::uint32_t> groups(s.cols);
+  for (std::size_t c = 0; c < s.cols; ++c) groups[c] = (*index)[c] = static_cast<std::uint32_t>(c * 7 % (s.cols / 64));
+  q.matrix.group_index = *std::move(index);
+  nbit::dequantize(nbit::arch::scalar{}, q.view(), nbit::matrix_view<float>(q.floats.data(), s.rows, s.cols));
+  const std::size_t bytes = nbit::packed_bytes<w3g64a, nbit::gptq_words>(s);
+  const device_array<std::byte> dw(std::vector<std::byte>(q.matrix.bytes.data(), q.matrix.bytes.data() + bytes));
+  const device_array<std::uint32_t> dgroups(groups);
+  nbit::packed_view<w3g64a, nbit::gptq_words> w(std::span<const std::byte>(dw.data(), bytes), s);
+  w.group_index = dgroups.data();
+  const device_array<float> dout(q.floats.size());
+  const auto ok = nbit::cuda::dequantize(w, nbit::matrix_view<float>(dout.data(), s.rows, s.cols), nullptr);
+  expect(bool(ok) && cudaDeviceSynchronize() == cudaSuccess, "g_idx");
+  expect(dout.host() == q.floats, "g_idx has the CPU's weights");
 }
 
 void check_repack() {
@@ -321,10 +361,19 @@ int main() {
   check<nbit::tq1_0>("TQ1_0");
   check<nbit::tq2_0>("TQ2_0");
   check<nbit::iq3_s>("IQ3_S");
+  check<nbit::iq2_xs>("IQ2_XS");
+  check<nbit::iq2_xxs>("IQ2_XXS");
+  check<nbit::iq1_s>("IQ1_S");
+  check<nbit_test::whole_q6_k>("a user's block format");
+  check<w2g16f>("2 bits, fractional zeros, groups of 16");
+  check<nbit::w4g128, nbit::awq_gemv_rows>("w4g128, AWQ gemv");
+  check<nbit::w4g128, nbit::split_nibble>("w4g128, split nibbles");
   check<nbit::iq3_xxs>("IQ3_XXS");
   check<nbit::iq2_s>("IQ2_S");
   check<nbit::iq1_m>("IQ1_M");
   check_int8();
+  check_fp8();
+  check_group_index();
   check_repack();
   check_append();
   check_refusals();

@@ -46,6 +46,7 @@ constexpr bool thorough = NBIT_TESTS_TEAM_OF_THREADS == 0;
 
 struct w8g64 : nbit::uniform<nbit::scheme{.bits = 8, .group = 64}> {};
 struct w7g20 : nbit::uniform<nbit::scheme{.bits = 7, .group = 20}> {};
+struct w2g16f : nbit::uniform<nbit::scheme{.bits = 2, .group = 16, .symmetry = nbit::symmetry::asymmetric_float}> {};
 struct user_levels : nbit::codebook<user_levels, 2, 32> {
   static constexpr std::array<float, 4> levels = {-1.0f, -0.25f, 0.25f, 1.0f};
 };
@@ -60,32 +61,69 @@ void check_product(const std::vector<float>& y, const std::vector<float>& w, con
   REQUIRE(!far_off);
 }
 
+/// dequantize and gemv of weights that the CPU decodes to `floats`.
+template <class View>
+void check_weights(const View& w, const std::vector<float>& expected) {
+  const nbit::shape s = w.shape();
+  INFO("shape " << s.rows << " x " << s.cols);
+  std::vector<float> floats(s.rows * s.cols, -1.0f);
+  using dequantize = nbit::cuda::dequantize_kernel<View, float>;
+  nbit_test::emulate(dequantize{w, {floats.data(), s.rows, s.cols}}, dequantize::blocks_for(s));
+  REQUIRE(std::memcmp(floats.data(), expected.data(), floats.size() * sizeof(float)) == 0);
+
+  const std::size_t tokens = 3;
+  const auto x = activations<float>(tokens * s.cols, 5);
+  std::vector<float> y(tokens * s.rows, -1.0f);
+  using gemv = nbit::cuda::gemv_kernel<View, float, 4>;
+  for (const bool aligned : {false, s.cols % 4 == 0}) {
+    if (!thorough && !aligned) continue;
+    INFO("loads of 16 bytes " << aligned);
+    nbit_test::emulate(gemv{w, {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows}, aligned}, gemv::blocks_for(s));
+    check_product(y, expected, x, s, tokens, 0);
+  }
+}
+
 template <class F, class L = nbit::default_layout<F>>
 void check_format(const std::string& name) {
   INFO(name);
-  using view = nbit::packed_view<F, L>;
   for (const nbit::shape s : {nbit::shape{5, 320}, nbit::shape{1, 1}, nbit::shape{33, 72}}) {
-    INFO("shape " << s.rows << " x " << s.cols);
     if (!thorough && s.rows != 5) continue;
-    packed<F, L> w(s);
-
-    std::vector<float> floats(s.rows * s.cols, -1.0f);
-    using dequantize = nbit::cuda::dequantize_kernel<view, float>;
-    nbit_test::emulate(dequantize{w.view(), {floats.data(), s.rows, s.cols}}, dequantize::blocks_for(s));
-    REQUIRE(std::memcmp(floats.data(), w.floats.data(), floats.size() * sizeof(float)) == 0);
-
-    const std::size_t tokens = 3;
-    const auto x = activations<float>(tokens * s.cols, 5);
-    std::vector<float> y(tokens * s.rows, -1.0f);
-    using gemv = nbit::cuda::gemv_kernel<view, float, 4>;
-    for (const bool aligned : {false, s.cols % 4 == 0}) {
-      if (!thorough && !aligned) continue;
-      INFO("loads of 16 bytes " << aligned);
-      nbit_test::emulate(gemv{w.view(), {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows}, aligned},
-                         gemv::blocks_for(s));
-      check_product(y, w.floats, x, s, tokens, 0);
-    }
+    const packed<F, L> w(s);
+    check_weights(w.view(), w.floats);
   }
+}
+
+/// Weights that are not quantized.
+template <class T>
+void check_dense(const std::string& name) {
+  INFO(name);
+  const nbit::shape s{70, 328};
+  const auto w = activations<T>(s.rows * s.cols, 17);
+  const nbit::matrix_view<const T> view(w.data(), s.rows, s.cols);
+  std::vector<float> floats(w.size());
+  for (std::size_t i = 0; i < w.size(); ++i) floats[i] = nbit::cuda::number<T>::to_float(w[i]);
+  check_weights(view, floats);
+  using gemm = nbit::cuda::gemm_kernel<nbit::matrix_view<const T>, nbit::f16>;
+  const std::size_t tokens = thorough ? 67 : 9;
+  const auto x = activations<nbit::f16>(tokens * s.cols, 11);
+  std::vector<float> y(tokens * s.rows, -1.0f);
+  nbit_test::emulate(gemm{view, {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows}, true}, gemm::blocks_for(s),
+                     gemm::blocks_y_for({tokens, s.cols}));
+  check_product(y, floats, x, s, tokens, 0x1p-11);
+}
+
+/// GPTQ's g_idx: the groups of the columns in any order.
+void check_group_index() {
+  const nbit::shape s{5, 320};
+  packed<w3g64a, nbit::gptq_words> w(s);
+  auto index = nbit::buffer<std::uint32_t>::make(s.cols);
+  REQUIRE(index);
+  for (std::size_t c = 0; c < s.cols; ++c) (*index)[c] = static_cast<std::uint32_t>(c * 7 % (s.cols / 64));
+  w.matrix.group_index = *std::move(index);
+  nbit::dequantize(nbit::arch::scalar{}, w.view(), nbit::matrix_view<float>(w.floats.data(), s.rows, s.cols));
+  const std::vector<float> in_order = packed<w3g64a, nbit::gptq_words>(s).floats;
+  REQUIRE(w.floats != in_order);
+  check_weights(w.view(), w.floats);
 }
 
 template <class F, class T, class L = nbit::default_layout<F>,
@@ -204,6 +242,11 @@ TEST_CASE("dequantize has the CPU's bits and gemv its sums, for every way of rea
   check_format<nbit::iq3_s>("IQ3_S: sixteen weights at a time");
   check_format<nbit::iq1_m>("IQ1_M: sixteen weights at a time");
   check_format<whole_q6_k>("a user's block format: a block at a time");
+  check_format<w2g16f>("2 bits, fractional zeros, groups of 16");
+  check_dense<nbit::f16>("f16");
+  check_dense<nbit::bf16>("bf16");
+  check_dense<float>("float");
+  check_group_index();
 }
 
 TEST_CASE("gemm on emulated tensor cores agrees with sums in double") {

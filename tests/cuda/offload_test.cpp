@@ -17,6 +17,7 @@
 #include <engine/offload.hpp>
 
 #include "cuda/emulator.hpp"
+#include "cuda/packed_model.hpp"
 #include "engine/reference.hpp"
 
 namespace {
@@ -54,29 +55,13 @@ class emulated final : public engine::device {
   }
 };
 
-/// The bundled model, its blocks in Q8_0 and Q4_0 in turn.
-engine::model packed_model() {
-  engine::model m = engine_test::bundled_model();
-  for (std::size_t b = 0; b < m.blocks.size(); ++b)
-    for (engine::linear& w : m.blocks[b].matrices) {
-      std::vector<float> floats(w.shape().rows * w.shape().cols);
-      const nbit::matrix_view<float> all(floats.data(), w.shape().rows, w.shape().cols);
-      w.decode(all);
-      if (b % 2 == 0)
-        w = engine::linear(*nbit::quantize<nbit::q8_0>(nbit::arch::scalar{}, all), "Q8_0");
-      else
-        w = engine::linear(*nbit::quantize<nbit::q4_0>(nbit::arch::scalar{}, all), "Q4_0");
-    }
-  return m;
-}
-
 }  // namespace
 
 TEST_CASE("a model whose first blocks are on a device writes the tokens of the host") {
 #if NBIT_TESTS_TEAM_OF_THREADS
   SKIP("offload: too many blocks for an emulator with a thread for each GPU thread");
 #endif
-  const engine::model host = packed_model();
+  const engine::model host = nbit_test::packed_blocks(engine_test::bundled_model());
   const std::vector<std::int32_t> prompt = {1, 40, 3};
   for (const std::size_t layers : {std::size_t{1}, host.blocks.size() + 3}) {
     const std::size_t tokens = layers == 1 ? 8 : 3;

@@ -16,18 +16,13 @@
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/adapters/library_gram.hpp>
+#include <nbit/cuda/outcome.hpp>
 
 namespace nbit {
 
 namespace detail {
 
-inline result<void> cuda_outcome(cudaError_t e) {
-  if (e == cudaSuccess) return {};
-  (void)cudaGetLastError();
-  return make_error(errc::device, "the CUDA runtime refused", "found is the cudaError_t")
-      .about(cudaGetErrorName(e))
-      .with(e);
-}
+inline result<void> cuda_outcome(cudaError_t e) { return cuda::outcome(e); }
 inline result<void> cuda_outcome(cublasStatus_t s) {
   if (s == CUBLAS_STATUS_SUCCESS) return {};
   return make_error(errc::device, "cuBLAS refused", "found is the cublasStatus_t")

@@ -1,7 +1,7 @@
 // nbit/cuda/launch.hpp — starts a kernel on a stream, after checking what the device can do.
 //
-// Only for CUDA units (nvcc). Nothing here allocates, synchronises or keeps state; an error of the runtime that a
-// launch finds comes back as a result and is cleared, unless the runtime keeps it.
+// Only for CUDA units (nvcc). Nothing here allocates, synchronises or keeps state; what the runtime answers to a launch
+// comes back as a result (cuda/outcome.hpp).
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_CUDA_LAUNCH_HPP
 #define NBIT_CUDA_LAUNCH_HPP
@@ -16,27 +16,15 @@
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/cuda/entry.hpp>
+#include <nbit/cuda/outcome.hpp>
 
 namespace nbit::cuda {
 
-namespace launch_detail {
-inline result<void> outcome(cudaError_t e) {
-  if (e == cudaSuccess) return {};
-  (void)cudaGetLastError();
-  return make_error(errc::device, "the CUDA runtime refused", "found is the cudaError_t")
-      .about(cudaGetErrorName(e))
-      .with(e);
-}
-}  // namespace launch_detail
-
 /// The compute capability of the current device, as 10 * major + minor.  Errors: device.
 inline result<int> capability() {
-  int ordinal = 0, major = 0, minor = 0;
-  cudaError_t e = cudaGetDevice(&ordinal);
-  if (e == cudaSuccess) e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal);
-  if (e == cudaSuccess) e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal);
-  if (e != cudaSuccess) return launch_detail::outcome(e).error();
-  return 10 * major + minor;
+  int found = 0;
+  if (auto ok = outcome(outcome_detail::read_capability(found)); !ok) return ok.error();
+  return found;
 }
 
 /// An error unless the current device has at least this capability (10 * major + minor).  Errors: unsupported, device.
@@ -60,7 +48,7 @@ inline result<void> require_pointer(const void* p, std::size_t align, const char
   int ordinal = 0;
   cudaError_t e = cudaPointerGetAttributes(&attributes, p);
   if (e == cudaSuccess) e = cudaGetDevice(&ordinal);
-  if (e != cudaSuccess) return launch_detail::outcome(e);
+  if (e != cudaSuccess) return outcome(e);
   if (attributes.devicePointer == nullptr)
     return make_error(errc::device, "memory of the host that no device can read", "device, managed or pinned memory")
         .about(name);
@@ -82,7 +70,7 @@ inline result<void> launch(const Kernel& kernel, std::size_t blocks, std::size_t
         .with(static_cast<std::int64_t>(blocks > 0x7fffffffu ? blocks : blocks_y));
   entry<Kernel>
       <<<dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(blocks_y)), Kernel::threads, 0, stream>>>(kernel);
-  return launch_detail::outcome(cudaGetLastError());
+  return outcome(cudaGetLastError());
 }
 
 }  // namespace nbit::cuda

@@ -73,10 +73,10 @@ inline result<void> check_product(const W& w, const X& x, const matrix_view<floa
     return ok;
   if (auto ok = fits(x.rows == y.rows, "x and y have different numbers of rows", y.rows, allowed); !ok) return ok;
   if (y.empty()) return {};
-  if (auto ok = require_capability(capability); !ok) return ok;
   if (auto ok = readable(w, "weights"); !ok) return ok;
   if (auto ok = readable(x, "x"); !ok) return ok;
-  return readable(y, "y");
+  if (auto ok = readable(y, "y"); !ok) return ok;
+  return require_capability(capability);
 }
 
 template <class T>
