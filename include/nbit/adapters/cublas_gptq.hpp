@@ -3,9 +3,9 @@
 //
 // The factor of the statistics is made on the host (solver/factor.hpp); parameters are those that the codes come with
 // (round_to_nearest, round_with_search); columns go in their natural order. cuBLAS adds in an order of its own, so a
-// target that lies within its rounding of the middle between two codes may get the other one: codes are otherwise those
-// of the CPU's gptq with group_fit::upfront. Only for CUDA units (nvcc); needs -lcublas. Not measured: no GPU was at
-// hand.
+// target that lies within its rounding of the middle between two codes may get the other one, and what follows in its
+// row moves. Such ties are counted: rows without one have the codes of the CPU's gptq with group_fit::upfront. Only for
+// CUDA units (nvcc); needs -lcublas. Not measured: no GPU was at hand.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_ADAPTERS_CUBLAS_GPTQ_HPP
 #define NBIT_ADAPTERS_CUBLAS_GPTQ_HPP
@@ -18,6 +18,7 @@
 
 #include <cublas_v2.h>
 
+#include <nbit/base/buffer.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
@@ -30,13 +31,19 @@
 
 namespace nbit {
 
+/// What gptq_on_device found out.
+struct device_gptq_report {
+  metric_report metric;
+  std::size_t ties = 0, rows_with_ties = 0;  // cuda/gptq_block.hpp
+};
+
 /// Rounds w again for inputs with the statistics h, with the parameters that `codes` has; writes its codes.
 /// Needs: a stream of the handle's device. Waits for it. Memory: 4 rows cols + cols^2 floats of the device, about.
 /// Errors: shape, unsupported (reordered groups), overflow, device, out_of_memory.
 template <grid_format F, class Executor = serial>
-result<metric_report> gptq_on_device(cublasHandle_t handle, matrix_view<const float> w, const hessian& h,
-                                     coded_matrix<F>& codes, const metric_options& o = {.damping = 0.05},
-                                     Executor&& ex = {}) {
+result<device_gptq_report> gptq_on_device(cublasHandle_t handle, matrix_view<const float> w, const hessian& h,
+                                          coded_matrix<F>& codes, const metric_options& o = {.damping = 0.05},
+                                          Executor&& ex = {}) {
   using kernel = cuda::gptq_block_kernel<F>;
   using code = code_t<F>;
   if (h.cols() != w.cols || codes.rows != w.rows || codes.cols != w.cols)
@@ -48,16 +55,20 @@ result<metric_report> gptq_on_device(cublasHandle_t handle, matrix_view<const fl
     return make_error(errc::overflow, "too many rows or columns for cuBLAS", "up to 2^30");
   auto m = detail::make_metric(h, {}, o, ex);
   if (!m) return m.error();
-  if (w.empty()) return m->report;
+  if (w.empty()) return device_gptq_report{m->report};
 
   const std::size_t rows = w.rows, cols = w.cols;
-  detail::device_memory weights, errors, targets, factor, params, levels;
+  auto counts = buffer<std::uint32_t>::make(rows);
+  if (!counts) return counts.error();
+  detail::device_memory weights, errors, targets, factor, params, levels, ties;
   result<void> ok = weights.allocate(rows * cols * sizeof(float));
   if (ok) ok = errors.allocate(rows * cols * sizeof(float));
   if (ok) ok = targets.allocate(rows * kernel::width * sizeof(float));
   if (ok) ok = factor.allocate(cols * m->stride * sizeof(float));
   if (ok) ok = params.allocate(codes.params.size() * sizeof(typename F::params));
   if (ok) ok = levels.allocate(rows * cols * sizeof(code));
+  if (ok) ok = ties.allocate(rows * sizeof(std::uint32_t));
+  if (ok) ok = detail::cuda_outcome(cudaMemset(ties.data, 0, ties.bytes));
   const std::size_t row = cols * sizeof(float);
   if (ok)
     ok = detail::cuda_outcome(
@@ -86,13 +97,17 @@ result<metric_report> gptq_on_device(cublasHandle_t handle, matrix_view<const fl
                                {d_errors, rows, cols},
                                {levels.template as<code>(), rows, cols},
                                params.template as<typename F::params>(),
-                               first},
+                               first,
+                               ties.template as<std::uint32_t>()},
                         kernel::blocks_for(w.shape()), 1, stream);
   }
   if (ok) ok = detail::cuda_outcome(cudaStreamSynchronize(stream));
   if (ok) ok = detail::cuda_outcome(cudaMemcpy(codes.codes.data(), levels.data, levels.bytes, cudaMemcpyDeviceToHost));
+  if (ok) ok = detail::cuda_outcome(cudaMemcpy(counts->data(), ties.data, ties.bytes, cudaMemcpyDeviceToHost));
   if (!ok) return ok.error();
-  return m->report;
+  device_gptq_report report{m->report};
+  for (std::size_t r = 0; r < rows; ++r) report.ties += (*counts)[r], report.rows_with_ties += (*counts)[r] != 0;
+  return report;
 }
 
 }  // namespace nbit

@@ -5,7 +5,9 @@
 //   t_c = w_c + sum over i < c of e_i S_ic,   e_i = w_i - (what code i means).
 // The sum over columns before the block is one matrix product (adapters/cublas_gptq.hpp); here a warp takes a row, lane
 // l the columns l, l + 32, l + 64 and l + 96. Every lane rounds the column whose turn it is, so that only its target
-// travels; products and sums are rounded apart, i rising, as on the CPU.
+// travels; products and sums are rounded apart, i rising, as on the CPU. A tie is a target so near to another code that
+// an other order of additions may give that one: within 2^-17 of the larger of target and weight, which is where sums
+// of up to 16384 products differ.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_CUDA_GPTQ_BLOCK_HPP
 #define NBIT_CUDA_GPTQ_BLOCK_HPP
@@ -37,6 +39,7 @@ struct gptq_block_kernel {
   matrix_view<code_t<F>> codes;      // rows x cols
   const typename F::params* params;  // row by row
   std::size_t first;
+  std::uint32_t* ties;  // a row's count goes up by the ties met; nullptr: nobody counts
 
   NBIT_INLINE static constexpr std::size_t blocks_for(shape m) { return (m.rows + warps - 1) / warps; }
 
@@ -46,6 +49,7 @@ struct gptq_block_kernel {
     const std::size_t r = std::size_t{self.block()} * warps + self.thread() / warp_size;
     if (r >= w.rows) return;  // a whole warp
     const std::size_t length = group_length<F>(w.cols), n = targets.cols;
+    std::uint32_t met = 0;
     float t[each];
     NBIT_UNROLL
     for (int j = 0; j < each; ++j) t[j] = place(j, lane) < n ? targets(r, place(j, lane)) : 0.0f;
@@ -57,6 +61,7 @@ struct gptq_block_kernel {
         const typename F::params& p = params[F::group == per_tensor ? 0 : r * groups_per_row<F>(w.cols) + g];
         const int at = static_cast<int>(column - g * length);
         const int code = static_cast<int>(F::code(is_finite(target) ? target : weight, p, at));
+        if (ties != nullptr && is_finite(target)) met += is_tie(target, weight, p, at);
         float error = weight - F::value(code, p, at);
         error = is_finite(error) ? error : 0.0f;
         if (lane == turn) codes(r, column) = static_cast<code_t<F>>(code), errors(r, column) = error;
@@ -64,9 +69,15 @@ struct gptq_block_kernel {
         for (int i = 0; i < each; ++i)
           if (place(i, lane) > k && place(i, lane) < n) t[i] += product(s(column, first + place(i, lane)), error);
       }
+    if (lane == 0 && met != 0) ties[r] += met;
   }
 
  private:
+  NBIT_INLINE static bool is_tie(float target, float weight, const typename F::params& p, int at) {
+    const float a = target < 0 ? -target : target, b = weight < 0 ? -weight : weight;
+    const float slack = (a > b ? a : b) * 0x1p-17f;
+    return F::code(target - slack, p, at) != F::code(target + slack, p, at);
+  }
   NBIT_INLINE static std::size_t place(int j, unsigned lane) { return std::size_t(j) * warp_size + lane; }
 };
 
