@@ -1,10 +1,12 @@
 // nbit/cuda/outcome.hpp — an answer of the CUDA runtime as a result: what was found, in its words, and what is needed.
 //
-// Needs <cuda_runtime_api.h> and no nvcc. An error is taken from the runtime, so that the next call does not meet it
+// Needs <cuda_runtime_api.h>, and no nvcc. An error is taken from the runtime, so that the next call does not meet it
 // again, unless the runtime keeps it.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_CUDA_OUTCOME_HPP
 #define NBIT_CUDA_OUTCOME_HPP
+
+#if __has_include(<cuda_runtime_api.h>)  // empty without the toolkit
 
 #include <cuda_runtime_api.h>
 
@@ -77,5 +79,7 @@ inline result<void> outcome(cudaError_t e) {
 }
 
 }  // namespace nbit::cuda
+
+#endif  // __has_include
 
 #endif
