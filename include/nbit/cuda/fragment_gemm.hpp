@@ -95,18 +95,13 @@ struct fragment_gemm_kernel {
   template <class Context>
   NBIT_HD void fetch(Context& self, std::size_t p, typename reader::lane_words (&words)[Panels]) const {
     const std::size_t c = p * depth, mine = c + first_column(self), first = first_output(self);
-    const std::size_t first_token = std::size_t{self.block_y()} * tokens;
     NBIT_UNROLL
     for (int j = 0; j < Panels; ++j) {
       const std::size_t r = first + std::size_t(8 * j);
       if (r < w.rows && mine < w.cols)
         words[j] = reader::load(w.words + map::tile(w.padded(), r, mine), self.thread() % warp_size);
     }
-    T* const to = x_tile(self, p);
-    for (std::size_t i = self.thread(); i < tokens * depth / 8; i += threads) {
-      const std::size_t t = i / (depth / 8), k = i % (depth / 8) * 8;
-      copy_eight(self, x, first_token + t, c + k, aligned16, to + t * pitch + k);
-    }
+    copy_tokens<fragment_gemm_kernel>(self, x, std::size_t{self.block_y()} * tokens, c, aligned16, x_tile(self, p));
     self.commit();
   }
 
@@ -169,12 +164,8 @@ struct fragment_gemm_kernel {
     const std::size_t first_token = std::size_t{self.block_y()} * tokens + g, first = first_output(self) + 2 * t;
     NBIT_UNROLL
     for (int i = 0; i < Blocks; ++i) NBIT_UNROLL
-    for (int j = 0; j < Panels; ++j) NBIT_UNROLL
-    for (int e = 0; e < 4; ++e) {
-      const std::size_t token = first_token + std::size_t(16 * i + 8 * (e / 2));
-      const std::size_t output = first + std::size_t(8 * j + e % 2);
-      if (token < y.rows && output < y.cols) y(token, output) = sum[i][j][e];
-    }
+    for (int j = 0; j < Panels; ++j)
+      store_fragment(y, first_token + std::size_t(16 * i), first + std::size_t(8 * j), sum[i][j]);
   }
 };
 

@@ -81,12 +81,7 @@ struct gemm_kernel {
   template <class Context>
   NBIT_HD void fetch(Context& self, std::size_t p) const {
     const std::size_t c = p * depth;
-    T* const xs = x_tile(self, p);
-    const std::size_t first_token = std::size_t{self.block_y()} * tokens;
-    for (std::size_t i = self.thread(); i < tokens * depth / 8; i += threads) {
-      const std::size_t t = i / (depth / 8), k = i % (depth / 8) * 8;
-      copy_eight(self, x, first_token + t, c + k, aligned16, xs + t * pitch + k);
-    }
+    copy_tokens<gemm_kernel>(self, x, std::size_t{self.block_y()} * tokens, c, aligned16, x_tile(self, p));
     self.commit();
     T* const ws = w_tile(self, p);
     const std::size_t first_output = std::size_t{self.block()} * outputs;
@@ -125,11 +120,7 @@ struct gemm_kernel {
     const std::size_t first_output = std::size_t{self.block()} * outputs + warp % 2 * (outputs / 2) + 2 * t;
     for (int i = 0; i < down; ++i)
       for (int j = 0; j < across; ++j)
-        for (int e = 0; e < 4; ++e) {
-          const std::size_t token = first_token + std::size_t(16 * i + 8 * (e / 2));
-          const std::size_t output = first_output + std::size_t(8 * j + e % 2);
-          if (token < y.rows && output < y.cols) y(token, output) = sum[i][j][e];
-        }
+        store_fragment(y, first_token + std::size_t(16 * i), first_output + std::size_t(8 * j), sum[i][j]);
   }
 };
 

@@ -120,6 +120,28 @@ NBIT_INLINE void copy_eight(Context& self, const matrix_view<const T>& x, std::s
   }
 }
 
+/// The threads of Kernel copy columns c .. c + depth - 1 of its `tokens` rows of x from `first` on to shared memory,
+/// `pitch` elements apart.
+template <class Kernel, class Context, class T>
+NBIT_INLINE void copy_tokens(Context& self, const matrix_view<const T>& x, std::size_t first, std::size_t c,
+                             bool aligned16, T* to) {
+  constexpr std::size_t eights = Kernel::depth / 8;
+  for (std::size_t i = self.thread(); i < Kernel::tokens * eights; i += Kernel::threads) {
+    const std::size_t t = i / eights, k = i % eights * 8;
+    copy_eight(self, x, first + t, c + k, aligned16, to + t * Kernel::pitch + k);
+  }
+}
+
+/// Writes a lane's results of multiply (cuda/context.hpp) to y: row and column are those of d[0]; what lies beyond y is
+/// left out.
+NBIT_INLINE void store_fragment(const matrix_view<float>& y, std::size_t row, std::size_t column, const float (&d)[4]) {
+  NBIT_UNROLL
+  for (int e = 0; e < 4; ++e) {
+    const std::size_t r = row + std::size_t(8 * (e / 2)), c = column + std::size_t(e % 2);
+    if (r < y.rows && c < y.cols) y(r, c) = d[e];
+  }
+}
+
 }  // namespace nbit::cuda
 
 #endif
