@@ -14,14 +14,14 @@
 namespace tool {
 
 /// Effort of a job. With a budget of seconds, kicks are as many as the time that is left seems to allow, each matrix
-/// having its share: gptq takes rows cols^2 (3 + 2 passes + 7 kicks) multiply-adds, and the first matrix, solved
-/// without kicks, tells how long they take.
+/// having its share. The first matrix, solved without kicks, tells how long rows cols^2 take; then every matrix tells
+/// how long rows cols kicks take, until which they count as 3.5 passes each.
 class effort {
  public:
   effort(const job& what, job_report& to) : what_(what), to_(to) {}
 
   /// Says that a matrix will have to be solved, or that an earlier run did.
-  void expect(std::uint64_t rows, std::uint64_t cols) { all_ += work(rows, cols); }
+  void expect(std::uint64_t rows, std::uint64_t cols) { all_ += size(rows, cols); }
 
   /// solve(problem, settings) with this matrix's settings; returns what it returns.
   template <class Solve>
@@ -29,40 +29,57 @@ class effort {
     nbit::solve_report report;
     problem asked = p;
     solver_settings s = what_.settings;
-    const double here = work(p.weights.rows, p.weights.cols);
+    const work here = size(p.weights.rows, p.weights.cols);
     const bool iterates = what_.how == method::gptq;
     if (iterates && what_.seconds > 0) s.kicks = affordable(here);
     if (iterates || what_.how == method::sign_round) asked.report = &report;
     const clock::time_point begun = clock::now();
     auto made = solve(asked, s);
-    const double per_matrix = 3 + 2 * s.passes;
-    solving_ += since(begun), solved_ += here * (per_matrix + 7 * s.kicks), done_ += here;
-    if (asked.report != nullptr) to_.solved.push_back({name, report, s.kicks});
+    const double took = since(begun);
+    solving_ += took, done_ += here;
+    if (s.kicks > 0)
+      kicking_ += took - rate_ * here.square, kicked_ += here.linear * s.kicks;
+    else
+      plain_ += took, plain_size_ += here.square, rate_ = plain_ / plain_size_;
+    if (asked.report != nullptr) to_.solved.push_back({name, report});
     return made;
   }
 
  private:
   using clock = std::chrono::steady_clock;
+  struct work {
+    double square = 0, linear = 0;  // rows cols^2, rows cols
+    work& operator+=(const work& more) {
+      square += more.square, linear += more.linear;
+      return *this;
+    }
+  };
 
-  static double work(std::uint64_t rows, std::uint64_t cols) {
-    return static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(cols);
+  static work size(std::uint64_t rows, std::uint64_t cols) {
+    const double r = static_cast<double>(rows), c = static_cast<double>(cols);
+    return {r * c * c, r * c};
   }
   static double since(clock::time_point t) { return std::chrono::duration<double>(clock::now() - t).count(); }
 
-  int affordable(double here) const {
-    if (solved_ <= 0) return 0;
-    const double left = std::max(all_ - done_, here), elapsed = since(started_);
+  int affordable(const work& here) const {
+    if (rate_ <= 0) return 0;
+    const work left = {std::max(all_.square - done_.square, here.square),
+                       std::max(all_.linear - done_.linear, here.linear)};
     // What is not solving (the model runs) grows with what is done; what is left is solved without kicks at least.
-    const double others = (elapsed - solving_) * left / std::max(done_, here), rate = solved_ / solving_;
-    const double spare = (what_.seconds - elapsed - others) * rate - left * (3 + 2 * what_.settings.passes);
-    return static_cast<int>(std::clamp(spare / (7 * left), 0.0, 100000.0));
+    const double elapsed = since(started_), others = (elapsed - solving_) * left.square / done_.square;
+    const double spare = what_.seconds - elapsed - others - left.square * rate_;
+    const double most = 7 * rate_ / (3 + 2 * what_.settings.passes) * left.square / left.linear;
+    const double one = kicked_ > 0 ? std::clamp(kicking_ / kicked_, 0.01 * most, 10 * most) : most;
+    return static_cast<int>(std::clamp(spare / (one * left.linear), 0.0, 100000.0));
   }
 
   const job& what_;
   job_report& to_;
   clock::time_point started_ = clock::now();
-  double all_ = 0, done_ = 0;        // rows cols^2
-  double solved_ = 0, solving_ = 0;  // multiply-adds, seconds
+  work all_, done_;
+  double solving_ = 0;                            // seconds
+  double plain_ = 0, plain_size_ = 0, rate_ = 0;  // without kicks: seconds, rows cols^2, and one by the other
+  double kicking_ = 0, kicked_ = 0;               // seconds of kicks; rows cols kicks
 };
 
 }  // namespace tool

@@ -61,7 +61,6 @@ struct fallen_back {
 struct solved_matrix {
   std::string name;
   nbit::solve_report report;
-  int kicks = 0;
 };
 
 /// What came out.

@@ -61,8 +61,8 @@ constexpr option known[] = {
     {"--damping", "PERMILLE", "gptq, sign_round: share of the mean added to the diagonal (default 50)"},
     {"--passes", "N", "gptq: rounds of reconsidering scales and codes (default 8)"},
     {"--kicks", "N",
-     "gptq: then N times a few codes of every row at random, kept where the row ends lower (default 0);\n"
-     "each takes about as long as three passes"},
+     "gptq: then N times a few codes of every row at random, kept where the row ends lower (default 32;\n"
+     "of IQ1 to IQ3 and 8 bits 0, where each takes about as long as three passes)"},
     {"--seconds", "N",
      "gptq: instead of --kicks, as many as a run of N seconds seems to have time for; so the same command does\n"
      "not make the same bytes twice, also with --resume"},
@@ -186,7 +186,7 @@ void print_solved(const std::vector<solved_matrix>& all) {
   if (all.empty()) return;
   double share = 0;
   std::size_t counted = 0;
-  int fewest = all[0].kicks, most = 0;
+  int fewest = all[0].report.kicks, most = 0;
   const solved_matrix *few = nullptr, *damped = nullptr, *dead = nullptr;
   std::size_t few_count = 0, damped_count = 0, dead_count = 0;
   const auto note = [](bool is, const solved_matrix& m, const solved_matrix*& first, std::size_t& count) {
@@ -195,7 +195,7 @@ void print_solved(const std::vector<solved_matrix>& all) {
   for (const solved_matrix& m : all) {
     const nbit::solve_report& r = m.report;
     if (r.loss_rounded > 0) share += r.loss / r.loss_rounded, ++counted;
-    fewest = std::min(fewest, m.kicks), most = std::max(most, m.kicks);
+    fewest = std::min(fewest, r.kicks), most = std::max(most, r.kicks);
     note(r.metric.shrinkage > 0.5, m, few, few_count);
     note(r.metric.rung != nbit::ladder_rung::as_asked, m, damped, damped_count);
     note(r.metric.dead_columns + r.metric.cleaned_columns != 0, m, dead, dead_count);
@@ -242,7 +242,7 @@ void print_json(const job_report& r, const job& what, std::uint64_t mib, double 
     one.add("rung", json_value::string(rung_name(m.report.metric.rung)));
     one.add("shrinkage", json_value::number(m.report.metric.shrinkage));
     one.add("dead_columns", json_value::number(static_cast<std::uint64_t>(m.report.metric.dead_columns)));
-    one.add("kicks", json_value::number(static_cast<std::uint64_t>(m.kicks)));
+    one.add("kicks", json_value::number(static_cast<std::uint64_t>(m.report.kicks)));
   }
   j.add("memory_mib", json_value::number(mib));
   j.add("seconds", json_value::number(seconds));
@@ -304,7 +304,7 @@ int quantize(std::span<const std::string> words) {
   what.how = method_of(args);
   what.settings.damping = static_cast<double>(args.number("--damping", 50, 0, 1000000)) / 1000.0;
   what.settings.passes = static_cast<int>(args.number("--passes", 8, 0, 1000));
-  what.settings.kicks = static_cast<int>(args.number("--kicks", 0, 0, 100000));
+  what.settings.kicks = static_cast<int>(args.number("--kicks", -1, 0, 100000));
   what.seconds = static_cast<double>(args.number("--seconds", 0, 1, 1L << 30));
   if (args.has("--seconds") && (args.has("--kicks") || what.how != method::gptq))
     throw failure{wrong_usage, "--seconds: only with --solver gptq and without --kicks, which it chooses"};

@@ -49,7 +49,7 @@ struct problem {
 struct solver_settings {
   double damping = 0.05;  // the library's defaults
   int passes = 8;
-  int kicks = 0;
+  int kicks = -1;
 };
 
 /// The AWQ search for linears with one input, in some format.

@@ -159,10 +159,11 @@ void add_attention(entries& out) {
 
 // Solvers choose the tag themselves: the selected one.
 template <class F>
-void add_gptq(const char* name, entries& out) {
+void add_gptq(const char* name, entries& out, bool correlated = false) {
   constexpr std::size_t rows = 5, cols = 256, tokens = 300;
   nbit::random_stream random(10);
-  const auto w = bell(random, rows * cols, 0.1f), x = bell(random, tokens * cols, 1.0f);
+  auto w = bell(random, rows * cols, 0.1f), x = bell(random, tokens * cols, 1.0f);
+  for (std::size_t k = 1; correlated && k < x.size(); ++k) x[k] += 0.5f * x[k - 1];  // else it is plain rounding
   nbit::hessian statistics(cols);
   hash h;
   if (statistics.add({x.data(), tokens, cols})) {
@@ -190,4 +191,6 @@ void nbit_test::add_others(entries& out) {
   add_attention(out);
   add_gptq<nbit::w3g64a>("gptq w3g64a", out);
   add_gptq<nbit::q3_k>("gptq Q3_K", out);
+  add_gptq<nbit::w3g64a>("gptq correlated w3g64a", out, true);
+  add_gptq<nbit::q3_k>("gptq correlated Q3_K", out, true);
 }

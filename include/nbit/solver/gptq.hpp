@@ -40,8 +40,9 @@ struct gptq_options {
   column_order order = column_order::activation;
   group_fit groups = group_fit::upfront;
   grid_search grid = grid_search::weighted;
-  int passes = 8;                          // over parameters and codes after the greedy one; 0 to 1000
-  int kicks = 0;                           // then so many random moves of some codes, kept where they end lower
+  int passes = 8;                          // at most, over parameters and codes after the greedy one; 0 to 1000
+  int kicks = -1;                          // then, unless passes is 0, random moves, kept by rows that end lower;
+                                           // -1: 32 of codes of up to 6 bits, none of lattices and wider codes
   bool tune = true;                        // let those passes refit the parameters to the codes (nbit::dials)
   std::span<const float> importance = {};  // weights for fitting, one per column; empty: diag(H)
   search_options search = {};              // the grid of squared and weighted searches
@@ -52,6 +53,7 @@ struct gptq_options {
 struct solve_report {
   metric_report metric = {};
   std::uint64_t tokens = 0;
+  int kicks = 0;            // of each row
   double loss_rounded = 0;  // of rounding each weight to nearest with the same parameters
   double loss = 0;          // of the codes returned; never above loss_rounded
   double energy = 0;        // of all-zero weights
@@ -114,8 +116,8 @@ inline result<void> check_gptq(matrix_view<const float> w, const hessian& h, con
     return make_error(errc::invalid_option, "number of descent passes is out of range", "0 to 1000")
         .about("passes")
         .with(o.passes);
-  if (o.kicks < 0 || o.kicks > 100000)
-    return make_error(errc::invalid_option, "number of kicks is out of range", "0 to 100000")
+  if (o.kicks < -1 || o.kicks > 100000)
+    return make_error(errc::invalid_option, "number of kicks is out of range", "0 to 100000, or -1")
         .about("kicks")
         .with(o.kicks);
   if (!o.importance.empty() && o.importance.size() != w.cols)
@@ -133,6 +135,12 @@ inline result<void> check_gptq(matrix_view<const float> w, const hessian& h, con
           .about("groups");
   }
   return all_finite(w);
+}
+
+/// Kicks that options ask for.
+template <weight_format F>
+NBIT_INLINE constexpr int kicks_asked(const gptq_options& o) {
+  return o.passes == 0 ? 0 : o.kicks >= 0 ? o.kicks : kicks_by_table<F> ? usual_kicks : 0;
 }
 
 /// Weights for fitting: the option's, or the mean squares, made finite and positive, with mean 1.
@@ -177,8 +185,11 @@ inline result<void> solve_panels(Job& job, solve_report& report, Executor& ex, c
 /// Quantizes w (outputs x inputs) for inputs with the statistics h.
 /// Errors: shape (h or importance of another width; a row that F cannot hold), not_finite with row and column of the
 /// first bad weight, invalid_option, out_of_memory. Statistics never make it fail: see report.metric.
-/// Cost: cols^3 / 6 + rows cols^2 (3 + 2 passes + 7 kicks) multiply-adds. Memory: 2 cols^2 floats, the codes, and for
-/// every task that runs at a time 3 x 64 rows of floats and 192 floats for each weight of a group.
+/// Cost: cols^3 / 6 + rows cols^2 (3 + 2 passes) multiply-adds, at most 4 passes with 32 kicks or more of codes of up
+/// to 6 bits, which cost some 40 rows cols each; of others 7 rows cols^2. Memory: 2 cols^2 floats, the codes, and for
+/// every task that runs at a time 3 x 64 rows of floats, 192 floats for each weight of a group, and for kicks 21 bytes
+/// for each of at most 2048 columns and the values of their groups; of lattices and wider codes 64 rows of codes and
+/// parameters.
 template <weight_format F, class Executor = serial>
 result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o = {},
                             Executor&& ex = {}) {
@@ -188,7 +199,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   if (!made) return made.error();
   gptq_result<F> out;
   out.codes = *std::move(made);
-  out.report.tokens = h.tokens();
+  out.report.tokens = h.tokens(), out.report.kicks = kicks_asked<F>(o);
   if (w.empty()) return result<gptq_result<F>>(std::move(out));  // nvcc does not move it by itself
 
   const std::size_t cols = w.cols, step = std::size_t(step_of<F>), group = group_length<F>(cols);
@@ -225,7 +236,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   gptq_job<F> job = {};
   job.m = &*m, job.w = w, job.out = &out.codes;
   job.order = {order, cols}, job.place = {place, cols}, job.group_at = {group_at, cols};
-  job.importance = importance, job.groups = o.groups, job.passes = o.passes, job.kicks = o.kicks;
+  job.importance = importance, job.groups = o.groups, job.passes = o.passes, job.kicks = out.report.kicks;
   job.tune = o.tune;
   job.search = o.search;
   if (o.grid == grid_search::min_max) job.search.coarse_steps = 0;
@@ -256,13 +267,13 @@ result<solve_report> refine(matrix_view<const float> w, const hessian& h, coded_
     return make_error(errc::shape, "codes have another shape than the weights", "the same rows and columns")
         .at(static_cast<std::int64_t>(codes.rows), static_cast<std::int64_t>(codes.cols));
   solve_report report = {};
-  report.tokens = h.tokens();
+  report.tokens = h.tokens(), report.kicks = kicks_asked<F>(o);
   if (w.empty()) return report;
   auto m = make_metric(h, {}, {o.damping, o.shrink}, ex);
   if (!m) return m.error();
   report.metric = m->report;
   gptq_job<F> job = {};
-  job.m = &*m, job.w = w, job.out = &codes, job.passes = o.passes, job.kicks = o.kicks, job.tune = o.tune,
+  job.m = &*m, job.w = w, job.out = &codes, job.passes = o.passes, job.kicks = report.kicks, job.tune = o.tune,
   job.start_given = true;
   if (auto done = solve_panels(job, report, ex, [&job](std::size_t task) { return bool(solve_panel<F>(job, task)); });
       !done)
