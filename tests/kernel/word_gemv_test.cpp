@@ -116,7 +116,7 @@ void check(const char* name) {
 
 }  // namespace
 
-TEST_CASE("GPTQ words") {
+TEST_CASE("products on GPTQ words") {
   using nbit::gptq_words;
   check<format<4, 128, symmetry::asymmetric>, gptq_words, true>("4 bits, zeros");
   check<format<4, 32, symmetry::gptq>, gptq_words>("4 bits");
@@ -127,7 +127,7 @@ TEST_CASE("GPTQ words") {
   check<format<8, nbit::per_row, symmetry::asymmetric>, gptq_words, true>("8 bits, one group, zeros");
 }
 
-TEST_CASE("AWQ words") {
+TEST_CASE("products on AWQ words") {
   using nbit::awq_interleave;
   check<format<4, 128, symmetry::asymmetric>, awq_interleave, true>("4 bits, zeros");
   check<format<4, 64, symmetry::restricted>, awq_interleave>("4 bits");
