@@ -1,7 +1,8 @@
 #!/bin/sh
 # tests/cross/run.sh [FOLDER] [TARGET...]: the hashes of tests/determinism on other machines, under emulation.
 #
-# Compiles the program once for each target (static, -O1) and runs it on each machine that the target stands for. Targets:
+# Compiles the program once for each target (static, -O1) and runs it on each machine that the target stands for, as many at
+# a time as there are cores. Targets:
 #   native     this machine, -O2 -march=native: flags must not change a bit
 #   aarch64    cortex-a57 (NEON), cortex-a76 and max (dot products)
 #   riscv64    scalar
@@ -52,8 +53,11 @@ missing() {
   esac
 }
 
-# machine NAME COMMAND...: runs one binary on one machine.
+# machine NAME COMMAND...: puts the run of one binary on one machine into the queue.
 ran=0 failed=0 skipped=0
+runs=$folder/runs.txt
+: >"$runs"
+rm -f "$folder"/machine.*
 machine() {
   name=$1
   shift
@@ -63,8 +67,9 @@ machine() {
     return
   fi
   ran=$((ran + 1))
-  if "$@" >"$folder/answer.txt" 2>&1; then good=yes; else good=no failed=$((failed + 1)); fi
-  if [ $good = yes ]; then tail -1 "$folder/answer.txt" | sed "s/^count: determinism: /$name: /"; else sed "s/^/$name: /" "$folder/answer.txt" | tail -20; fi
+  echo "$name" >"$folder/machine.$ran.name"
+  for word in "$@"; do printf "'%s' " "$word"; done >>"$runs"
+  echo ">'$folder/machine.$ran.answer' 2>&1 && : >'$folder/machine.$ran.good'" >>"$runs"
 }
 
 # All objects of all targets in one queue, so that the cores stay busy.
@@ -86,7 +91,8 @@ for target in $targets; do
   done
 done
 start=$(date +%s)
-tr '\n' '\0' <"$queue" | xargs -0 -P "$jobs" -I{} sh -c '{}' || { echo "compiling failed"; exit 1; }
+all_of() { tr '\n' '\0' <"$1" | xargs -0 -P "$jobs" -I{} sh -c '{}'; }
+all_of "$queue" || { echo "compiling failed"; exit 1; }
 for target in $built; do
   binary=$folder/$target/determinism
   # shellcheck disable=SC2046,SC2086
@@ -108,6 +114,17 @@ for target in $built; do
     s390x) machine "s390x (big-endian)" qemu-s390x "$binary" "$table" ;;
     wasm) machine "wasm simd128" node --no-warnings "$here/wasi.mjs" "$binary" "$table" ;;
   esac
+done
+all_of "$runs"
+number=0
+while [ $number -lt $ran ]; do
+  number=$((number + 1))
+  name=$(cat "$folder/machine.$number.name") answer=$folder/machine.$number.answer
+  if [ -e "$folder/machine.$number.good" ]; then tail -1 "$answer" | sed "s/^count: determinism: /$name: /"
+  else
+    failed=$((failed + 1))
+    sed "s/^/$name: /" "$answer" | tail -20
+  fi
 done
 echo "count: cross: $ran machines, $skipped skipped, $failed failed"
 [ "$failed" = 0 ] || exit 1
