@@ -108,15 +108,18 @@ for part in $chosen; do
     # every layer are enough; each of their units compiles all of it.
     single-header)
       preset single-header single-header \
-        "nbit_tests_static nbit_tests_base nbit_tests_arch nbit_tests_tensor nbit_tests_eval" \
-        '^(static|base|arch|tensor|eval)$' -DNBIT_EXAMPLES=OFF
+        "nbit_tests_static nbit_tests_arch nbit_tests_tensor nbit_tests_eval" \
+        '^(static|arch|tensor|eval)$' -DNBIT_EXAMPLES=OFF
       ;;
     # tests/freestanding compiles every header this way; what runs here are the folders that compile quickly.
     no-exceptions)
       preset no-exceptions no-exceptions "nbit_tests_base nbit_tests_layout nbit_tests_parallel nbit_tests_static" \
         '^(base|layout|parallel|static)$' -DCMAKE_CXX_FLAGS=-O0
       ;;
-    scalar-only) preset scalar-only scalar-only nbit_tests_kernel '^kernel$' -DNBIT_EXAMPLES=OFF ;;
+    # The definitions are run optimised by every other part; here at -O0.
+    scalar-only)
+      preset scalar-only scalar-only nbit_tests_kernel '^kernel$' -DNBIT_EXAMPLES=OFF -DNBIT_UNOPTIMISED=nbit_tests_kernel
+      ;;
     cross)
       say "" "==== cross: the hashes of tests/determinism on other machines ===="
       start=$(date +%s) good=yes
