@@ -508,7 +508,7 @@ template <std::unsigned_integral T>
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <new>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -583,31 +583,53 @@ class [[nodiscard]] result {
   using value_type = T;
   using error_type = nbit::error;
 
-  NBIT_INLINE constexpr result(T value) : value_(std::move(value)) {}
-  NBIT_INLINE constexpr result(nbit::error e) : error_(e) {}
+  NBIT_HOST_INLINE constexpr result(T value) : value_(std::move(value)), has_value_(true) {}
+  NBIT_INLINE constexpr result(nbit::error e) : nothing_(), error_(e) {}
 
-  // Implicit ones would be weak symbols, shared by units that were built with different flags.
-  NBIT_HOST_INLINE result(const result&) = default;
-  NBIT_HOST_INLINE result(result&&) = default;
-  NBIT_HOST_INLINE result& operator=(const result&) = default;
-  NBIT_HOST_INLINE result& operator=(result&&) = default;
-  NBIT_HOST_INLINE ~result() = default;
+  // Storage of its own, for the sake of compile time: a program has a hundred kinds of results, and std::optional is
+  // five classes for each. Members are defined where they are used only; an implicit one would be a weak symbol as
+  // well.
+  NBIT_HOST_INLINE constexpr result(const result& other)
+    requires(std::is_copy_constructible_v<T>)
+      : nothing_(), has_value_(other.has_value_), error_(other.error_) {
+    if (has_value_) place(other.value_);
+  }
+  NBIT_HOST_INLINE constexpr result(result&& other) noexcept(std::is_nothrow_move_constructible_v<T>)
+      : nothing_(), has_value_(other.has_value_), error_(other.error_) {
+    if (has_value_) place(std::move(other.value_));
+  }
+  NBIT_HOST_INLINE constexpr result& operator=(const result& other)
+    requires(std::is_copy_constructible_v<T>)
+  {
+    return *this = result(other);
+  }
+  NBIT_HOST_INLINE constexpr result& operator=(result&& other) noexcept(std::is_nothrow_move_constructible_v<T>) {
+    if (this == &other) return *this;
+    if (has_value_) value_.~T();
+    has_value_ = false;  // should a move throw
+    if (other.has_value_) place(std::move(other.value_));
+    has_value_ = other.has_value_, error_ = other.error_;
+    return *this;
+  }
+  NBIT_HOST_INLINE constexpr ~result() {
+    if (has_value_) value_.~T();
+  }
 
-  [[nodiscard]] NBIT_INLINE constexpr bool has_value() const noexcept { return value_.has_value(); }
-  NBIT_INLINE constexpr explicit operator bool() const noexcept { return value_.has_value(); }
+  [[nodiscard]] NBIT_INLINE constexpr bool has_value() const noexcept { return has_value_; }
+  NBIT_INLINE constexpr explicit operator bool() const noexcept { return has_value_; }
 
   /// Needs: has_value().
-  NBIT_INLINE constexpr T& operator*() & noexcept { return *value_; }
-  NBIT_INLINE constexpr const T& operator*() const& noexcept { return *value_; }
-  NBIT_INLINE constexpr T&& operator*() && noexcept { return *std::move(value_); }
-  NBIT_INLINE constexpr T* operator->() noexcept { return &*value_; }
-  NBIT_INLINE constexpr const T* operator->() const noexcept { return &*value_; }
-  NBIT_INLINE constexpr T& value() & noexcept { return *value_; }
-  NBIT_INLINE constexpr const T& value() const& noexcept { return *value_; }
-  NBIT_INLINE constexpr T&& value() && noexcept { return *std::move(value_); }
+  NBIT_INLINE constexpr T& operator*() & noexcept { return value_; }
+  NBIT_INLINE constexpr const T& operator*() const& noexcept { return value_; }
+  NBIT_INLINE constexpr T&& operator*() && noexcept { return std::move(value_); }
+  NBIT_INLINE constexpr T* operator->() noexcept { return __builtin_addressof(value_); }
+  NBIT_INLINE constexpr const T* operator->() const noexcept { return __builtin_addressof(value_); }
+  NBIT_INLINE constexpr T& value() & noexcept { return value_; }
+  NBIT_INLINE constexpr const T& value() const& noexcept { return value_; }
+  NBIT_INLINE constexpr T&& value() && noexcept { return std::move(value_); }
   template <class U>
   NBIT_INLINE constexpr T value_or(U&& other) const& {
-    return value_ ? *value_ : static_cast<T>(std::forward<U>(other));
+    return has_value_ ? value_ : static_cast<T>(std::forward<U>(other));
   }
 
   /// Needs: !has_value().
@@ -616,17 +638,26 @@ class [[nodiscard]] result {
   /// Calls f with the value, or passes the error on; f returns a result.
   template <class F>
   NBIT_INLINE constexpr auto and_then(F&& f) & -> std::invoke_result_t<F, T&> {
-    if (value_) return std::forward<F>(f)(*value_);
+    if (has_value_) return std::forward<F>(f)(value_);
     return error_;
   }
   template <class F>
   NBIT_INLINE constexpr auto and_then(F&& f) && -> std::invoke_result_t<F, T&&> {
-    if (value_) return std::forward<F>(f)(*std::move(value_));
+    if (has_value_) return std::forward<F>(f)(std::move(value_));
     return error_;
   }
 
  private:
-  std::optional<T> value_;
+  template <class U>
+  NBIT_HOST_INLINE constexpr void place(U&& value) {
+    ::new (static_cast<void*>(__builtin_addressof(value_))) T(std::forward<U>(value));
+  }
+
+  union {
+    char nothing_;
+    T value_;
+  };
+  bool has_value_ = false;
   nbit::error error_{};
 };
 
@@ -767,10 +798,6 @@ class buffer {
 #ifndef NBIT_BASE_CONTRACT_HPP
 #define NBIT_BASE_CONTRACT_HPP
 
-#if !defined(__CUDACC_RTC__)
-#include <atomic>
-#endif
-
 namespace nbit {
 
 /// A broken precondition: the sentence that should have held, and where it was checked.
@@ -785,12 +812,13 @@ using contract_hook = void (*)(const contract_violation&);
 
 #if !defined(__CUDACC_RTC__)
 namespace contract_detail {
-inline std::atomic<contract_hook> hook{nullptr};
+// Read and written by the compilers' atomic operations: <atomic> brings <string> and <system_error> into every unit.
+inline contract_hook hook = nullptr;
 }  // namespace contract_detail
 
 /// Installs a hook (nullptr removes it) and returns the one before.
 NBIT_HOST_INLINE contract_hook set_contract_hook(contract_hook hook) noexcept {
-  return contract_detail::hook.exchange(hook, std::memory_order_acq_rel);
+  return __atomic_exchange_n(&contract_detail::hook, hook, __ATOMIC_ACQ_REL);
 }
 #endif
 
@@ -799,7 +827,7 @@ NBIT_INLINE void violated(const char* expected, const char* file, int line) {
 #if defined(__CUDA_ARCH__)
   (void)expected, (void)file, (void)line;  // a kernel returns without a word; the host checked before it launched
 #else
-  if (const contract_hook told = hook.load(std::memory_order_acquire)) told({expected, file, line});
+  if (const contract_hook told = __atomic_load_n(&hook, __ATOMIC_ACQUIRE)) told({expected, file, line});
 #endif
 }
 }  // namespace contract_detail
@@ -1257,6 +1285,30 @@ inline __device__ std::uint64_t __builtin_bswap64(std::uint64_t v) {
 
 #endif
 // END nbit/base/nvrtc.hpp
+// BEGIN nbit/base/prefetch.hpp
+// nbit/base/prefetch.hpp — asks for memory that is read soon.
+//
+// What lies ahead of a loop's end is asked for as well, so addresses are integers here: a pointer past an array's end
+// is undefined even if nothing is read through it.
+#ifndef NBIT_BASE_PREFETCH_HPP
+#define NBIT_BASE_PREFETCH_HPP
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nbit::detail {
+
+/// Asks for the line of from[n], which need not exist; Locality 3 is the nearest cache, 0 none after the read.
+template <int Locality = 3, class T>
+NBIT_HOST_INLINE void prefetch_ahead(const T* from, std::size_t n) {
+  const std::uintptr_t to = reinterpret_cast<std::uintptr_t>(from) + n * sizeof(T);
+  __builtin_prefetch(reinterpret_cast<const void*>(to), 0, Locality);
+}
+
+}  // namespace nbit::detail
+
+#endif
+// END nbit/base/prefetch.hpp
 // BEGIN nbit/base/random.hpp
 // nbit/base/random.hpp — random numbers that are the same on every machine: xoshiro256** seeded by splitmix64.
 //
@@ -2937,7 +2989,7 @@ namespace ggml_block {
 /// What the coordinates of each point mean, expanded from the list of indices.
 template <class Grid>
 struct lattice_values {
-  struct values {
+  struct alignas(8) values {
     std::int8_t of[Grid::points][Grid::dims];
   };
   static constexpr values make() {
@@ -2980,7 +3032,8 @@ struct sixteen_points {
 /// The levels of one point, the first in the low byte.  Needs: index < Grid::points.
 template <class Grid>
 NBIT_INLINE std::uint64_t point_word(unsigned index) {
-  const auto* const from = reinterpret_cast<const std::byte*>(device_table<lattice_values<Grid>>().of[index]);
+  const auto* const from = static_cast<const std::byte*>(
+      __builtin_assume_aligned(device_table<lattice_values<Grid>>().of[index], std::size_t(Grid::dims)));
   if constexpr (Grid::dims == 8)
     return load_u64(from);
   else
@@ -3911,7 +3964,9 @@ struct iq1_m_params {
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
-NBIT_NOINLINE inline void encode_iq1_s(const float* x, const float* importance, iq_params<8>& p, std::uint16_t* codes) {
+// Templates, here and below, so that the tables of the search are made where blocks are encoded and nowhere else.
+template <class Code>
+NBIT_NOINLINE void encode_iq1_s(const float* x, const float* importance, iq_params<8>& p, Code* codes) {
   NBIT_EXACT
   float weight[256];
   const float variance = 2.0f * sum_of_squares<256>(x) / 256.0f;
@@ -3933,7 +3988,8 @@ NBIT_NOINLINE inline void encode_iq1_s(const float* x, const float* importance, 
   }
 }
 
-NBIT_NOINLINE inline void encode_iq1_m(const float* x, const float* importance, iq1_m_params& p, std::uint16_t* codes) {
+template <class Code>
+NBIT_NOINLINE void encode_iq1_m(const float* x, const float* importance, iq1_m_params& p, Code* codes) {
   NBIT_EXACT
   float weight[256];
   if (importance != nullptr) {
@@ -4085,7 +4141,8 @@ struct iq1_s : detail::encoded_by_blocks<iq1_s>, iq_integers<iq1_s, 32, 8> {
   NBIT_INLINE static float block_scale(const std::byte* block) { return static_cast<float>(load_f16(block)); }
   static constexpr float shift = 0.125f;
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
+  template <class Code>
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, Code* c) {
     ggml_block::encode_iq1_s(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_s_params(from); }
@@ -4134,7 +4191,8 @@ struct iq1_m : detail::encoded_by_blocks<iq1_m>, iq_integers<iq1_m, 16, 8> {
   }
   static constexpr float shift = 0.125f;
   /// One whole group without bounds; q may be null.
-  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, std::uint16_t* c) {
+  template <class Code>
+  NBIT_HOST_INLINE static void encode_block(const float* x, const float* q, float, params& p, Code* c) {
     ggml_block::encode_iq1_m(x, q, p, c);
   }
   NBIT_INLINE static params load_params(const std::byte* from) { return ggml_block::load_iq1_m_params(from); }
@@ -15084,6 +15142,26 @@ struct code_lanes<NBIT_ARCH> {
   NBIT_INLINE static real column(bytes v) {
     return to_float(_mm512_and_si512(_mm512_maskz_srli_epi32(all, v, 8 * J), _mm512_set1_epi32(255)));
   }
+  /// Bits at .. at + Bits - 1 of every 32 as floats.
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m512i field = _mm512_maskz_srlv_epi32(all, v, _mm512_set1_epi32(at));
+    return to_float(_mm512_and_si512(field, _mm512_set1_epi32((1 << Bits) - 1)));
+  }
+  /// 32 bits at from + at[l] * Size for each lane; their lower halves as f16, their upper halves as numbers.
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), all, _mm512_loadu_si512(at), from, Size);
+  }
+  NBIT_INLINE static real low_f16(sums v) { return _mm512_maskz_cvtph_ps(all, _mm512_maskz_cvtepi32_epi16(all, v)); }
+  NBIT_INLINE static sums high(sums v) { return _mm512_maskz_srli_epi32(all, v, 16); }
+  /// Bytes 4 u + i of every sixteen of the four: four neighbours of vector u.
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    const bytes low = _mm512_unpacklo_epi8(v[0], v[1]), high = _mm512_unpackhi_epi8(v[0], v[1]);
+    const bytes low2 = _mm512_unpacklo_epi8(v[2], v[3]), high2 = _mm512_unpackhi_epi8(v[2], v[3]);
+    v[0] = _mm512_unpacklo_epi16(low, low2), v[1] = _mm512_unpackhi_epi16(low, low2);
+    v[2] = _mm512_unpacklo_epi16(high, high2), v[3] = _mm512_unpackhi_epi16(high, high2);
+  }
 
  private:
   static constexpr __mmask16 all = 0xffff;
@@ -15195,8 +15273,36 @@ struct code_lanes<NBIT_ARCH> {
     return to_float({_mm256_and_si256(_mm256_srli_epi32(v.lo, 8 * J), mask),
                      _mm256_and_si256(_mm256_srli_epi32(v.hi, 8 * J), mask)});
   }
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m256i by = _mm256_set1_epi32(at), mask = _mm256_set1_epi32((1 << Bits) - 1);
+    return to_float(
+        {_mm256_and_si256(_mm256_srlv_epi32(v.lo, by), mask), _mm256_and_si256(_mm256_srlv_epi32(v.hi, by), mask)});
+  }
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    const bytes places = load(at);
+    return {_mm256_i32gather_epi32(static_cast<const int*>(from), places.lo, Size),
+            _mm256_i32gather_epi32(static_cast<const int*>(from), places.hi, Size)};
+  }
+  NBIT_INLINE static real low_f16(sums v) {
+    const __m256i low = _mm256_set1_epi32(0xffff);
+    const __m256i both = _mm256_packus_epi32(_mm256_and_si256(v.lo, low), _mm256_and_si256(v.hi, low));
+    const __m256i halves = _mm256_permute4x64_epi64(both, 0xd8);
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+  }
+  NBIT_INLINE static sums high(sums v) { return {_mm256_srli_epi32(v.lo, 16), _mm256_srli_epi32(v.hi, 16)}; }
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    transpose(v[0].lo, v[1].lo, v[2].lo, v[3].lo), transpose(v[0].hi, v[1].hi, v[2].hi, v[3].hi);
+  }
 
  private:
+  NBIT_INLINE static void transpose(__m256i& a, __m256i& b, __m256i& c, __m256i& d) {
+    const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
+    const __m256i low2 = _mm256_unpacklo_epi8(c, d), high2 = _mm256_unpackhi_epi8(c, d);
+    a = _mm256_unpacklo_epi16(low, low2), b = _mm256_unpackhi_epi16(low, low2);
+    c = _mm256_unpacklo_epi16(high, high2), d = _mm256_unpackhi_epi16(high, high2);
+  }
   template <int Low, int Width, int To>
   NBIT_INLINE static __m256i half_field(__m256i v) {
     if constexpr (Low > To)
@@ -15459,6 +15565,26 @@ struct code_lanes<NBIT_ARCH> {
   NBIT_INLINE static real column(bytes v) {
     return to_float(_mm512_and_si512(_mm512_maskz_srli_epi32(all, v, 8 * J), _mm512_set1_epi32(255)));
   }
+  /// Bits at .. at + Bits - 1 of every 32 as floats.
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m512i field = _mm512_maskz_srlv_epi32(all, v, _mm512_set1_epi32(at));
+    return to_float(_mm512_and_si512(field, _mm512_set1_epi32((1 << Bits) - 1)));
+  }
+  /// 32 bits at from + at[l] * Size for each lane; their lower halves as f16, their upper halves as numbers.
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), all, _mm512_loadu_si512(at), from, Size);
+  }
+  NBIT_INLINE static real low_f16(sums v) { return _mm512_maskz_cvtph_ps(all, _mm512_maskz_cvtepi32_epi16(all, v)); }
+  NBIT_INLINE static sums high(sums v) { return _mm512_maskz_srli_epi32(all, v, 16); }
+  /// Bytes 4 u + i of every sixteen of the four: four neighbours of vector u.
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    const bytes low = _mm512_unpacklo_epi8(v[0], v[1]), high = _mm512_unpackhi_epi8(v[0], v[1]);
+    const bytes low2 = _mm512_unpacklo_epi8(v[2], v[3]), high2 = _mm512_unpackhi_epi8(v[2], v[3]);
+    v[0] = _mm512_unpacklo_epi16(low, low2), v[1] = _mm512_unpackhi_epi16(low, low2);
+    v[2] = _mm512_unpacklo_epi16(high, high2), v[3] = _mm512_unpackhi_epi16(high, high2);
+  }
 
  private:
   static constexpr __mmask16 all = 0xffff;
@@ -15570,8 +15696,36 @@ struct code_lanes<NBIT_ARCH> {
     return to_float({_mm256_and_si256(_mm256_srli_epi32(v.lo, 8 * J), mask),
                      _mm256_and_si256(_mm256_srli_epi32(v.hi, 8 * J), mask)});
   }
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m256i by = _mm256_set1_epi32(at), mask = _mm256_set1_epi32((1 << Bits) - 1);
+    return to_float(
+        {_mm256_and_si256(_mm256_srlv_epi32(v.lo, by), mask), _mm256_and_si256(_mm256_srlv_epi32(v.hi, by), mask)});
+  }
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    const bytes places = load(at);
+    return {_mm256_i32gather_epi32(static_cast<const int*>(from), places.lo, Size),
+            _mm256_i32gather_epi32(static_cast<const int*>(from), places.hi, Size)};
+  }
+  NBIT_INLINE static real low_f16(sums v) {
+    const __m256i low = _mm256_set1_epi32(0xffff);
+    const __m256i both = _mm256_packus_epi32(_mm256_and_si256(v.lo, low), _mm256_and_si256(v.hi, low));
+    const __m256i halves = _mm256_permute4x64_epi64(both, 0xd8);
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+  }
+  NBIT_INLINE static sums high(sums v) { return {_mm256_srli_epi32(v.lo, 16), _mm256_srli_epi32(v.hi, 16)}; }
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    transpose(v[0].lo, v[1].lo, v[2].lo, v[3].lo), transpose(v[0].hi, v[1].hi, v[2].hi, v[3].hi);
+  }
 
  private:
+  NBIT_INLINE static void transpose(__m256i& a, __m256i& b, __m256i& c, __m256i& d) {
+    const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
+    const __m256i low2 = _mm256_unpacklo_epi8(c, d), high2 = _mm256_unpackhi_epi8(c, d);
+    a = _mm256_unpacklo_epi16(low, low2), b = _mm256_unpackhi_epi16(low, low2);
+    c = _mm256_unpacklo_epi16(high, high2), d = _mm256_unpackhi_epi16(high, high2);
+  }
   template <int Low, int Width, int To>
   NBIT_INLINE static __m256i half_field(__m256i v) {
     if constexpr (Low > To)
@@ -15829,6 +15983,26 @@ struct code_lanes<NBIT_ARCH> {
   NBIT_INLINE static real column(bytes v) {
     return to_float(_mm512_and_si512(_mm512_maskz_srli_epi32(all, v, 8 * J), _mm512_set1_epi32(255)));
   }
+  /// Bits at .. at + Bits - 1 of every 32 as floats.
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m512i field = _mm512_maskz_srlv_epi32(all, v, _mm512_set1_epi32(at));
+    return to_float(_mm512_and_si512(field, _mm512_set1_epi32((1 << Bits) - 1)));
+  }
+  /// 32 bits at from + at[l] * Size for each lane; their lower halves as f16, their upper halves as numbers.
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), all, _mm512_loadu_si512(at), from, Size);
+  }
+  NBIT_INLINE static real low_f16(sums v) { return _mm512_maskz_cvtph_ps(all, _mm512_maskz_cvtepi32_epi16(all, v)); }
+  NBIT_INLINE static sums high(sums v) { return _mm512_maskz_srli_epi32(all, v, 16); }
+  /// Bytes 4 u + i of every sixteen of the four: four neighbours of vector u.
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    const bytes low = _mm512_unpacklo_epi8(v[0], v[1]), high = _mm512_unpackhi_epi8(v[0], v[1]);
+    const bytes low2 = _mm512_unpacklo_epi8(v[2], v[3]), high2 = _mm512_unpackhi_epi8(v[2], v[3]);
+    v[0] = _mm512_unpacklo_epi16(low, low2), v[1] = _mm512_unpackhi_epi16(low, low2);
+    v[2] = _mm512_unpacklo_epi16(high, high2), v[3] = _mm512_unpackhi_epi16(high, high2);
+  }
 
  private:
   static constexpr __mmask16 all = 0xffff;
@@ -15940,8 +16114,36 @@ struct code_lanes<NBIT_ARCH> {
     return to_float({_mm256_and_si256(_mm256_srli_epi32(v.lo, 8 * J), mask),
                      _mm256_and_si256(_mm256_srli_epi32(v.hi, 8 * J), mask)});
   }
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m256i by = _mm256_set1_epi32(at), mask = _mm256_set1_epi32((1 << Bits) - 1);
+    return to_float(
+        {_mm256_and_si256(_mm256_srlv_epi32(v.lo, by), mask), _mm256_and_si256(_mm256_srlv_epi32(v.hi, by), mask)});
+  }
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    const bytes places = load(at);
+    return {_mm256_i32gather_epi32(static_cast<const int*>(from), places.lo, Size),
+            _mm256_i32gather_epi32(static_cast<const int*>(from), places.hi, Size)};
+  }
+  NBIT_INLINE static real low_f16(sums v) {
+    const __m256i low = _mm256_set1_epi32(0xffff);
+    const __m256i both = _mm256_packus_epi32(_mm256_and_si256(v.lo, low), _mm256_and_si256(v.hi, low));
+    const __m256i halves = _mm256_permute4x64_epi64(both, 0xd8);
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+  }
+  NBIT_INLINE static sums high(sums v) { return {_mm256_srli_epi32(v.lo, 16), _mm256_srli_epi32(v.hi, 16)}; }
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    transpose(v[0].lo, v[1].lo, v[2].lo, v[3].lo), transpose(v[0].hi, v[1].hi, v[2].hi, v[3].hi);
+  }
 
  private:
+  NBIT_INLINE static void transpose(__m256i& a, __m256i& b, __m256i& c, __m256i& d) {
+    const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
+    const __m256i low2 = _mm256_unpacklo_epi8(c, d), high2 = _mm256_unpackhi_epi8(c, d);
+    a = _mm256_unpacklo_epi16(low, low2), b = _mm256_unpackhi_epi16(low, low2);
+    c = _mm256_unpacklo_epi16(high, high2), d = _mm256_unpackhi_epi16(high, high2);
+  }
   template <int Low, int Width, int To>
   NBIT_INLINE static __m256i half_field(__m256i v) {
     if constexpr (Low > To)
@@ -16195,6 +16397,26 @@ struct code_lanes<NBIT_ARCH> {
   NBIT_INLINE static real column(bytes v) {
     return to_float(_mm512_and_si512(_mm512_maskz_srli_epi32(all, v, 8 * J), _mm512_set1_epi32(255)));
   }
+  /// Bits at .. at + Bits - 1 of every 32 as floats.
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m512i field = _mm512_maskz_srlv_epi32(all, v, _mm512_set1_epi32(at));
+    return to_float(_mm512_and_si512(field, _mm512_set1_epi32((1 << Bits) - 1)));
+  }
+  /// 32 bits at from + at[l] * Size for each lane; their lower halves as f16, their upper halves as numbers.
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), all, _mm512_loadu_si512(at), from, Size);
+  }
+  NBIT_INLINE static real low_f16(sums v) { return _mm512_maskz_cvtph_ps(all, _mm512_maskz_cvtepi32_epi16(all, v)); }
+  NBIT_INLINE static sums high(sums v) { return _mm512_maskz_srli_epi32(all, v, 16); }
+  /// Bytes 4 u + i of every sixteen of the four: four neighbours of vector u.
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    const bytes low = _mm512_unpacklo_epi8(v[0], v[1]), high = _mm512_unpackhi_epi8(v[0], v[1]);
+    const bytes low2 = _mm512_unpacklo_epi8(v[2], v[3]), high2 = _mm512_unpackhi_epi8(v[2], v[3]);
+    v[0] = _mm512_unpacklo_epi16(low, low2), v[1] = _mm512_unpackhi_epi16(low, low2);
+    v[2] = _mm512_unpacklo_epi16(high, high2), v[3] = _mm512_unpackhi_epi16(high, high2);
+  }
 
  private:
   static constexpr __mmask16 all = 0xffff;
@@ -16306,8 +16528,36 @@ struct code_lanes<NBIT_ARCH> {
     return to_float({_mm256_and_si256(_mm256_srli_epi32(v.lo, 8 * J), mask),
                      _mm256_and_si256(_mm256_srli_epi32(v.hi, 8 * J), mask)});
   }
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m256i by = _mm256_set1_epi32(at), mask = _mm256_set1_epi32((1 << Bits) - 1);
+    return to_float(
+        {_mm256_and_si256(_mm256_srlv_epi32(v.lo, by), mask), _mm256_and_si256(_mm256_srlv_epi32(v.hi, by), mask)});
+  }
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    const bytes places = load(at);
+    return {_mm256_i32gather_epi32(static_cast<const int*>(from), places.lo, Size),
+            _mm256_i32gather_epi32(static_cast<const int*>(from), places.hi, Size)};
+  }
+  NBIT_INLINE static real low_f16(sums v) {
+    const __m256i low = _mm256_set1_epi32(0xffff);
+    const __m256i both = _mm256_packus_epi32(_mm256_and_si256(v.lo, low), _mm256_and_si256(v.hi, low));
+    const __m256i halves = _mm256_permute4x64_epi64(both, 0xd8);
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+  }
+  NBIT_INLINE static sums high(sums v) { return {_mm256_srli_epi32(v.lo, 16), _mm256_srli_epi32(v.hi, 16)}; }
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    transpose(v[0].lo, v[1].lo, v[2].lo, v[3].lo), transpose(v[0].hi, v[1].hi, v[2].hi, v[3].hi);
+  }
 
  private:
+  NBIT_INLINE static void transpose(__m256i& a, __m256i& b, __m256i& c, __m256i& d) {
+    const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
+    const __m256i low2 = _mm256_unpacklo_epi8(c, d), high2 = _mm256_unpackhi_epi8(c, d);
+    a = _mm256_unpacklo_epi16(low, low2), b = _mm256_unpackhi_epi16(low, low2);
+    c = _mm256_unpacklo_epi16(high, high2), d = _mm256_unpackhi_epi16(high, high2);
+  }
   template <int Low, int Width, int To>
   NBIT_INLINE static __m256i half_field(__m256i v) {
     if constexpr (Low > To)
@@ -16561,6 +16811,26 @@ struct code_lanes<NBIT_ARCH> {
   NBIT_INLINE static real column(bytes v) {
     return to_float(_mm512_and_si512(_mm512_maskz_srli_epi32(all, v, 8 * J), _mm512_set1_epi32(255)));
   }
+  /// Bits at .. at + Bits - 1 of every 32 as floats.
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m512i field = _mm512_maskz_srlv_epi32(all, v, _mm512_set1_epi32(at));
+    return to_float(_mm512_and_si512(field, _mm512_set1_epi32((1 << Bits) - 1)));
+  }
+  /// 32 bits at from + at[l] * Size for each lane; their lower halves as f16, their upper halves as numbers.
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), all, _mm512_loadu_si512(at), from, Size);
+  }
+  NBIT_INLINE static real low_f16(sums v) { return _mm512_maskz_cvtph_ps(all, _mm512_maskz_cvtepi32_epi16(all, v)); }
+  NBIT_INLINE static sums high(sums v) { return _mm512_maskz_srli_epi32(all, v, 16); }
+  /// Bytes 4 u + i of every sixteen of the four: four neighbours of vector u.
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    const bytes low = _mm512_unpacklo_epi8(v[0], v[1]), high = _mm512_unpackhi_epi8(v[0], v[1]);
+    const bytes low2 = _mm512_unpacklo_epi8(v[2], v[3]), high2 = _mm512_unpackhi_epi8(v[2], v[3]);
+    v[0] = _mm512_unpacklo_epi16(low, low2), v[1] = _mm512_unpackhi_epi16(low, low2);
+    v[2] = _mm512_unpacklo_epi16(high, high2), v[3] = _mm512_unpackhi_epi16(high, high2);
+  }
 
  private:
   static constexpr __mmask16 all = 0xffff;
@@ -16672,8 +16942,36 @@ struct code_lanes<NBIT_ARCH> {
     return to_float({_mm256_and_si256(_mm256_srli_epi32(v.lo, 8 * J), mask),
                      _mm256_and_si256(_mm256_srli_epi32(v.hi, 8 * J), mask)});
   }
+  template <int Bits>
+  NBIT_INLINE static real field_at(bytes v, int at) {
+    const __m256i by = _mm256_set1_epi32(at), mask = _mm256_set1_epi32((1 << Bits) - 1);
+    return to_float(
+        {_mm256_and_si256(_mm256_srlv_epi32(v.lo, by), mask), _mm256_and_si256(_mm256_srlv_epi32(v.hi, by), mask)});
+  }
+  template <int Size>
+  NBIT_INLINE static sums gather(const void* from, const std::int32_t* at) {
+    const bytes places = load(at);
+    return {_mm256_i32gather_epi32(static_cast<const int*>(from), places.lo, Size),
+            _mm256_i32gather_epi32(static_cast<const int*>(from), places.hi, Size)};
+  }
+  NBIT_INLINE static real low_f16(sums v) {
+    const __m256i low = _mm256_set1_epi32(0xffff);
+    const __m256i both = _mm256_packus_epi32(_mm256_and_si256(v.lo, low), _mm256_and_si256(v.hi, low));
+    const __m256i halves = _mm256_permute4x64_epi64(both, 0xd8);
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+  }
+  NBIT_INLINE static sums high(sums v) { return {_mm256_srli_epi32(v.lo, 16), _mm256_srli_epi32(v.hi, 16)}; }
+  NBIT_INLINE static void transpose(bytes (&v)[4]) {
+    transpose(v[0].lo, v[1].lo, v[2].lo, v[3].lo), transpose(v[0].hi, v[1].hi, v[2].hi, v[3].hi);
+  }
 
  private:
+  NBIT_INLINE static void transpose(__m256i& a, __m256i& b, __m256i& c, __m256i& d) {
+    const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
+    const __m256i low2 = _mm256_unpacklo_epi8(c, d), high2 = _mm256_unpackhi_epi8(c, d);
+    a = _mm256_unpacklo_epi16(low, low2), b = _mm256_unpackhi_epi16(low, low2);
+    c = _mm256_unpacklo_epi16(high, high2), d = _mm256_unpackhi_epi16(high, high2);
+  }
   template <int Low, int Width, int To>
   NBIT_INLINE static __m256i half_field(__m256i v) {
     if constexpr (Low > To)
@@ -16810,7 +17108,6 @@ struct code_lanes<NBIT_ARCH> {
 #ifndef NBIT_ARCH_CPU_HPP
 #define NBIT_ARCH_CPU_HPP
 
-#include <atomic>
 #include <cstdlib>
 #include <type_traits>
 
@@ -16935,9 +17232,10 @@ inline int narrowed_level(unsigned levels, tag_list<Tags...>) noexcept {
   return best_level(levels);
 }
 
-inline std::atomic<int>& level_cache() noexcept {
-  static std::atomic<int> cached{-1};
-  return cached;
+/// -1 until it is known; read and written atomically.
+inline int* level_cache() noexcept {
+  static int cached = -1;
+  return &cached;
 }
 
 /// Calls f with the tag of that level; the last tag if no other has it.
@@ -16955,12 +17253,16 @@ inline decltype(auto) call_with(int level, F&& f, tag_list<First, More...>) {
 
 /// The level of the tag that operations without an explicit tag run; resolved once.
 inline int selected_level() noexcept {
-  int level = detail::level_cache().load(std::memory_order_relaxed);
+#if defined(__CUDACC_RTC__)
+  return scalar::level;
+#else
+  int level = __atomic_load_n(detail::level_cache(), __ATOMIC_RELAXED);
   if (level < 0) {
     level = detail::narrowed_level(detail::detect_levels(), detail::known{});
-    detail::level_cache().store(level, std::memory_order_relaxed);
+    __atomic_store_n(detail::level_cache(), level, __ATOMIC_RELAXED);
   }
   return level;
+#endif
 }
 
 namespace detail {
@@ -23772,17 +24074,7 @@ struct activation_kernel<NBIT_ARCH> {
   NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
                                        std::int8_t* codes) noexcept {
     std::size_t i = 0;
-    if constexpr (Length != 0 && (Length % 64 == 0 || 64 % Length == 0)) {
-      for (; i + 64 <= n * Length; i += 64) {
-        __m512i v[4];
-        NBIT_UNROLL
-        for (std::size_t k = 0; k < 4; ++k) {
-          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
-          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
-        }
-        _mm512_storeu_si512(codes + i, bytes(v));
-      }
-    } else if constexpr (Length == 0) {
+    if constexpr (Length == 0) {
       for (std::size_t g = 0; g < n; ++g) {
         const __m512 by = _mm512_set1_ps(inverse[g]);
         std::size_t k = 0;
@@ -23796,6 +24088,16 @@ struct activation_kernel<NBIT_ARCH> {
         round(x + g * length + k, length - k, inverse[g], codes + g * length + k);
       }
       return;
+    } else if constexpr (Length % 64 == 0 || 64 % Length == 0) {
+      for (; i + 64 <= n * Length; i += 64) {
+        __m512i v[4];
+        NBIT_UNROLL
+        for (std::size_t k = 0; k < 4; ++k) {
+          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
+          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
+        }
+        _mm512_storeu_si512(codes + i, bytes(v));
+      }
     }
     for (; i < n * length; i += 16) round(x + i, 16, inverse[i / length], codes + i);  // groups are multiples of 16
   }
@@ -24165,17 +24467,7 @@ struct activation_kernel<NBIT_ARCH> {
   NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
                                        std::int8_t* codes) noexcept {
     std::size_t i = 0;
-    if constexpr (Length != 0 && (Length % 64 == 0 || 64 % Length == 0)) {
-      for (; i + 64 <= n * Length; i += 64) {
-        __m512i v[4];
-        NBIT_UNROLL
-        for (std::size_t k = 0; k < 4; ++k) {
-          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
-          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
-        }
-        _mm512_storeu_si512(codes + i, bytes(v));
-      }
-    } else if constexpr (Length == 0) {
+    if constexpr (Length == 0) {
       for (std::size_t g = 0; g < n; ++g) {
         const __m512 by = _mm512_set1_ps(inverse[g]);
         std::size_t k = 0;
@@ -24189,6 +24481,16 @@ struct activation_kernel<NBIT_ARCH> {
         round(x + g * length + k, length - k, inverse[g], codes + g * length + k);
       }
       return;
+    } else if constexpr (Length % 64 == 0 || 64 % Length == 0) {
+      for (; i + 64 <= n * Length; i += 64) {
+        __m512i v[4];
+        NBIT_UNROLL
+        for (std::size_t k = 0; k < 4; ++k) {
+          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
+          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
+        }
+        _mm512_storeu_si512(codes + i, bytes(v));
+      }
     }
     for (; i < n * length; i += 16) round(x + i, 16, inverse[i / length], codes + i);  // groups are multiples of 16
   }
@@ -24553,17 +24855,7 @@ struct activation_kernel<NBIT_ARCH> {
   NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
                                        std::int8_t* codes) noexcept {
     std::size_t i = 0;
-    if constexpr (Length != 0 && (Length % 64 == 0 || 64 % Length == 0)) {
-      for (; i + 64 <= n * Length; i += 64) {
-        __m512i v[4];
-        NBIT_UNROLL
-        for (std::size_t k = 0; k < 4; ++k) {
-          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
-          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
-        }
-        _mm512_storeu_si512(codes + i, bytes(v));
-      }
-    } else if constexpr (Length == 0) {
+    if constexpr (Length == 0) {
       for (std::size_t g = 0; g < n; ++g) {
         const __m512 by = _mm512_set1_ps(inverse[g]);
         std::size_t k = 0;
@@ -24577,6 +24869,16 @@ struct activation_kernel<NBIT_ARCH> {
         round(x + g * length + k, length - k, inverse[g], codes + g * length + k);
       }
       return;
+    } else if constexpr (Length % 64 == 0 || 64 % Length == 0) {
+      for (; i + 64 <= n * Length; i += 64) {
+        __m512i v[4];
+        NBIT_UNROLL
+        for (std::size_t k = 0; k < 4; ++k) {
+          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
+          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
+        }
+        _mm512_storeu_si512(codes + i, bytes(v));
+      }
     }
     for (; i < n * length; i += 16) round(x + i, 16, inverse[i / length], codes + i);  // groups are multiples of 16
   }
@@ -24937,17 +25239,7 @@ struct activation_kernel<NBIT_ARCH> {
   NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
                                        std::int8_t* codes) noexcept {
     std::size_t i = 0;
-    if constexpr (Length != 0 && (Length % 64 == 0 || 64 % Length == 0)) {
-      for (; i + 64 <= n * Length; i += 64) {
-        __m512i v[4];
-        NBIT_UNROLL
-        for (std::size_t k = 0; k < 4; ++k) {
-          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
-          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
-        }
-        _mm512_storeu_si512(codes + i, bytes(v));
-      }
-    } else if constexpr (Length == 0) {
+    if constexpr (Length == 0) {
       for (std::size_t g = 0; g < n; ++g) {
         const __m512 by = _mm512_set1_ps(inverse[g]);
         std::size_t k = 0;
@@ -24961,6 +25253,16 @@ struct activation_kernel<NBIT_ARCH> {
         round(x + g * length + k, length - k, inverse[g], codes + g * length + k);
       }
       return;
+    } else if constexpr (Length % 64 == 0 || 64 % Length == 0) {
+      for (; i + 64 <= n * Length; i += 64) {
+        __m512i v[4];
+        NBIT_UNROLL
+        for (std::size_t k = 0; k < 4; ++k) {
+          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
+          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
+        }
+        _mm512_storeu_si512(codes + i, bytes(v));
+      }
     }
     for (; i < n * length; i += 16) round(x + i, 16, inverse[i / length], codes + i);  // groups are multiples of 16
   }
@@ -25321,17 +25623,7 @@ struct activation_kernel<NBIT_ARCH> {
   NBIT_INLINE static void round_groups(const float* x, std::size_t length, std::size_t n, const float* inverse,
                                        std::int8_t* codes) noexcept {
     std::size_t i = 0;
-    if constexpr (Length != 0 && (Length % 64 == 0 || 64 % Length == 0)) {
-      for (; i + 64 <= n * Length; i += 64) {
-        __m512i v[4];
-        NBIT_UNROLL
-        for (std::size_t k = 0; k < 4; ++k) {
-          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
-          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
-        }
-        _mm512_storeu_si512(codes + i, bytes(v));
-      }
-    } else if constexpr (Length == 0) {
+    if constexpr (Length == 0) {
       for (std::size_t g = 0; g < n; ++g) {
         const __m512 by = _mm512_set1_ps(inverse[g]);
         std::size_t k = 0;
@@ -25345,6 +25637,16 @@ struct activation_kernel<NBIT_ARCH> {
         round(x + g * length + k, length - k, inverse[g], codes + g * length + k);
       }
       return;
+    } else if constexpr (Length % 64 == 0 || 64 % Length == 0) {
+      for (; i + 64 <= n * Length; i += 64) {
+        __m512i v[4];
+        NBIT_UNROLL
+        for (std::size_t k = 0; k < 4; ++k) {
+          const __m512 by = _mm512_set1_ps(inverse[(i + 16 * k) / Length]);
+          v[k] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * k), by));
+        }
+        _mm512_storeu_si512(codes + i, bytes(v));
+      }
     }
     for (; i < n * length; i += 16) round(x + i, 16, inverse[i / length], codes + i);  // groups are multiples of 16
   }
@@ -35564,13 +35866,9 @@ struct block_gemv<NBIT_ARCH, Weights> {
       }
       for (std::size_t i = 0; i < s.steps; ++i) {
         if constexpr (fetches_ahead)
-          for (std::size_t k = 0; k < step_bytes; k += 64) fetch(row + i * step_bytes, k);
+          for (std::size_t k = 0; k < step_bytes; k += 64) detail::prefetch_ahead(row + i * step_bytes, k + 2048);
         take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
       }
-    }
-    // Beyond the weights, too, where nothing happens.
-    NBIT_INLINE static void fetch(const std::byte* from, std::size_t k) {
-      __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + k + 2048));
     }
     NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
       dots::sums(from, code_row{s.codes + b * dots::width}, extra_row{s.extra + b * dots::extra},
@@ -35888,13 +36186,9 @@ struct block_gemv<NBIT_ARCH, Weights> {
       }
       for (std::size_t i = 0; i < s.steps; ++i) {
         if constexpr (fetches_ahead)
-          for (std::size_t k = 0; k < step_bytes; k += 64) fetch(row + i * step_bytes, k);
+          for (std::size_t k = 0; k < step_bytes; k += 64) detail::prefetch_ahead(row + i * step_bytes, k + 2048);
         take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
       }
-    }
-    // Beyond the weights, too, where nothing happens.
-    NBIT_INLINE static void fetch(const std::byte* from, std::size_t k) {
-      __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + k + 2048));
     }
     NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
       dots::sums(from, code_row{s.codes + b * dots::width}, extra_row{s.extra + b * dots::extra},
@@ -36207,13 +36501,9 @@ struct block_gemv<NBIT_ARCH, Weights> {
       }
       for (std::size_t i = 0; i < s.steps; ++i) {
         if constexpr (fetches_ahead)
-          for (std::size_t k = 0; k < step_bytes; k += 64) fetch(row + i * step_bytes, k);
+          for (std::size_t k = 0; k < step_bytes; k += 64) detail::prefetch_ahead(row + i * step_bytes, k + 2048);
         take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
       }
-    }
-    // Beyond the weights, too, where nothing happens.
-    NBIT_INLINE static void fetch(const std::byte* from, std::size_t k) {
-      __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + k + 2048));
     }
     NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
       dots::sums(from, code_row{s.codes + b * dots::width}, extra_row{s.extra + b * dots::extra},
@@ -36522,13 +36812,9 @@ struct block_gemv<NBIT_ARCH, Weights> {
       }
       for (std::size_t i = 0; i < s.steps; ++i) {
         if constexpr (fetches_ahead)
-          for (std::size_t k = 0; k < step_bytes; k += 64) fetch(row + i * step_bytes, k);
+          for (std::size_t k = 0; k < step_bytes; k += 64) detail::prefetch_ahead(row + i * step_bytes, k + 2048);
         take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
       }
-    }
-    // Beyond the weights, too, where nothing happens.
-    NBIT_INLINE static void fetch(const std::byte* from, std::size_t k) {
-      __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + k + 2048));
     }
     NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
       dots::sums(from, code_row{s.codes + b * dots::width}, extra_row{s.extra + b * dots::extra},
@@ -36837,13 +37123,9 @@ struct block_gemv<NBIT_ARCH, Weights> {
       }
       for (std::size_t i = 0; i < s.steps; ++i) {
         if constexpr (fetches_ahead)
-          for (std::size_t k = 0; k < step_bytes; k += 64) fetch(row + i * step_bytes, k);
+          for (std::size_t k = 0; k < step_bytes; k += 64) detail::prefetch_ahead(row + i * step_bytes, k + 2048);
         take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
       }
-    }
-    // Beyond the weights, too, where nothing happens.
-    NBIT_INLINE static void fetch(const std::byte* from, std::size_t k) {
-      __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + k + 2048));
     }
     NBIT_INLINE static void take(const std::byte* from, const side& s, std::size_t b, found& out) {
       dots::sums(from, code_row{s.codes + b * dots::width}, extra_row{s.extra + b * dots::extra},
@@ -36876,6 +37158,2594 @@ struct block_gemv<NBIT_ARCH, Weights> {
 
 #endif
 // END nbit/kernel/block_gemv.hpp
+// BEGIN nbit/kernel/word_gemv.hpp
+// nbit/kernel/word_gemv.hpp — gemv straight on the words of GPTQ and AWQ checkpoints: lanes are rows.
+//
+// There the words of neighbouring rows lie side by side, so a vector of words brings the codes of many rows, and every
+// lane adds up a row by itself in the order that kernel/gemv.hpp defines for it:
+//
+//   GPTQ   word [k / per][row]        a vector: `per` columns of 16 rows                per = 32 / bits codes in a word
+//   AWQ    word [column][row / per]   a vector: one column of 16 * per rows, in the order of awq_interleave
+//
+// int8: bytes of four columns of a row under one int32 (AWQ: after a transposition of bytes), chains b % 4 in memory.
+// f32, and int8 with reordered columns: sixteen chains for each row, one for every column modulo 16.
+#ifndef NBIT_KERNEL_WORD_GEMV_HPP
+#define NBIT_KERNEL_WORD_GEMV_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+/// Where words lie. unit: rows that a kernel takes together at least; words: of them in a word row of `unit` rows.
+/// Vectors v = 0 .. unit / 16 - 1 of sixteen rows, lane l: whole_row for one column's codes, row for bytes of four.
+template <class L, int Bits>
+struct word_order {};
+template <int Bits>
+  requires(Bits == 2 || Bits == 4 || Bits == 8)
+struct word_order<gptq_words, Bits> {
+  static constexpr std::size_t per = 32 / std::size_t(Bits), unit = 16;
+  static constexpr bool along_columns = true;
+
+  NBIT_INLINE static constexpr std::size_t stride(shape padded) { return padded.rows; }
+  NBIT_INLINE static constexpr std::size_t first_word(std::size_t row) { return row; }
+  NBIT_INLINE static constexpr std::size_t row(std::size_t v, std::size_t lane) { return 16 * v + lane; }
+  NBIT_INLINE static constexpr std::size_t whole_row(std::size_t v, std::size_t lane) { return 16 * v + lane; }
+  NBIT_INLINE static constexpr std::size_t word(std::size_t c, std::size_t v, std::size_t stride) {
+    return c / per * stride + 16 * v;
+  }
+  NBIT_INLINE static constexpr int shift(std::size_t c, std::size_t) { return int(c % per) * Bits; }
+};
+template <int Bits>
+  requires(Bits == 4 || Bits == 8)
+struct word_order<awq_interleave, Bits> {
+  static constexpr std::size_t per = 32 / std::size_t(Bits), unit = 16 * per;
+  static constexpr bool along_columns = false;
+
+  NBIT_INLINE static constexpr std::size_t stride(shape padded) { return padded.rows / per; }
+  NBIT_INLINE static constexpr std::size_t first_word(std::size_t row) { return row / per; }
+  /// Vector 4 p + u of a unit: bytes 4 u .. 4 u + 3 of every sixteen, of plane p (bits p * Bits .. of bytes).
+  NBIT_INLINE static constexpr std::size_t row(std::size_t v, std::size_t lane) {
+    const std::size_t of = v % per, word = lane / 4 * 4 + of % 4, field = per / 4 * (lane % 4) + of / 4;
+    return v / per * unit + word * per + (field < per / 2 ? 2 * field : 2 * field - per + 1);
+  }
+  NBIT_INLINE static constexpr std::size_t whole_row(std::size_t v, std::size_t lane) {
+    return v / per * unit + lane * per + v % per;
+  }
+  NBIT_INLINE static constexpr std::size_t word(std::size_t c, std::size_t v, std::size_t stride) {
+    return c * stride + v / per * 16;
+  }
+  NBIT_INLINE static constexpr int shift(std::size_t, std::size_t v) {
+    const std::size_t e = v % per;
+    return int(e % 2 == 0 ? e / 2 : per / 2 + e / 2) * Bits;
+  }
+};
+
+/// rows(w, first, count, x, y) as gemv_kernel's, for a float row or int8 activations; the answer is how many rows were
+/// done, from the first on: whole units.
+template <class Arch, class Weights>
+struct word_gemv {};
+template <class Arch, class Weights>
+concept has_word_gemv = requires { word_gemv<Arch, Weights>::tall; };
+
+namespace detail {
+template <class F, class L>
+concept in_words = is_uniform<F> && (F::symmetric || says_zero<F>) && (F::group <= 0 || F::group % 16 == 0) &&
+                   requires { word_order<L, F::bits>::unit; };
+/// Whether columns fill words, as they do in checkpoints.
+template <class Weights>
+NBIT_INLINE constexpr bool fills_words(const Weights& w) {
+  return w.cols % 32 == 0;
+}
+}  // namespace detail
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#define NBIT_STAMP <nbit/kernel/word_gemv.inl>
+// BEGIN nbit/arch/stamp.inl
+// nbit/arch/stamp.inl — includes the text named by NBIT_STAMP once per instruction set the compiler can produce.
+//
+//   #define NBIT_STAMP <nbit/kernel/gemv.inl>
+//   #include <nbit/arch/stamp.inl>
+//
+// The text is written once over the primitives of arch/simd.hpp and specialises templates on NBIT_ARCH. A text that
+// gains from extensions (arch/tags.hpp) is stamped for them too: NBIT_STAMP_EXTENSIONS is defined then.
+#define NBIT_TARGET 0
+#define NBIT_TARGET_DOT 0
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/word_gemv.inl
+// nbit/kernel/word_gemv.inl — gemv on the words of GPTQ and AWQ; included by kernel/word_gemv.hpp once per target.
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <class F, class L>
+  requires(detail::in_words<F, L>)
+struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
+  using weights = packed_view<F, L>;
+  using order = word_order<L, F::bits>;
+  using code = code_lanes<NBIT_ARCH>;
+  using vec = lanes<NBIT_ARCH>;
+  using real = vec::type;
+  static constexpr std::size_t tall = 128;  // rows whose chains are kept at a time
+  static constexpr std::size_t unit = order::unit, per = order::per;
+
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    return with_floats(w, first, count, given{x}, y);
+  }
+  template <int Group>
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                          std::size_t m, float* y) noexcept {
+    if (w.group_index != nullptr) return with_floats(w, first, count, decoded<Group>{x, m}, y);
+    if (!fits(w, first)) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += tall) integer_rows<Group>(w, first + r, n - r < tall ? n - r : tall, x, m, y);
+    return n;
+  }
+
+ private:
+  static constexpr int half = int(-F::level(0)), top = (1 << F::bits) - 1;
+  static constexpr bool offsets = !F::symmetric;
+
+  NBIT_INLINE static bool fits(const weights& w, std::size_t first) {
+    return detail::fills_words(w) && first % per == 0;
+  }
+
+  /// The scales of sixteen rows and the negated zeros.
+  struct group_numbers {
+    real scale, less;
+  };
+  /// Where the rows of each lane lie, counted from the unit's first.
+  struct lane_rows {
+    alignas(64) std::int32_t of[unit / 16][lane_count];
+
+    template <class Row>
+    static constexpr lane_rows from(Row row) {
+      lane_rows t{};
+      for (std::size_t v = 0; v < unit / 16; ++v)
+        for (std::size_t l = 0; l < lane_count; ++l) t.of[v][l] = static_cast<std::int32_t>(row(v, l));
+      return t;
+    }
+  };
+  static constexpr lane_rows byte_rows = lane_rows::from(&order::row), whole_rows = lane_rows::from(&order::whole_row);
+  // f16 scales, alone or with 16 bits of a zero: gathered. Pieces narrower than the vector that is read would stall.
+  static constexpr bool gathers = std::is_same_v<typename F::scale_t, f16> && F::group != per_tensor &&
+                                  (sizeof(typename F::params) == 2 || sizeof(typename F::params) == 4);
+
+  NBIT_INLINE static group_numbers numbers(const weights& w, std::size_t first, std::size_t v, std::size_t g,
+                                           const lane_rows& rows) {
+    const std::size_t groups = groups_per_row<F>(w.cols), r = first + v / (unit / 16) * unit;
+    const std::int32_t* const row = rows.of[v % (unit / 16)];
+    constexpr std::size_t size = sizeof(typename F::params);
+    if constexpr (gathers) {
+      if (size == 4 || groups > 1) {
+        std::int32_t at[lane_count];
+        for (std::size_t l = 0; l < lane_count; ++l) at[l] = row[l] * static_cast<std::int32_t>(groups);
+        const bool last = size == 2 && g + 1 == groups;  // two numbers of two bytes: nothing beyond the last is read
+        auto found = code::template gather<int(size)>(&w.group_params(r, last ? g - 1 : g), at);
+        if (last) found = code::high(found);
+        group_numbers n{code::low_f16(found), vec::broadcast(static_cast<float>(-half))};
+        if constexpr (offsets) {
+          if constexpr (std::is_same_v<typename F::params, float_zero_params<f16>>)
+            n.less = code::low_f16(code::high(found));
+          else
+            n.less = code::to_float(code::high(found));
+          n.less = vec::mul(n.less, vec::broadcast(-1.0f));
+        }
+        return n;
+      }
+    }
+    float scale[lane_count], less[lane_count];
+    for (std::size_t l = 0; l < lane_count; ++l) {
+      const typename F::params p = w.group_params(r + static_cast<std::size_t>(row[l]), g);
+      scale[l] = F::scale(p, 0);
+      if constexpr (offsets)
+        less[l] = -F::zero(p);
+      else
+        less[l] = static_cast<float>(-half);
+    }
+    return {vec::load(scale), vec::load(less)};
+  }
+  /// Numbers of n rows lie in as many lines: a few groups ahead they are asked for, and those of the next rows.
+  static void fetch_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g) {
+    constexpr std::size_t in_line = 64 / sizeof(typename F::params), before = in_line / 2;
+    if (F::group == per_tensor || g % in_line != before) return;
+    const std::size_t groups = groups_per_row<F>(w.cols);
+    const std::size_t to = g - before + in_line, row = first + (to < groups ? 0 : n);
+    for (std::size_t r = row; r < row + n; ++r) detail::prefetch_ahead(w.params, r * groups + (to < groups ? to : 0));
+  }
+
+  // int8: chains[b % 4][row lane], rows in the order of order::row.
+
+  static constexpr std::size_t wide = 4096;  // columns for which the activations are kept on the stack
+  static constexpr std::size_t planes = 8 / std::size_t(F::bits);
+  // AWQ: the planes whose sums stay in registers together.
+  static constexpr std::size_t together = !order::along_columns && NBIT_TARGET == 2 ? planes : 1;
+
+  struct numbers_of_rows {
+    alignas(64) float scale[tall], offset[tall];
+  };
+
+  template <int Group>
+  static void integer_rows(const weights& w, std::size_t first, std::size_t n, const int8_activations<Group>& x,
+                           std::size_t m, float* y) noexcept {
+    constexpr std::size_t length = detail::int8_blocks<F, Group>::length;
+    alignas(64) float chains[4 * tall];
+    for (std::size_t i = 0; i < 4 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols), stride = order::stride(w.padded());
+    const auto* const words = w.words + order::first_word(first);
+    numbers_of_rows of;
+    for (std::size_t c = 0; c < w.cols; c += wide) {
+      const std::size_t some = w.cols - c < wide ? w.cols - c : wide;
+      alignas(64) std::int8_t codes[wide];
+      arrange(x.row_codes(m) + c, some, codes);
+      for (std::size_t at = 0; at < some; at += length) {
+        const std::size_t b = (c + at) / length, end = at + length < some ? at + length : some;
+        if ((c + at) % group == 0) load_numbers(w, first, n, (c + at) / group, of);
+        int sum = 0;
+        for (std::size_t k = (c + at) / 16; k < (c + end) / 16; ++k) sum += x.row_sums(m)[k];
+        const float by = x.scale16(m, (c + at) / 16);
+        const block_of k{words,      stride,
+                         c + at,     end - at,
+                         codes + at, (code::template centre<top> - half) * sum,
+                         by,         by * static_cast<float>(sum)};
+        float* const to = chains + b % 4 * tall;
+        std::size_t v = 0;
+        if constexpr (order::along_columns)
+          for (; v + 4 <= n / 16; v += 4) block<4, length>(k, v, of, to);
+        constexpr std::size_t step = order::along_columns ? 1 : 4 * together;
+        for (; v < n / 16; v += step) block<step, length>(k, v, of, to);
+      }
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const float* const from = chains + 16 * v;
+      const real sum = vec::add(vec::add(vec::load(from), vec::load(from + 2 * tall)),
+                                vec::add(vec::load(from + tall), vec::load(from + 3 * tall)));
+      put(sum, y + first, v, byte_rows);
+    }
+  }
+  NBIT_INLINE static void put(real sum, float* y, std::size_t v, const lane_rows& rows) {
+    float lane[lane_count];
+    vec::store(lane, sum);
+    float* const to = y + v / (unit / 16) * unit;
+    for (std::size_t l = 0; l < lane_count; ++l) to[rows.of[v % (unit / 16)][l]] = lane[l];
+  }
+
+  static void load_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g, numbers_of_rows& of) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, byte_rows);
+      vec::store(of.scale + 16 * v, p.scale);
+      if constexpr (offsets)
+        vec::store(of.offset + 16 * v, vec::mul(p.scale, vec::add(vec::broadcast(static_cast<float>(half)), p.less)));
+    }
+  }
+
+  /// Four columns that meet in one lane become neighbours: of every `per` codes, plane by plane.
+  static void arrange(const std::int8_t* x, std::size_t n, std::int8_t* out) {
+    if constexpr (!order::along_columns || planes == 1) {
+      std::memcpy(out, x, n);
+    } else {
+      static constexpr auto place = [] {
+        struct {
+          alignas(16) std::int8_t of[16];
+        } t{};
+        for (std::size_t i = 0; i < 16; ++i)
+          t.of[i] = static_cast<std::int8_t>(i / per * per + i % 4 * planes + i % per / 4);
+        return t;
+      }();
+      const __m128i by = _mm_load_si128(reinterpret_cast<const __m128i*>(place.of));
+      for (std::size_t i = 0; i < n; i += 16) {
+        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
+        _mm_store_si128(reinterpret_cast<__m128i*>(out + i), _mm_shuffle_epi8(v, by));
+      }
+    }
+  }
+
+  /// One block of columns: what its sums start from, and what they are multiplied with.
+  struct block_of {
+    const typename weights::map::word* words;
+    std::size_t stride, c, n;
+    const std::int8_t* x;
+    int start;
+    float by, offset_by;
+  };
+  template <std::size_t V, std::size_t Length>
+  NBIT_INLINE static void block(const block_of& k, std::size_t v, const numbers_of_rows& of, float* chains) {
+    typename code::sums sum[V];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) sum[i] = code::start(k.start);
+    // As many columns as may be added before partial sums overflow.
+    constexpr std::size_t stretch = Length % 32 == 0 ? 32 : 16;
+    for (std::size_t c = 0; c < k.n; c += stretch) {
+      typename code::partial part[V];
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) part[i] = code::none();
+      if constexpr (order::along_columns)
+        along_columns<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, k.x + c, sum, part);
+      else
+        along_rows<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, v % per / 4, k.x + c, sum, part);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) code::template flush<top>(sum[i], part[i]);
+    }
+    const real by = vec::broadcast(k.by), offset_by = vec::broadcast(k.offset_by);
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) {
+      const std::size_t at = 16 * (v + i);
+      real chain = vec::load(chains + at);
+      chain = vec::fma(vec::mul(vec::load(of.scale + at), by), code::to_float(sum[i]), chain);
+      if constexpr (offsets) chain = vec::fma(vec::load(of.offset + at), offset_by, chain);
+      vec::store(chains + at, chain);
+    }
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_columns(const Word* words, std::size_t stride, const std::int8_t* x,
+                                        typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < Columns / per; ++i) {
+      detail::prefetch_ahead<2>(words, (i + ahead / per) * stride);
+      NBIT_UNROLL
+      for (std::size_t v = 0; v < V; ++v) {
+        const auto codes = code::load(words + i * stride + 16 * v);
+        each_plane<0>(codes, x + i * per, sum[v], part[v]);
+      }
+    }
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static void each_plane(const typename code::bytes& codes, const std::int8_t* x, typename code::sums& sum,
+                                     typename code::partial& part) {
+    code::template step<top>(sum, part, plane<Plane>(codes), x + 4 * Plane);
+    if constexpr (Plane + 1 < planes) each_plane<Plane + 1>(codes, x, sum, part);
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static typename code::bytes plane(const typename code::bytes& codes) {
+    return code::template centred<top>(code::template field<int(Plane) * F::bits, F::bits, 0>(codes));
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_rows(const Word* words, std::size_t stride, std::size_t at, const std::int8_t* x,
+                                     typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t c = 0; c < Columns; c += 4) {
+      for (std::size_t j = 0; j < 4; ++j) detail::prefetch_ahead<2>(words, (c + j + ahead) * stride);
+      typename code::bytes four[4];
+      NBIT_UNROLL
+      for (std::size_t j = 0; j < 4; ++j) four[j] = code::load(words + (c + j) * stride);
+      code::transpose(four);
+      NBIT_UNROLL
+      for (std::size_t u = 0; u < 4; ++u) {
+        if constexpr (V == 4 * planes)
+          rows_planes<0>(four[u], u, x + c, sum, part);
+        else if (at == 0)
+          code::template step<top>(sum[u], part[u], plane<0>(four[u]), x + c);
+        else
+          code::template step<top>(sum[u], part[u], plane<planes - 1>(four[u]), x + c);
+      }
+    }
+  }
+  template <std::size_t Plane, std::size_t V>
+  NBIT_INLINE static void rows_planes(const typename code::bytes& codes, std::size_t u, const std::int8_t* x,
+                                      typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    code::template step<top>(sum[4 * Plane + u], part[4 * Plane + u], plane<Plane>(codes), x);
+    if constexpr (Plane + 1 < planes) rows_planes<Plane + 1>(codes, u, x, sum, part);
+  }
+
+  // Word rows lie far apart, where the machine's own prefetching does not see them as one stream. Beyond the weights,
+  // too, where nothing happens.
+  static constexpr std::size_t ahead = 128;  // columns; into the second cache, as word rows may share sets of the first
+
+  // f32: chains[column % 16][row lane], rows in the order of order::whole_row.
+
+  struct given {
+    const float* x;
+    NBIT_INLINE const float* columns(std::size_t c, std::size_t, float*) const { return x + c; }
+  };
+  template <int Group>
+  struct decoded {
+    const int8_activations<Group>& x;
+    std::size_t m;
+    const float* columns(std::size_t c, std::size_t n, float* out) const {
+      for (std::size_t i = 0; i < n; ++i)
+        out[i] = x.scale16(m, (c + i) / 16) * static_cast<float>(x.row_codes(m)[c + i]);
+      return out;
+    }
+  };
+
+  static constexpr std::size_t most_numbers = 8192;  // of scales, and as many zeros, on the stack
+
+  template <class X>
+  static std::size_t with_floats(const weights& w, std::size_t first, std::size_t count, const X& x, float* y) {
+    const std::size_t groups = w.group_index == nullptr ? 1 : groups_per_row<F>(w.cols);
+    std::size_t most = groups == 0 ? tall : most_numbers / groups / unit * unit;
+    if (most > tall) most = tall;
+    if (!fits(w, first) || most == 0) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += most) {
+      const std::size_t some = n - r < most ? n - r : most;
+      if (w.group_index == nullptr)
+        float_rows<false>(w, first + r, some, x, y);
+      else
+        float_rows<true>(w, first + r, some, x, y);
+    }
+    return n;
+  }
+
+  template <bool Indexed, class X>
+  static void float_rows(const weights& w, std::size_t first, std::size_t n, const X& x, float* y) noexcept {
+    constexpr std::size_t at_once = NBIT_TARGET == 2 ? 16 : 4, chunk = 128;  // chains in registers; columns
+    alignas(64) float chains[16 * tall];
+    alignas(64) float scale[Indexed ? most_numbers : tall], less[Indexed ? most_numbers : tall];
+    for (std::size_t i = 0; i < 16 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols);
+    if constexpr (Indexed)
+      for (std::size_t g = 0; g < groups_per_row<F>(w.cols); ++g)
+        load_groups(w, first, n, g, scale + g * n, less + g * n);
+    for (std::size_t c = 0, some; c < w.cols; c += some) {
+      some = w.cols - c < chunk ? w.cols - c : chunk;
+      const std::uint32_t* index = nullptr;
+      if constexpr (Indexed) {
+        index = w.group_index + c;
+      } else {
+        if (c % group == 0) load_groups(w, first, n, c / group, scale, less);
+        const std::size_t left = group - c % group;
+        some = left < some ? left : some;
+      }
+      alignas(64) float buffer[chunk];
+      const float* const part = x.columns(c, some, buffer);
+      word_rows at{w.words + order::first_word(first), order::stride(w.padded()), c};
+      alignas(64) typename weights::map::word kept[order::along_columns ? 1 : chunk * tall / per];
+      if constexpr (!order::along_columns) at = copied(at, some, n / per, kept);
+      for (std::size_t v = 0; v < n / 16; ++v)
+        for (std::size_t h = 0; h < 16; h += at_once)
+          columns<Indexed, at_once>(at, some, v, h, index, n, scale + 16 * v, less + 16 * v, part, chains + 16 * v);
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      real sum[16];
+      for (std::size_t i = 0; i < 16; ++i) sum[i] = vec::load(chains + i * tall + 16 * v);
+      for (std::size_t k = 8; k != 0; k /= 2)
+        for (std::size_t i = 0; i < k; ++i) sum[i] = vec::add(sum[i], sum[i + k]);
+      put(sum[0], y + first, v, whole_rows);
+    }
+  }
+  static void load_groups(const weights& w, std::size_t first, std::size_t n, std::size_t g, float* scale,
+                          float* less) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, whole_rows);
+      vec::store(scale + 16 * v, p.scale), vec::store(less + 16 * v, p.less);
+    }
+  }
+
+  struct word_rows {
+    const typename weights::map::word* words;
+    std::size_t stride, c;
+  };
+  // A vector for each of eight rows goes over the same words: lines a power of two apart would not stay in the cache.
+  static word_rows copied(word_rows from, std::size_t columns, std::size_t n, typename weights::map::word* to) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      const auto* const line = from.words + (from.c + c) * from.stride;
+      detail::prefetch_ahead<2>(line, ahead * from.stride);
+      std::memcpy(to + c * n, line, n * sizeof *line);
+    }
+    return {to, n, 0};
+  }
+
+  // Chains h ... h + N - 1 of vector v.
+  template <bool Indexed, std::size_t N>
+  static void columns(const word_rows& w, std::size_t n, std::size_t v, std::size_t h, const std::uint32_t* index,
+                      std::size_t apart, const float* scale, const float* less, const float* x,
+                      float* chains) noexcept {
+    real sum[N];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) sum[i] = vec::load(chains + (h + i) * tall);
+    real s = vec::load(scale), z = vec::load(less);
+    for (std::size_t k = 0; k < n; k += 16) {
+      const auto* const words = w.words + order::word(w.c + k + h, v, w.stride);
+      if constexpr (order::along_columns)
+        if (h == 0)
+          for (std::size_t i = 0; i < 16; i += per) detail::prefetch_ahead<2>(words, (i + ahead) / per * w.stride);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < N; ++i) {
+        if constexpr (Indexed) {
+          const std::size_t at = index[k + h + i] * apart;
+          s = vec::load(scale + at), z = vec::load(less + at);
+        }
+        const std::size_t row = order::along_columns ? (h % per + i) / per : i;
+        const real q = code::template field_at<F::bits>(code::load(words + row * w.stride), order::shift(h + i, v));
+        sum[i] = vec::fma(vec::mul(s, vec::add(q, z)), vec::broadcast(x[k + h + i]), sum[i]);
+      }
+    }
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) vec::store(chains + (h + i) * tall, sum[i]);
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/kernel/word_gemv.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+
+// The plain registers of the family, then with int8 dots, then wider ones: few inclusions, because the single header
+// pastes the text at each.
+#if NBIT_HAS_X86 || NBIT_HAS_NEON || NBIT_HAS_RVV || NBIT_HAS_SIMD128
+#if NBIT_HAS_X86
+#define NBIT_TARGET 1
+#elif NBIT_HAS_NEON
+#define NBIT_TARGET 3
+#elif NBIT_HAS_RVV
+#define NBIT_TARGET 4
+#else
+#define NBIT_TARGET 5
+#endif
+#define NBIT_TARGET_DOT 0
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/word_gemv.inl
+// nbit/kernel/word_gemv.inl — gemv on the words of GPTQ and AWQ; included by kernel/word_gemv.hpp once per target.
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <class F, class L>
+  requires(detail::in_words<F, L>)
+struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
+  using weights = packed_view<F, L>;
+  using order = word_order<L, F::bits>;
+  using code = code_lanes<NBIT_ARCH>;
+  using vec = lanes<NBIT_ARCH>;
+  using real = vec::type;
+  static constexpr std::size_t tall = 128;  // rows whose chains are kept at a time
+  static constexpr std::size_t unit = order::unit, per = order::per;
+
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    return with_floats(w, first, count, given{x}, y);
+  }
+  template <int Group>
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                          std::size_t m, float* y) noexcept {
+    if (w.group_index != nullptr) return with_floats(w, first, count, decoded<Group>{x, m}, y);
+    if (!fits(w, first)) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += tall) integer_rows<Group>(w, first + r, n - r < tall ? n - r : tall, x, m, y);
+    return n;
+  }
+
+ private:
+  static constexpr int half = int(-F::level(0)), top = (1 << F::bits) - 1;
+  static constexpr bool offsets = !F::symmetric;
+
+  NBIT_INLINE static bool fits(const weights& w, std::size_t first) {
+    return detail::fills_words(w) && first % per == 0;
+  }
+
+  /// The scales of sixteen rows and the negated zeros.
+  struct group_numbers {
+    real scale, less;
+  };
+  /// Where the rows of each lane lie, counted from the unit's first.
+  struct lane_rows {
+    alignas(64) std::int32_t of[unit / 16][lane_count];
+
+    template <class Row>
+    static constexpr lane_rows from(Row row) {
+      lane_rows t{};
+      for (std::size_t v = 0; v < unit / 16; ++v)
+        for (std::size_t l = 0; l < lane_count; ++l) t.of[v][l] = static_cast<std::int32_t>(row(v, l));
+      return t;
+    }
+  };
+  static constexpr lane_rows byte_rows = lane_rows::from(&order::row), whole_rows = lane_rows::from(&order::whole_row);
+  // f16 scales, alone or with 16 bits of a zero: gathered. Pieces narrower than the vector that is read would stall.
+  static constexpr bool gathers = std::is_same_v<typename F::scale_t, f16> && F::group != per_tensor &&
+                                  (sizeof(typename F::params) == 2 || sizeof(typename F::params) == 4);
+
+  NBIT_INLINE static group_numbers numbers(const weights& w, std::size_t first, std::size_t v, std::size_t g,
+                                           const lane_rows& rows) {
+    const std::size_t groups = groups_per_row<F>(w.cols), r = first + v / (unit / 16) * unit;
+    const std::int32_t* const row = rows.of[v % (unit / 16)];
+    constexpr std::size_t size = sizeof(typename F::params);
+    if constexpr (gathers) {
+      if (size == 4 || groups > 1) {
+        std::int32_t at[lane_count];
+        for (std::size_t l = 0; l < lane_count; ++l) at[l] = row[l] * static_cast<std::int32_t>(groups);
+        const bool last = size == 2 && g + 1 == groups;  // two numbers of two bytes: nothing beyond the last is read
+        auto found = code::template gather<int(size)>(&w.group_params(r, last ? g - 1 : g), at);
+        if (last) found = code::high(found);
+        group_numbers n{code::low_f16(found), vec::broadcast(static_cast<float>(-half))};
+        if constexpr (offsets) {
+          if constexpr (std::is_same_v<typename F::params, float_zero_params<f16>>)
+            n.less = code::low_f16(code::high(found));
+          else
+            n.less = code::to_float(code::high(found));
+          n.less = vec::mul(n.less, vec::broadcast(-1.0f));
+        }
+        return n;
+      }
+    }
+    float scale[lane_count], less[lane_count];
+    for (std::size_t l = 0; l < lane_count; ++l) {
+      const typename F::params p = w.group_params(r + static_cast<std::size_t>(row[l]), g);
+      scale[l] = F::scale(p, 0);
+      if constexpr (offsets)
+        less[l] = -F::zero(p);
+      else
+        less[l] = static_cast<float>(-half);
+    }
+    return {vec::load(scale), vec::load(less)};
+  }
+  /// Numbers of n rows lie in as many lines: a few groups ahead they are asked for, and those of the next rows.
+  static void fetch_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g) {
+    constexpr std::size_t in_line = 64 / sizeof(typename F::params), before = in_line / 2;
+    if (F::group == per_tensor || g % in_line != before) return;
+    const std::size_t groups = groups_per_row<F>(w.cols);
+    const std::size_t to = g - before + in_line, row = first + (to < groups ? 0 : n);
+    for (std::size_t r = row; r < row + n; ++r) detail::prefetch_ahead(w.params, r * groups + (to < groups ? to : 0));
+  }
+
+  // int8: chains[b % 4][row lane], rows in the order of order::row.
+
+  static constexpr std::size_t wide = 4096;  // columns for which the activations are kept on the stack
+  static constexpr std::size_t planes = 8 / std::size_t(F::bits);
+  // AWQ: the planes whose sums stay in registers together.
+  static constexpr std::size_t together = !order::along_columns && NBIT_TARGET == 2 ? planes : 1;
+
+  struct numbers_of_rows {
+    alignas(64) float scale[tall], offset[tall];
+  };
+
+  template <int Group>
+  static void integer_rows(const weights& w, std::size_t first, std::size_t n, const int8_activations<Group>& x,
+                           std::size_t m, float* y) noexcept {
+    constexpr std::size_t length = detail::int8_blocks<F, Group>::length;
+    alignas(64) float chains[4 * tall];
+    for (std::size_t i = 0; i < 4 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols), stride = order::stride(w.padded());
+    const auto* const words = w.words + order::first_word(first);
+    numbers_of_rows of;
+    for (std::size_t c = 0; c < w.cols; c += wide) {
+      const std::size_t some = w.cols - c < wide ? w.cols - c : wide;
+      alignas(64) std::int8_t codes[wide];
+      arrange(x.row_codes(m) + c, some, codes);
+      for (std::size_t at = 0; at < some; at += length) {
+        const std::size_t b = (c + at) / length, end = at + length < some ? at + length : some;
+        if ((c + at) % group == 0) load_numbers(w, first, n, (c + at) / group, of);
+        int sum = 0;
+        for (std::size_t k = (c + at) / 16; k < (c + end) / 16; ++k) sum += x.row_sums(m)[k];
+        const float by = x.scale16(m, (c + at) / 16);
+        const block_of k{words,      stride,
+                         c + at,     end - at,
+                         codes + at, (code::template centre<top> - half) * sum,
+                         by,         by * static_cast<float>(sum)};
+        float* const to = chains + b % 4 * tall;
+        std::size_t v = 0;
+        if constexpr (order::along_columns)
+          for (; v + 4 <= n / 16; v += 4) block<4, length>(k, v, of, to);
+        constexpr std::size_t step = order::along_columns ? 1 : 4 * together;
+        for (; v < n / 16; v += step) block<step, length>(k, v, of, to);
+      }
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const float* const from = chains + 16 * v;
+      const real sum = vec::add(vec::add(vec::load(from), vec::load(from + 2 * tall)),
+                                vec::add(vec::load(from + tall), vec::load(from + 3 * tall)));
+      put(sum, y + first, v, byte_rows);
+    }
+  }
+  NBIT_INLINE static void put(real sum, float* y, std::size_t v, const lane_rows& rows) {
+    float lane[lane_count];
+    vec::store(lane, sum);
+    float* const to = y + v / (unit / 16) * unit;
+    for (std::size_t l = 0; l < lane_count; ++l) to[rows.of[v % (unit / 16)][l]] = lane[l];
+  }
+
+  static void load_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g, numbers_of_rows& of) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, byte_rows);
+      vec::store(of.scale + 16 * v, p.scale);
+      if constexpr (offsets)
+        vec::store(of.offset + 16 * v, vec::mul(p.scale, vec::add(vec::broadcast(static_cast<float>(half)), p.less)));
+    }
+  }
+
+  /// Four columns that meet in one lane become neighbours: of every `per` codes, plane by plane.
+  static void arrange(const std::int8_t* x, std::size_t n, std::int8_t* out) {
+    if constexpr (!order::along_columns || planes == 1) {
+      std::memcpy(out, x, n);
+    } else {
+      static constexpr auto place = [] {
+        struct {
+          alignas(16) std::int8_t of[16];
+        } t{};
+        for (std::size_t i = 0; i < 16; ++i)
+          t.of[i] = static_cast<std::int8_t>(i / per * per + i % 4 * planes + i % per / 4);
+        return t;
+      }();
+      const __m128i by = _mm_load_si128(reinterpret_cast<const __m128i*>(place.of));
+      for (std::size_t i = 0; i < n; i += 16) {
+        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
+        _mm_store_si128(reinterpret_cast<__m128i*>(out + i), _mm_shuffle_epi8(v, by));
+      }
+    }
+  }
+
+  /// One block of columns: what its sums start from, and what they are multiplied with.
+  struct block_of {
+    const typename weights::map::word* words;
+    std::size_t stride, c, n;
+    const std::int8_t* x;
+    int start;
+    float by, offset_by;
+  };
+  template <std::size_t V, std::size_t Length>
+  NBIT_INLINE static void block(const block_of& k, std::size_t v, const numbers_of_rows& of, float* chains) {
+    typename code::sums sum[V];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) sum[i] = code::start(k.start);
+    // As many columns as may be added before partial sums overflow.
+    constexpr std::size_t stretch = Length % 32 == 0 ? 32 : 16;
+    for (std::size_t c = 0; c < k.n; c += stretch) {
+      typename code::partial part[V];
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) part[i] = code::none();
+      if constexpr (order::along_columns)
+        along_columns<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, k.x + c, sum, part);
+      else
+        along_rows<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, v % per / 4, k.x + c, sum, part);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) code::template flush<top>(sum[i], part[i]);
+    }
+    const real by = vec::broadcast(k.by), offset_by = vec::broadcast(k.offset_by);
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) {
+      const std::size_t at = 16 * (v + i);
+      real chain = vec::load(chains + at);
+      chain = vec::fma(vec::mul(vec::load(of.scale + at), by), code::to_float(sum[i]), chain);
+      if constexpr (offsets) chain = vec::fma(vec::load(of.offset + at), offset_by, chain);
+      vec::store(chains + at, chain);
+    }
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_columns(const Word* words, std::size_t stride, const std::int8_t* x,
+                                        typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < Columns / per; ++i) {
+      detail::prefetch_ahead<2>(words, (i + ahead / per) * stride);
+      NBIT_UNROLL
+      for (std::size_t v = 0; v < V; ++v) {
+        const auto codes = code::load(words + i * stride + 16 * v);
+        each_plane<0>(codes, x + i * per, sum[v], part[v]);
+      }
+    }
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static void each_plane(const typename code::bytes& codes, const std::int8_t* x, typename code::sums& sum,
+                                     typename code::partial& part) {
+    code::template step<top>(sum, part, plane<Plane>(codes), x + 4 * Plane);
+    if constexpr (Plane + 1 < planes) each_plane<Plane + 1>(codes, x, sum, part);
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static typename code::bytes plane(const typename code::bytes& codes) {
+    return code::template centred<top>(code::template field<int(Plane) * F::bits, F::bits, 0>(codes));
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_rows(const Word* words, std::size_t stride, std::size_t at, const std::int8_t* x,
+                                     typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t c = 0; c < Columns; c += 4) {
+      for (std::size_t j = 0; j < 4; ++j) detail::prefetch_ahead<2>(words, (c + j + ahead) * stride);
+      typename code::bytes four[4];
+      NBIT_UNROLL
+      for (std::size_t j = 0; j < 4; ++j) four[j] = code::load(words + (c + j) * stride);
+      code::transpose(four);
+      NBIT_UNROLL
+      for (std::size_t u = 0; u < 4; ++u) {
+        if constexpr (V == 4 * planes)
+          rows_planes<0>(four[u], u, x + c, sum, part);
+        else if (at == 0)
+          code::template step<top>(sum[u], part[u], plane<0>(four[u]), x + c);
+        else
+          code::template step<top>(sum[u], part[u], plane<planes - 1>(four[u]), x + c);
+      }
+    }
+  }
+  template <std::size_t Plane, std::size_t V>
+  NBIT_INLINE static void rows_planes(const typename code::bytes& codes, std::size_t u, const std::int8_t* x,
+                                      typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    code::template step<top>(sum[4 * Plane + u], part[4 * Plane + u], plane<Plane>(codes), x);
+    if constexpr (Plane + 1 < planes) rows_planes<Plane + 1>(codes, u, x, sum, part);
+  }
+
+  // Word rows lie far apart, where the machine's own prefetching does not see them as one stream. Beyond the weights,
+  // too, where nothing happens.
+  static constexpr std::size_t ahead = 128;  // columns; into the second cache, as word rows may share sets of the first
+
+  // f32: chains[column % 16][row lane], rows in the order of order::whole_row.
+
+  struct given {
+    const float* x;
+    NBIT_INLINE const float* columns(std::size_t c, std::size_t, float*) const { return x + c; }
+  };
+  template <int Group>
+  struct decoded {
+    const int8_activations<Group>& x;
+    std::size_t m;
+    const float* columns(std::size_t c, std::size_t n, float* out) const {
+      for (std::size_t i = 0; i < n; ++i)
+        out[i] = x.scale16(m, (c + i) / 16) * static_cast<float>(x.row_codes(m)[c + i]);
+      return out;
+    }
+  };
+
+  static constexpr std::size_t most_numbers = 8192;  // of scales, and as many zeros, on the stack
+
+  template <class X>
+  static std::size_t with_floats(const weights& w, std::size_t first, std::size_t count, const X& x, float* y) {
+    const std::size_t groups = w.group_index == nullptr ? 1 : groups_per_row<F>(w.cols);
+    std::size_t most = groups == 0 ? tall : most_numbers / groups / unit * unit;
+    if (most > tall) most = tall;
+    if (!fits(w, first) || most == 0) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += most) {
+      const std::size_t some = n - r < most ? n - r : most;
+      if (w.group_index == nullptr)
+        float_rows<false>(w, first + r, some, x, y);
+      else
+        float_rows<true>(w, first + r, some, x, y);
+    }
+    return n;
+  }
+
+  template <bool Indexed, class X>
+  static void float_rows(const weights& w, std::size_t first, std::size_t n, const X& x, float* y) noexcept {
+    constexpr std::size_t at_once = NBIT_TARGET == 2 ? 16 : 4, chunk = 128;  // chains in registers; columns
+    alignas(64) float chains[16 * tall];
+    alignas(64) float scale[Indexed ? most_numbers : tall], less[Indexed ? most_numbers : tall];
+    for (std::size_t i = 0; i < 16 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols);
+    if constexpr (Indexed)
+      for (std::size_t g = 0; g < groups_per_row<F>(w.cols); ++g)
+        load_groups(w, first, n, g, scale + g * n, less + g * n);
+    for (std::size_t c = 0, some; c < w.cols; c += some) {
+      some = w.cols - c < chunk ? w.cols - c : chunk;
+      const std::uint32_t* index = nullptr;
+      if constexpr (Indexed) {
+        index = w.group_index + c;
+      } else {
+        if (c % group == 0) load_groups(w, first, n, c / group, scale, less);
+        const std::size_t left = group - c % group;
+        some = left < some ? left : some;
+      }
+      alignas(64) float buffer[chunk];
+      const float* const part = x.columns(c, some, buffer);
+      word_rows at{w.words + order::first_word(first), order::stride(w.padded()), c};
+      alignas(64) typename weights::map::word kept[order::along_columns ? 1 : chunk * tall / per];
+      if constexpr (!order::along_columns) at = copied(at, some, n / per, kept);
+      for (std::size_t v = 0; v < n / 16; ++v)
+        for (std::size_t h = 0; h < 16; h += at_once)
+          columns<Indexed, at_once>(at, some, v, h, index, n, scale + 16 * v, less + 16 * v, part, chains + 16 * v);
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      real sum[16];
+      for (std::size_t i = 0; i < 16; ++i) sum[i] = vec::load(chains + i * tall + 16 * v);
+      for (std::size_t k = 8; k != 0; k /= 2)
+        for (std::size_t i = 0; i < k; ++i) sum[i] = vec::add(sum[i], sum[i + k]);
+      put(sum[0], y + first, v, whole_rows);
+    }
+  }
+  static void load_groups(const weights& w, std::size_t first, std::size_t n, std::size_t g, float* scale,
+                          float* less) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, whole_rows);
+      vec::store(scale + 16 * v, p.scale), vec::store(less + 16 * v, p.less);
+    }
+  }
+
+  struct word_rows {
+    const typename weights::map::word* words;
+    std::size_t stride, c;
+  };
+  // A vector for each of eight rows goes over the same words: lines a power of two apart would not stay in the cache.
+  static word_rows copied(word_rows from, std::size_t columns, std::size_t n, typename weights::map::word* to) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      const auto* const line = from.words + (from.c + c) * from.stride;
+      detail::prefetch_ahead<2>(line, ahead * from.stride);
+      std::memcpy(to + c * n, line, n * sizeof *line);
+    }
+    return {to, n, 0};
+  }
+
+  // Chains h ... h + N - 1 of vector v.
+  template <bool Indexed, std::size_t N>
+  static void columns(const word_rows& w, std::size_t n, std::size_t v, std::size_t h, const std::uint32_t* index,
+                      std::size_t apart, const float* scale, const float* less, const float* x,
+                      float* chains) noexcept {
+    real sum[N];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) sum[i] = vec::load(chains + (h + i) * tall);
+    real s = vec::load(scale), z = vec::load(less);
+    for (std::size_t k = 0; k < n; k += 16) {
+      const auto* const words = w.words + order::word(w.c + k + h, v, w.stride);
+      if constexpr (order::along_columns)
+        if (h == 0)
+          for (std::size_t i = 0; i < 16; i += per) detail::prefetch_ahead<2>(words, (i + ahead) / per * w.stride);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < N; ++i) {
+        if constexpr (Indexed) {
+          const std::size_t at = index[k + h + i] * apart;
+          s = vec::load(scale + at), z = vec::load(less + at);
+        }
+        const std::size_t row = order::along_columns ? (h % per + i) / per : i;
+        const real q = code::template field_at<F::bits>(code::load(words + row * w.stride), order::shift(h + i, v));
+        sum[i] = vec::fma(vec::mul(s, vec::add(q, z)), vec::broadcast(x[k + h + i]), sum[i]);
+      }
+    }
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) vec::store(chains + (h + i) * tall, sum[i]);
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/kernel/word_gemv.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+#endif
+
+#if NBIT_HAS_AVX_VNNI || NBIT_HAS_NEON_DOTPROD
+#if NBIT_HAS_AVX_VNNI
+#define NBIT_TARGET 1
+#else
+#define NBIT_TARGET 3
+#endif
+#define NBIT_TARGET_DOT 1
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/word_gemv.inl
+// nbit/kernel/word_gemv.inl — gemv on the words of GPTQ and AWQ; included by kernel/word_gemv.hpp once per target.
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <class F, class L>
+  requires(detail::in_words<F, L>)
+struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
+  using weights = packed_view<F, L>;
+  using order = word_order<L, F::bits>;
+  using code = code_lanes<NBIT_ARCH>;
+  using vec = lanes<NBIT_ARCH>;
+  using real = vec::type;
+  static constexpr std::size_t tall = 128;  // rows whose chains are kept at a time
+  static constexpr std::size_t unit = order::unit, per = order::per;
+
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    return with_floats(w, first, count, given{x}, y);
+  }
+  template <int Group>
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                          std::size_t m, float* y) noexcept {
+    if (w.group_index != nullptr) return with_floats(w, first, count, decoded<Group>{x, m}, y);
+    if (!fits(w, first)) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += tall) integer_rows<Group>(w, first + r, n - r < tall ? n - r : tall, x, m, y);
+    return n;
+  }
+
+ private:
+  static constexpr int half = int(-F::level(0)), top = (1 << F::bits) - 1;
+  static constexpr bool offsets = !F::symmetric;
+
+  NBIT_INLINE static bool fits(const weights& w, std::size_t first) {
+    return detail::fills_words(w) && first % per == 0;
+  }
+
+  /// The scales of sixteen rows and the negated zeros.
+  struct group_numbers {
+    real scale, less;
+  };
+  /// Where the rows of each lane lie, counted from the unit's first.
+  struct lane_rows {
+    alignas(64) std::int32_t of[unit / 16][lane_count];
+
+    template <class Row>
+    static constexpr lane_rows from(Row row) {
+      lane_rows t{};
+      for (std::size_t v = 0; v < unit / 16; ++v)
+        for (std::size_t l = 0; l < lane_count; ++l) t.of[v][l] = static_cast<std::int32_t>(row(v, l));
+      return t;
+    }
+  };
+  static constexpr lane_rows byte_rows = lane_rows::from(&order::row), whole_rows = lane_rows::from(&order::whole_row);
+  // f16 scales, alone or with 16 bits of a zero: gathered. Pieces narrower than the vector that is read would stall.
+  static constexpr bool gathers = std::is_same_v<typename F::scale_t, f16> && F::group != per_tensor &&
+                                  (sizeof(typename F::params) == 2 || sizeof(typename F::params) == 4);
+
+  NBIT_INLINE static group_numbers numbers(const weights& w, std::size_t first, std::size_t v, std::size_t g,
+                                           const lane_rows& rows) {
+    const std::size_t groups = groups_per_row<F>(w.cols), r = first + v / (unit / 16) * unit;
+    const std::int32_t* const row = rows.of[v % (unit / 16)];
+    constexpr std::size_t size = sizeof(typename F::params);
+    if constexpr (gathers) {
+      if (size == 4 || groups > 1) {
+        std::int32_t at[lane_count];
+        for (std::size_t l = 0; l < lane_count; ++l) at[l] = row[l] * static_cast<std::int32_t>(groups);
+        const bool last = size == 2 && g + 1 == groups;  // two numbers of two bytes: nothing beyond the last is read
+        auto found = code::template gather<int(size)>(&w.group_params(r, last ? g - 1 : g), at);
+        if (last) found = code::high(found);
+        group_numbers n{code::low_f16(found), vec::broadcast(static_cast<float>(-half))};
+        if constexpr (offsets) {
+          if constexpr (std::is_same_v<typename F::params, float_zero_params<f16>>)
+            n.less = code::low_f16(code::high(found));
+          else
+            n.less = code::to_float(code::high(found));
+          n.less = vec::mul(n.less, vec::broadcast(-1.0f));
+        }
+        return n;
+      }
+    }
+    float scale[lane_count], less[lane_count];
+    for (std::size_t l = 0; l < lane_count; ++l) {
+      const typename F::params p = w.group_params(r + static_cast<std::size_t>(row[l]), g);
+      scale[l] = F::scale(p, 0);
+      if constexpr (offsets)
+        less[l] = -F::zero(p);
+      else
+        less[l] = static_cast<float>(-half);
+    }
+    return {vec::load(scale), vec::load(less)};
+  }
+  /// Numbers of n rows lie in as many lines: a few groups ahead they are asked for, and those of the next rows.
+  static void fetch_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g) {
+    constexpr std::size_t in_line = 64 / sizeof(typename F::params), before = in_line / 2;
+    if (F::group == per_tensor || g % in_line != before) return;
+    const std::size_t groups = groups_per_row<F>(w.cols);
+    const std::size_t to = g - before + in_line, row = first + (to < groups ? 0 : n);
+    for (std::size_t r = row; r < row + n; ++r) detail::prefetch_ahead(w.params, r * groups + (to < groups ? to : 0));
+  }
+
+  // int8: chains[b % 4][row lane], rows in the order of order::row.
+
+  static constexpr std::size_t wide = 4096;  // columns for which the activations are kept on the stack
+  static constexpr std::size_t planes = 8 / std::size_t(F::bits);
+  // AWQ: the planes whose sums stay in registers together.
+  static constexpr std::size_t together = !order::along_columns && NBIT_TARGET == 2 ? planes : 1;
+
+  struct numbers_of_rows {
+    alignas(64) float scale[tall], offset[tall];
+  };
+
+  template <int Group>
+  static void integer_rows(const weights& w, std::size_t first, std::size_t n, const int8_activations<Group>& x,
+                           std::size_t m, float* y) noexcept {
+    constexpr std::size_t length = detail::int8_blocks<F, Group>::length;
+    alignas(64) float chains[4 * tall];
+    for (std::size_t i = 0; i < 4 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols), stride = order::stride(w.padded());
+    const auto* const words = w.words + order::first_word(first);
+    numbers_of_rows of;
+    for (std::size_t c = 0; c < w.cols; c += wide) {
+      const std::size_t some = w.cols - c < wide ? w.cols - c : wide;
+      alignas(64) std::int8_t codes[wide];
+      arrange(x.row_codes(m) + c, some, codes);
+      for (std::size_t at = 0; at < some; at += length) {
+        const std::size_t b = (c + at) / length, end = at + length < some ? at + length : some;
+        if ((c + at) % group == 0) load_numbers(w, first, n, (c + at) / group, of);
+        int sum = 0;
+        for (std::size_t k = (c + at) / 16; k < (c + end) / 16; ++k) sum += x.row_sums(m)[k];
+        const float by = x.scale16(m, (c + at) / 16);
+        const block_of k{words,      stride,
+                         c + at,     end - at,
+                         codes + at, (code::template centre<top> - half) * sum,
+                         by,         by * static_cast<float>(sum)};
+        float* const to = chains + b % 4 * tall;
+        std::size_t v = 0;
+        if constexpr (order::along_columns)
+          for (; v + 4 <= n / 16; v += 4) block<4, length>(k, v, of, to);
+        constexpr std::size_t step = order::along_columns ? 1 : 4 * together;
+        for (; v < n / 16; v += step) block<step, length>(k, v, of, to);
+      }
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const float* const from = chains + 16 * v;
+      const real sum = vec::add(vec::add(vec::load(from), vec::load(from + 2 * tall)),
+                                vec::add(vec::load(from + tall), vec::load(from + 3 * tall)));
+      put(sum, y + first, v, byte_rows);
+    }
+  }
+  NBIT_INLINE static void put(real sum, float* y, std::size_t v, const lane_rows& rows) {
+    float lane[lane_count];
+    vec::store(lane, sum);
+    float* const to = y + v / (unit / 16) * unit;
+    for (std::size_t l = 0; l < lane_count; ++l) to[rows.of[v % (unit / 16)][l]] = lane[l];
+  }
+
+  static void load_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g, numbers_of_rows& of) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, byte_rows);
+      vec::store(of.scale + 16 * v, p.scale);
+      if constexpr (offsets)
+        vec::store(of.offset + 16 * v, vec::mul(p.scale, vec::add(vec::broadcast(static_cast<float>(half)), p.less)));
+    }
+  }
+
+  /// Four columns that meet in one lane become neighbours: of every `per` codes, plane by plane.
+  static void arrange(const std::int8_t* x, std::size_t n, std::int8_t* out) {
+    if constexpr (!order::along_columns || planes == 1) {
+      std::memcpy(out, x, n);
+    } else {
+      static constexpr auto place = [] {
+        struct {
+          alignas(16) std::int8_t of[16];
+        } t{};
+        for (std::size_t i = 0; i < 16; ++i)
+          t.of[i] = static_cast<std::int8_t>(i / per * per + i % 4 * planes + i % per / 4);
+        return t;
+      }();
+      const __m128i by = _mm_load_si128(reinterpret_cast<const __m128i*>(place.of));
+      for (std::size_t i = 0; i < n; i += 16) {
+        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
+        _mm_store_si128(reinterpret_cast<__m128i*>(out + i), _mm_shuffle_epi8(v, by));
+      }
+    }
+  }
+
+  /// One block of columns: what its sums start from, and what they are multiplied with.
+  struct block_of {
+    const typename weights::map::word* words;
+    std::size_t stride, c, n;
+    const std::int8_t* x;
+    int start;
+    float by, offset_by;
+  };
+  template <std::size_t V, std::size_t Length>
+  NBIT_INLINE static void block(const block_of& k, std::size_t v, const numbers_of_rows& of, float* chains) {
+    typename code::sums sum[V];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) sum[i] = code::start(k.start);
+    // As many columns as may be added before partial sums overflow.
+    constexpr std::size_t stretch = Length % 32 == 0 ? 32 : 16;
+    for (std::size_t c = 0; c < k.n; c += stretch) {
+      typename code::partial part[V];
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) part[i] = code::none();
+      if constexpr (order::along_columns)
+        along_columns<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, k.x + c, sum, part);
+      else
+        along_rows<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, v % per / 4, k.x + c, sum, part);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) code::template flush<top>(sum[i], part[i]);
+    }
+    const real by = vec::broadcast(k.by), offset_by = vec::broadcast(k.offset_by);
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) {
+      const std::size_t at = 16 * (v + i);
+      real chain = vec::load(chains + at);
+      chain = vec::fma(vec::mul(vec::load(of.scale + at), by), code::to_float(sum[i]), chain);
+      if constexpr (offsets) chain = vec::fma(vec::load(of.offset + at), offset_by, chain);
+      vec::store(chains + at, chain);
+    }
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_columns(const Word* words, std::size_t stride, const std::int8_t* x,
+                                        typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < Columns / per; ++i) {
+      detail::prefetch_ahead<2>(words, (i + ahead / per) * stride);
+      NBIT_UNROLL
+      for (std::size_t v = 0; v < V; ++v) {
+        const auto codes = code::load(words + i * stride + 16 * v);
+        each_plane<0>(codes, x + i * per, sum[v], part[v]);
+      }
+    }
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static void each_plane(const typename code::bytes& codes, const std::int8_t* x, typename code::sums& sum,
+                                     typename code::partial& part) {
+    code::template step<top>(sum, part, plane<Plane>(codes), x + 4 * Plane);
+    if constexpr (Plane + 1 < planes) each_plane<Plane + 1>(codes, x, sum, part);
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static typename code::bytes plane(const typename code::bytes& codes) {
+    return code::template centred<top>(code::template field<int(Plane) * F::bits, F::bits, 0>(codes));
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_rows(const Word* words, std::size_t stride, std::size_t at, const std::int8_t* x,
+                                     typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t c = 0; c < Columns; c += 4) {
+      for (std::size_t j = 0; j < 4; ++j) detail::prefetch_ahead<2>(words, (c + j + ahead) * stride);
+      typename code::bytes four[4];
+      NBIT_UNROLL
+      for (std::size_t j = 0; j < 4; ++j) four[j] = code::load(words + (c + j) * stride);
+      code::transpose(four);
+      NBIT_UNROLL
+      for (std::size_t u = 0; u < 4; ++u) {
+        if constexpr (V == 4 * planes)
+          rows_planes<0>(four[u], u, x + c, sum, part);
+        else if (at == 0)
+          code::template step<top>(sum[u], part[u], plane<0>(four[u]), x + c);
+        else
+          code::template step<top>(sum[u], part[u], plane<planes - 1>(four[u]), x + c);
+      }
+    }
+  }
+  template <std::size_t Plane, std::size_t V>
+  NBIT_INLINE static void rows_planes(const typename code::bytes& codes, std::size_t u, const std::int8_t* x,
+                                      typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    code::template step<top>(sum[4 * Plane + u], part[4 * Plane + u], plane<Plane>(codes), x);
+    if constexpr (Plane + 1 < planes) rows_planes<Plane + 1>(codes, u, x, sum, part);
+  }
+
+  // Word rows lie far apart, where the machine's own prefetching does not see them as one stream. Beyond the weights,
+  // too, where nothing happens.
+  static constexpr std::size_t ahead = 128;  // columns; into the second cache, as word rows may share sets of the first
+
+  // f32: chains[column % 16][row lane], rows in the order of order::whole_row.
+
+  struct given {
+    const float* x;
+    NBIT_INLINE const float* columns(std::size_t c, std::size_t, float*) const { return x + c; }
+  };
+  template <int Group>
+  struct decoded {
+    const int8_activations<Group>& x;
+    std::size_t m;
+    const float* columns(std::size_t c, std::size_t n, float* out) const {
+      for (std::size_t i = 0; i < n; ++i)
+        out[i] = x.scale16(m, (c + i) / 16) * static_cast<float>(x.row_codes(m)[c + i]);
+      return out;
+    }
+  };
+
+  static constexpr std::size_t most_numbers = 8192;  // of scales, and as many zeros, on the stack
+
+  template <class X>
+  static std::size_t with_floats(const weights& w, std::size_t first, std::size_t count, const X& x, float* y) {
+    const std::size_t groups = w.group_index == nullptr ? 1 : groups_per_row<F>(w.cols);
+    std::size_t most = groups == 0 ? tall : most_numbers / groups / unit * unit;
+    if (most > tall) most = tall;
+    if (!fits(w, first) || most == 0) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += most) {
+      const std::size_t some = n - r < most ? n - r : most;
+      if (w.group_index == nullptr)
+        float_rows<false>(w, first + r, some, x, y);
+      else
+        float_rows<true>(w, first + r, some, x, y);
+    }
+    return n;
+  }
+
+  template <bool Indexed, class X>
+  static void float_rows(const weights& w, std::size_t first, std::size_t n, const X& x, float* y) noexcept {
+    constexpr std::size_t at_once = NBIT_TARGET == 2 ? 16 : 4, chunk = 128;  // chains in registers; columns
+    alignas(64) float chains[16 * tall];
+    alignas(64) float scale[Indexed ? most_numbers : tall], less[Indexed ? most_numbers : tall];
+    for (std::size_t i = 0; i < 16 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols);
+    if constexpr (Indexed)
+      for (std::size_t g = 0; g < groups_per_row<F>(w.cols); ++g)
+        load_groups(w, first, n, g, scale + g * n, less + g * n);
+    for (std::size_t c = 0, some; c < w.cols; c += some) {
+      some = w.cols - c < chunk ? w.cols - c : chunk;
+      const std::uint32_t* index = nullptr;
+      if constexpr (Indexed) {
+        index = w.group_index + c;
+      } else {
+        if (c % group == 0) load_groups(w, first, n, c / group, scale, less);
+        const std::size_t left = group - c % group;
+        some = left < some ? left : some;
+      }
+      alignas(64) float buffer[chunk];
+      const float* const part = x.columns(c, some, buffer);
+      word_rows at{w.words + order::first_word(first), order::stride(w.padded()), c};
+      alignas(64) typename weights::map::word kept[order::along_columns ? 1 : chunk * tall / per];
+      if constexpr (!order::along_columns) at = copied(at, some, n / per, kept);
+      for (std::size_t v = 0; v < n / 16; ++v)
+        for (std::size_t h = 0; h < 16; h += at_once)
+          columns<Indexed, at_once>(at, some, v, h, index, n, scale + 16 * v, less + 16 * v, part, chains + 16 * v);
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      real sum[16];
+      for (std::size_t i = 0; i < 16; ++i) sum[i] = vec::load(chains + i * tall + 16 * v);
+      for (std::size_t k = 8; k != 0; k /= 2)
+        for (std::size_t i = 0; i < k; ++i) sum[i] = vec::add(sum[i], sum[i + k]);
+      put(sum[0], y + first, v, whole_rows);
+    }
+  }
+  static void load_groups(const weights& w, std::size_t first, std::size_t n, std::size_t g, float* scale,
+                          float* less) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, whole_rows);
+      vec::store(scale + 16 * v, p.scale), vec::store(less + 16 * v, p.less);
+    }
+  }
+
+  struct word_rows {
+    const typename weights::map::word* words;
+    std::size_t stride, c;
+  };
+  // A vector for each of eight rows goes over the same words: lines a power of two apart would not stay in the cache.
+  static word_rows copied(word_rows from, std::size_t columns, std::size_t n, typename weights::map::word* to) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      const auto* const line = from.words + (from.c + c) * from.stride;
+      detail::prefetch_ahead<2>(line, ahead * from.stride);
+      std::memcpy(to + c * n, line, n * sizeof *line);
+    }
+    return {to, n, 0};
+  }
+
+  // Chains h ... h + N - 1 of vector v.
+  template <bool Indexed, std::size_t N>
+  static void columns(const word_rows& w, std::size_t n, std::size_t v, std::size_t h, const std::uint32_t* index,
+                      std::size_t apart, const float* scale, const float* less, const float* x,
+                      float* chains) noexcept {
+    real sum[N];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) sum[i] = vec::load(chains + (h + i) * tall);
+    real s = vec::load(scale), z = vec::load(less);
+    for (std::size_t k = 0; k < n; k += 16) {
+      const auto* const words = w.words + order::word(w.c + k + h, v, w.stride);
+      if constexpr (order::along_columns)
+        if (h == 0)
+          for (std::size_t i = 0; i < 16; i += per) detail::prefetch_ahead<2>(words, (i + ahead) / per * w.stride);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < N; ++i) {
+        if constexpr (Indexed) {
+          const std::size_t at = index[k + h + i] * apart;
+          s = vec::load(scale + at), z = vec::load(less + at);
+        }
+        const std::size_t row = order::along_columns ? (h % per + i) / per : i;
+        const real q = code::template field_at<F::bits>(code::load(words + row * w.stride), order::shift(h + i, v));
+        sum[i] = vec::fma(vec::mul(s, vec::add(q, z)), vec::broadcast(x[k + h + i]), sum[i]);
+      }
+    }
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) vec::store(chains + (h + i) * tall, sum[i]);
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/kernel/word_gemv.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+#endif
+
+#if NBIT_HAS_X86
+#define NBIT_TARGET 2
+#define NBIT_TARGET_DOT 1
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/word_gemv.inl
+// nbit/kernel/word_gemv.inl — gemv on the words of GPTQ and AWQ; included by kernel/word_gemv.hpp once per target.
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <class F, class L>
+  requires(detail::in_words<F, L>)
+struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
+  using weights = packed_view<F, L>;
+  using order = word_order<L, F::bits>;
+  using code = code_lanes<NBIT_ARCH>;
+  using vec = lanes<NBIT_ARCH>;
+  using real = vec::type;
+  static constexpr std::size_t tall = 128;  // rows whose chains are kept at a time
+  static constexpr std::size_t unit = order::unit, per = order::per;
+
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    return with_floats(w, first, count, given{x}, y);
+  }
+  template <int Group>
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                          std::size_t m, float* y) noexcept {
+    if (w.group_index != nullptr) return with_floats(w, first, count, decoded<Group>{x, m}, y);
+    if (!fits(w, first)) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += tall) integer_rows<Group>(w, first + r, n - r < tall ? n - r : tall, x, m, y);
+    return n;
+  }
+
+ private:
+  static constexpr int half = int(-F::level(0)), top = (1 << F::bits) - 1;
+  static constexpr bool offsets = !F::symmetric;
+
+  NBIT_INLINE static bool fits(const weights& w, std::size_t first) {
+    return detail::fills_words(w) && first % per == 0;
+  }
+
+  /// The scales of sixteen rows and the negated zeros.
+  struct group_numbers {
+    real scale, less;
+  };
+  /// Where the rows of each lane lie, counted from the unit's first.
+  struct lane_rows {
+    alignas(64) std::int32_t of[unit / 16][lane_count];
+
+    template <class Row>
+    static constexpr lane_rows from(Row row) {
+      lane_rows t{};
+      for (std::size_t v = 0; v < unit / 16; ++v)
+        for (std::size_t l = 0; l < lane_count; ++l) t.of[v][l] = static_cast<std::int32_t>(row(v, l));
+      return t;
+    }
+  };
+  static constexpr lane_rows byte_rows = lane_rows::from(&order::row), whole_rows = lane_rows::from(&order::whole_row);
+  // f16 scales, alone or with 16 bits of a zero: gathered. Pieces narrower than the vector that is read would stall.
+  static constexpr bool gathers = std::is_same_v<typename F::scale_t, f16> && F::group != per_tensor &&
+                                  (sizeof(typename F::params) == 2 || sizeof(typename F::params) == 4);
+
+  NBIT_INLINE static group_numbers numbers(const weights& w, std::size_t first, std::size_t v, std::size_t g,
+                                           const lane_rows& rows) {
+    const std::size_t groups = groups_per_row<F>(w.cols), r = first + v / (unit / 16) * unit;
+    const std::int32_t* const row = rows.of[v % (unit / 16)];
+    constexpr std::size_t size = sizeof(typename F::params);
+    if constexpr (gathers) {
+      if (size == 4 || groups > 1) {
+        std::int32_t at[lane_count];
+        for (std::size_t l = 0; l < lane_count; ++l) at[l] = row[l] * static_cast<std::int32_t>(groups);
+        const bool last = size == 2 && g + 1 == groups;  // two numbers of two bytes: nothing beyond the last is read
+        auto found = code::template gather<int(size)>(&w.group_params(r, last ? g - 1 : g), at);
+        if (last) found = code::high(found);
+        group_numbers n{code::low_f16(found), vec::broadcast(static_cast<float>(-half))};
+        if constexpr (offsets) {
+          if constexpr (std::is_same_v<typename F::params, float_zero_params<f16>>)
+            n.less = code::low_f16(code::high(found));
+          else
+            n.less = code::to_float(code::high(found));
+          n.less = vec::mul(n.less, vec::broadcast(-1.0f));
+        }
+        return n;
+      }
+    }
+    float scale[lane_count], less[lane_count];
+    for (std::size_t l = 0; l < lane_count; ++l) {
+      const typename F::params p = w.group_params(r + static_cast<std::size_t>(row[l]), g);
+      scale[l] = F::scale(p, 0);
+      if constexpr (offsets)
+        less[l] = -F::zero(p);
+      else
+        less[l] = static_cast<float>(-half);
+    }
+    return {vec::load(scale), vec::load(less)};
+  }
+  /// Numbers of n rows lie in as many lines: a few groups ahead they are asked for, and those of the next rows.
+  static void fetch_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g) {
+    constexpr std::size_t in_line = 64 / sizeof(typename F::params), before = in_line / 2;
+    if (F::group == per_tensor || g % in_line != before) return;
+    const std::size_t groups = groups_per_row<F>(w.cols);
+    const std::size_t to = g - before + in_line, row = first + (to < groups ? 0 : n);
+    for (std::size_t r = row; r < row + n; ++r) detail::prefetch_ahead(w.params, r * groups + (to < groups ? to : 0));
+  }
+
+  // int8: chains[b % 4][row lane], rows in the order of order::row.
+
+  static constexpr std::size_t wide = 4096;  // columns for which the activations are kept on the stack
+  static constexpr std::size_t planes = 8 / std::size_t(F::bits);
+  // AWQ: the planes whose sums stay in registers together.
+  static constexpr std::size_t together = !order::along_columns && NBIT_TARGET == 2 ? planes : 1;
+
+  struct numbers_of_rows {
+    alignas(64) float scale[tall], offset[tall];
+  };
+
+  template <int Group>
+  static void integer_rows(const weights& w, std::size_t first, std::size_t n, const int8_activations<Group>& x,
+                           std::size_t m, float* y) noexcept {
+    constexpr std::size_t length = detail::int8_blocks<F, Group>::length;
+    alignas(64) float chains[4 * tall];
+    for (std::size_t i = 0; i < 4 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols), stride = order::stride(w.padded());
+    const auto* const words = w.words + order::first_word(first);
+    numbers_of_rows of;
+    for (std::size_t c = 0; c < w.cols; c += wide) {
+      const std::size_t some = w.cols - c < wide ? w.cols - c : wide;
+      alignas(64) std::int8_t codes[wide];
+      arrange(x.row_codes(m) + c, some, codes);
+      for (std::size_t at = 0; at < some; at += length) {
+        const std::size_t b = (c + at) / length, end = at + length < some ? at + length : some;
+        if ((c + at) % group == 0) load_numbers(w, first, n, (c + at) / group, of);
+        int sum = 0;
+        for (std::size_t k = (c + at) / 16; k < (c + end) / 16; ++k) sum += x.row_sums(m)[k];
+        const float by = x.scale16(m, (c + at) / 16);
+        const block_of k{words,      stride,
+                         c + at,     end - at,
+                         codes + at, (code::template centre<top> - half) * sum,
+                         by,         by * static_cast<float>(sum)};
+        float* const to = chains + b % 4 * tall;
+        std::size_t v = 0;
+        if constexpr (order::along_columns)
+          for (; v + 4 <= n / 16; v += 4) block<4, length>(k, v, of, to);
+        constexpr std::size_t step = order::along_columns ? 1 : 4 * together;
+        for (; v < n / 16; v += step) block<step, length>(k, v, of, to);
+      }
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const float* const from = chains + 16 * v;
+      const real sum = vec::add(vec::add(vec::load(from), vec::load(from + 2 * tall)),
+                                vec::add(vec::load(from + tall), vec::load(from + 3 * tall)));
+      put(sum, y + first, v, byte_rows);
+    }
+  }
+  NBIT_INLINE static void put(real sum, float* y, std::size_t v, const lane_rows& rows) {
+    float lane[lane_count];
+    vec::store(lane, sum);
+    float* const to = y + v / (unit / 16) * unit;
+    for (std::size_t l = 0; l < lane_count; ++l) to[rows.of[v % (unit / 16)][l]] = lane[l];
+  }
+
+  static void load_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g, numbers_of_rows& of) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, byte_rows);
+      vec::store(of.scale + 16 * v, p.scale);
+      if constexpr (offsets)
+        vec::store(of.offset + 16 * v, vec::mul(p.scale, vec::add(vec::broadcast(static_cast<float>(half)), p.less)));
+    }
+  }
+
+  /// Four columns that meet in one lane become neighbours: of every `per` codes, plane by plane.
+  static void arrange(const std::int8_t* x, std::size_t n, std::int8_t* out) {
+    if constexpr (!order::along_columns || planes == 1) {
+      std::memcpy(out, x, n);
+    } else {
+      static constexpr auto place = [] {
+        struct {
+          alignas(16) std::int8_t of[16];
+        } t{};
+        for (std::size_t i = 0; i < 16; ++i)
+          t.of[i] = static_cast<std::int8_t>(i / per * per + i % 4 * planes + i % per / 4);
+        return t;
+      }();
+      const __m128i by = _mm_load_si128(reinterpret_cast<const __m128i*>(place.of));
+      for (std::size_t i = 0; i < n; i += 16) {
+        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
+        _mm_store_si128(reinterpret_cast<__m128i*>(out + i), _mm_shuffle_epi8(v, by));
+      }
+    }
+  }
+
+  /// One block of columns: what its sums start from, and what they are multiplied with.
+  struct block_of {
+    const typename weights::map::word* words;
+    std::size_t stride, c, n;
+    const std::int8_t* x;
+    int start;
+    float by, offset_by;
+  };
+  template <std::size_t V, std::size_t Length>
+  NBIT_INLINE static void block(const block_of& k, std::size_t v, const numbers_of_rows& of, float* chains) {
+    typename code::sums sum[V];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) sum[i] = code::start(k.start);
+    // As many columns as may be added before partial sums overflow.
+    constexpr std::size_t stretch = Length % 32 == 0 ? 32 : 16;
+    for (std::size_t c = 0; c < k.n; c += stretch) {
+      typename code::partial part[V];
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) part[i] = code::none();
+      if constexpr (order::along_columns)
+        along_columns<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, k.x + c, sum, part);
+      else
+        along_rows<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, v % per / 4, k.x + c, sum, part);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) code::template flush<top>(sum[i], part[i]);
+    }
+    const real by = vec::broadcast(k.by), offset_by = vec::broadcast(k.offset_by);
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) {
+      const std::size_t at = 16 * (v + i);
+      real chain = vec::load(chains + at);
+      chain = vec::fma(vec::mul(vec::load(of.scale + at), by), code::to_float(sum[i]), chain);
+      if constexpr (offsets) chain = vec::fma(vec::load(of.offset + at), offset_by, chain);
+      vec::store(chains + at, chain);
+    }
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_columns(const Word* words, std::size_t stride, const std::int8_t* x,
+                                        typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < Columns / per; ++i) {
+      detail::prefetch_ahead<2>(words, (i + ahead / per) * stride);
+      NBIT_UNROLL
+      for (std::size_t v = 0; v < V; ++v) {
+        const auto codes = code::load(words + i * stride + 16 * v);
+        each_plane<0>(codes, x + i * per, sum[v], part[v]);
+      }
+    }
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static void each_plane(const typename code::bytes& codes, const std::int8_t* x, typename code::sums& sum,
+                                     typename code::partial& part) {
+    code::template step<top>(sum, part, plane<Plane>(codes), x + 4 * Plane);
+    if constexpr (Plane + 1 < planes) each_plane<Plane + 1>(codes, x, sum, part);
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static typename code::bytes plane(const typename code::bytes& codes) {
+    return code::template centred<top>(code::template field<int(Plane) * F::bits, F::bits, 0>(codes));
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_rows(const Word* words, std::size_t stride, std::size_t at, const std::int8_t* x,
+                                     typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t c = 0; c < Columns; c += 4) {
+      for (std::size_t j = 0; j < 4; ++j) detail::prefetch_ahead<2>(words, (c + j + ahead) * stride);
+      typename code::bytes four[4];
+      NBIT_UNROLL
+      for (std::size_t j = 0; j < 4; ++j) four[j] = code::load(words + (c + j) * stride);
+      code::transpose(four);
+      NBIT_UNROLL
+      for (std::size_t u = 0; u < 4; ++u) {
+        if constexpr (V == 4 * planes)
+          rows_planes<0>(four[u], u, x + c, sum, part);
+        else if (at == 0)
+          code::template step<top>(sum[u], part[u], plane<0>(four[u]), x + c);
+        else
+          code::template step<top>(sum[u], part[u], plane<planes - 1>(four[u]), x + c);
+      }
+    }
+  }
+  template <std::size_t Plane, std::size_t V>
+  NBIT_INLINE static void rows_planes(const typename code::bytes& codes, std::size_t u, const std::int8_t* x,
+                                      typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    code::template step<top>(sum[4 * Plane + u], part[4 * Plane + u], plane<Plane>(codes), x);
+    if constexpr (Plane + 1 < planes) rows_planes<Plane + 1>(codes, u, x, sum, part);
+  }
+
+  // Word rows lie far apart, where the machine's own prefetching does not see them as one stream. Beyond the weights,
+  // too, where nothing happens.
+  static constexpr std::size_t ahead = 128;  // columns; into the second cache, as word rows may share sets of the first
+
+  // f32: chains[column % 16][row lane], rows in the order of order::whole_row.
+
+  struct given {
+    const float* x;
+    NBIT_INLINE const float* columns(std::size_t c, std::size_t, float*) const { return x + c; }
+  };
+  template <int Group>
+  struct decoded {
+    const int8_activations<Group>& x;
+    std::size_t m;
+    const float* columns(std::size_t c, std::size_t n, float* out) const {
+      for (std::size_t i = 0; i < n; ++i)
+        out[i] = x.scale16(m, (c + i) / 16) * static_cast<float>(x.row_codes(m)[c + i]);
+      return out;
+    }
+  };
+
+  static constexpr std::size_t most_numbers = 8192;  // of scales, and as many zeros, on the stack
+
+  template <class X>
+  static std::size_t with_floats(const weights& w, std::size_t first, std::size_t count, const X& x, float* y) {
+    const std::size_t groups = w.group_index == nullptr ? 1 : groups_per_row<F>(w.cols);
+    std::size_t most = groups == 0 ? tall : most_numbers / groups / unit * unit;
+    if (most > tall) most = tall;
+    if (!fits(w, first) || most == 0) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += most) {
+      const std::size_t some = n - r < most ? n - r : most;
+      if (w.group_index == nullptr)
+        float_rows<false>(w, first + r, some, x, y);
+      else
+        float_rows<true>(w, first + r, some, x, y);
+    }
+    return n;
+  }
+
+  template <bool Indexed, class X>
+  static void float_rows(const weights& w, std::size_t first, std::size_t n, const X& x, float* y) noexcept {
+    constexpr std::size_t at_once = NBIT_TARGET == 2 ? 16 : 4, chunk = 128;  // chains in registers; columns
+    alignas(64) float chains[16 * tall];
+    alignas(64) float scale[Indexed ? most_numbers : tall], less[Indexed ? most_numbers : tall];
+    for (std::size_t i = 0; i < 16 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols);
+    if constexpr (Indexed)
+      for (std::size_t g = 0; g < groups_per_row<F>(w.cols); ++g)
+        load_groups(w, first, n, g, scale + g * n, less + g * n);
+    for (std::size_t c = 0, some; c < w.cols; c += some) {
+      some = w.cols - c < chunk ? w.cols - c : chunk;
+      const std::uint32_t* index = nullptr;
+      if constexpr (Indexed) {
+        index = w.group_index + c;
+      } else {
+        if (c % group == 0) load_groups(w, first, n, c / group, scale, less);
+        const std::size_t left = group - c % group;
+        some = left < some ? left : some;
+      }
+      alignas(64) float buffer[chunk];
+      const float* const part = x.columns(c, some, buffer);
+      word_rows at{w.words + order::first_word(first), order::stride(w.padded()), c};
+      alignas(64) typename weights::map::word kept[order::along_columns ? 1 : chunk * tall / per];
+      if constexpr (!order::along_columns) at = copied(at, some, n / per, kept);
+      for (std::size_t v = 0; v < n / 16; ++v)
+        for (std::size_t h = 0; h < 16; h += at_once)
+          columns<Indexed, at_once>(at, some, v, h, index, n, scale + 16 * v, less + 16 * v, part, chains + 16 * v);
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      real sum[16];
+      for (std::size_t i = 0; i < 16; ++i) sum[i] = vec::load(chains + i * tall + 16 * v);
+      for (std::size_t k = 8; k != 0; k /= 2)
+        for (std::size_t i = 0; i < k; ++i) sum[i] = vec::add(sum[i], sum[i + k]);
+      put(sum[0], y + first, v, whole_rows);
+    }
+  }
+  static void load_groups(const weights& w, std::size_t first, std::size_t n, std::size_t g, float* scale,
+                          float* less) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, whole_rows);
+      vec::store(scale + 16 * v, p.scale), vec::store(less + 16 * v, p.less);
+    }
+  }
+
+  struct word_rows {
+    const typename weights::map::word* words;
+    std::size_t stride, c;
+  };
+  // A vector for each of eight rows goes over the same words: lines a power of two apart would not stay in the cache.
+  static word_rows copied(word_rows from, std::size_t columns, std::size_t n, typename weights::map::word* to) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      const auto* const line = from.words + (from.c + c) * from.stride;
+      detail::prefetch_ahead<2>(line, ahead * from.stride);
+      std::memcpy(to + c * n, line, n * sizeof *line);
+    }
+    return {to, n, 0};
+  }
+
+  // Chains h ... h + N - 1 of vector v.
+  template <bool Indexed, std::size_t N>
+  static void columns(const word_rows& w, std::size_t n, std::size_t v, std::size_t h, const std::uint32_t* index,
+                      std::size_t apart, const float* scale, const float* less, const float* x,
+                      float* chains) noexcept {
+    real sum[N];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) sum[i] = vec::load(chains + (h + i) * tall);
+    real s = vec::load(scale), z = vec::load(less);
+    for (std::size_t k = 0; k < n; k += 16) {
+      const auto* const words = w.words + order::word(w.c + k + h, v, w.stride);
+      if constexpr (order::along_columns)
+        if (h == 0)
+          for (std::size_t i = 0; i < 16; i += per) detail::prefetch_ahead<2>(words, (i + ahead) / per * w.stride);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < N; ++i) {
+        if constexpr (Indexed) {
+          const std::size_t at = index[k + h + i] * apart;
+          s = vec::load(scale + at), z = vec::load(less + at);
+        }
+        const std::size_t row = order::along_columns ? (h % per + i) / per : i;
+        const real q = code::template field_at<F::bits>(code::load(words + row * w.stride), order::shift(h + i, v));
+        sum[i] = vec::fma(vec::mul(s, vec::add(q, z)), vec::broadcast(x[k + h + i]), sum[i]);
+      }
+    }
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) vec::store(chains + (h + i) * tall, sum[i]);
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/kernel/word_gemv.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+#endif
+
+#if NBIT_HAS_X86 && defined(NBIT_STAMP_EXTENSIONS)
+#define NBIT_TARGET 2
+#define NBIT_TARGET_DOT 2
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/word_gemv.inl
+// nbit/kernel/word_gemv.inl — gemv on the words of GPTQ and AWQ; included by kernel/word_gemv.hpp once per target.
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <class F, class L>
+  requires(detail::in_words<F, L>)
+struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
+  using weights = packed_view<F, L>;
+  using order = word_order<L, F::bits>;
+  using code = code_lanes<NBIT_ARCH>;
+  using vec = lanes<NBIT_ARCH>;
+  using real = vec::type;
+  static constexpr std::size_t tall = 128;  // rows whose chains are kept at a time
+  static constexpr std::size_t unit = order::unit, per = order::per;
+
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    return with_floats(w, first, count, given{x}, y);
+  }
+  template <int Group>
+  static std::size_t rows(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                          std::size_t m, float* y) noexcept {
+    if (w.group_index != nullptr) return with_floats(w, first, count, decoded<Group>{x, m}, y);
+    if (!fits(w, first)) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += tall) integer_rows<Group>(w, first + r, n - r < tall ? n - r : tall, x, m, y);
+    return n;
+  }
+
+ private:
+  static constexpr int half = int(-F::level(0)), top = (1 << F::bits) - 1;
+  static constexpr bool offsets = !F::symmetric;
+
+  NBIT_INLINE static bool fits(const weights& w, std::size_t first) {
+    return detail::fills_words(w) && first % per == 0;
+  }
+
+  /// The scales of sixteen rows and the negated zeros.
+  struct group_numbers {
+    real scale, less;
+  };
+  /// Where the rows of each lane lie, counted from the unit's first.
+  struct lane_rows {
+    alignas(64) std::int32_t of[unit / 16][lane_count];
+
+    template <class Row>
+    static constexpr lane_rows from(Row row) {
+      lane_rows t{};
+      for (std::size_t v = 0; v < unit / 16; ++v)
+        for (std::size_t l = 0; l < lane_count; ++l) t.of[v][l] = static_cast<std::int32_t>(row(v, l));
+      return t;
+    }
+  };
+  static constexpr lane_rows byte_rows = lane_rows::from(&order::row), whole_rows = lane_rows::from(&order::whole_row);
+  // f16 scales, alone or with 16 bits of a zero: gathered. Pieces narrower than the vector that is read would stall.
+  static constexpr bool gathers = std::is_same_v<typename F::scale_t, f16> && F::group != per_tensor &&
+                                  (sizeof(typename F::params) == 2 || sizeof(typename F::params) == 4);
+
+  NBIT_INLINE static group_numbers numbers(const weights& w, std::size_t first, std::size_t v, std::size_t g,
+                                           const lane_rows& rows) {
+    const std::size_t groups = groups_per_row<F>(w.cols), r = first + v / (unit / 16) * unit;
+    const std::int32_t* const row = rows.of[v % (unit / 16)];
+    constexpr std::size_t size = sizeof(typename F::params);
+    if constexpr (gathers) {
+      if (size == 4 || groups > 1) {
+        std::int32_t at[lane_count];
+        for (std::size_t l = 0; l < lane_count; ++l) at[l] = row[l] * static_cast<std::int32_t>(groups);
+        const bool last = size == 2 && g + 1 == groups;  // two numbers of two bytes: nothing beyond the last is read
+        auto found = code::template gather<int(size)>(&w.group_params(r, last ? g - 1 : g), at);
+        if (last) found = code::high(found);
+        group_numbers n{code::low_f16(found), vec::broadcast(static_cast<float>(-half))};
+        if constexpr (offsets) {
+          if constexpr (std::is_same_v<typename F::params, float_zero_params<f16>>)
+            n.less = code::low_f16(code::high(found));
+          else
+            n.less = code::to_float(code::high(found));
+          n.less = vec::mul(n.less, vec::broadcast(-1.0f));
+        }
+        return n;
+      }
+    }
+    float scale[lane_count], less[lane_count];
+    for (std::size_t l = 0; l < lane_count; ++l) {
+      const typename F::params p = w.group_params(r + static_cast<std::size_t>(row[l]), g);
+      scale[l] = F::scale(p, 0);
+      if constexpr (offsets)
+        less[l] = -F::zero(p);
+      else
+        less[l] = static_cast<float>(-half);
+    }
+    return {vec::load(scale), vec::load(less)};
+  }
+  /// Numbers of n rows lie in as many lines: a few groups ahead they are asked for, and those of the next rows.
+  static void fetch_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g) {
+    constexpr std::size_t in_line = 64 / sizeof(typename F::params), before = in_line / 2;
+    if (F::group == per_tensor || g % in_line != before) return;
+    const std::size_t groups = groups_per_row<F>(w.cols);
+    const std::size_t to = g - before + in_line, row = first + (to < groups ? 0 : n);
+    for (std::size_t r = row; r < row + n; ++r) detail::prefetch_ahead(w.params, r * groups + (to < groups ? to : 0));
+  }
+
+  // int8: chains[b % 4][row lane], rows in the order of order::row.
+
+  static constexpr std::size_t wide = 4096;  // columns for which the activations are kept on the stack
+  static constexpr std::size_t planes = 8 / std::size_t(F::bits);
+  // AWQ: the planes whose sums stay in registers together.
+  static constexpr std::size_t together = !order::along_columns && NBIT_TARGET == 2 ? planes : 1;
+
+  struct numbers_of_rows {
+    alignas(64) float scale[tall], offset[tall];
+  };
+
+  template <int Group>
+  static void integer_rows(const weights& w, std::size_t first, std::size_t n, const int8_activations<Group>& x,
+                           std::size_t m, float* y) noexcept {
+    constexpr std::size_t length = detail::int8_blocks<F, Group>::length;
+    alignas(64) float chains[4 * tall];
+    for (std::size_t i = 0; i < 4 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols), stride = order::stride(w.padded());
+    const auto* const words = w.words + order::first_word(first);
+    numbers_of_rows of;
+    for (std::size_t c = 0; c < w.cols; c += wide) {
+      const std::size_t some = w.cols - c < wide ? w.cols - c : wide;
+      alignas(64) std::int8_t codes[wide];
+      arrange(x.row_codes(m) + c, some, codes);
+      for (std::size_t at = 0; at < some; at += length) {
+        const std::size_t b = (c + at) / length, end = at + length < some ? at + length : some;
+        if ((c + at) % group == 0) load_numbers(w, first, n, (c + at) / group, of);
+        int sum = 0;
+        for (std::size_t k = (c + at) / 16; k < (c + end) / 16; ++k) sum += x.row_sums(m)[k];
+        const float by = x.scale16(m, (c + at) / 16);
+        const block_of k{words,      stride,
+                         c + at,     end - at,
+                         codes + at, (code::template centre<top> - half) * sum,
+                         by,         by * static_cast<float>(sum)};
+        float* const to = chains + b % 4 * tall;
+        std::size_t v = 0;
+        if constexpr (order::along_columns)
+          for (; v + 4 <= n / 16; v += 4) block<4, length>(k, v, of, to);
+        constexpr std::size_t step = order::along_columns ? 1 : 4 * together;
+        for (; v < n / 16; v += step) block<step, length>(k, v, of, to);
+      }
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const float* const from = chains + 16 * v;
+      const real sum = vec::add(vec::add(vec::load(from), vec::load(from + 2 * tall)),
+                                vec::add(vec::load(from + tall), vec::load(from + 3 * tall)));
+      put(sum, y + first, v, byte_rows);
+    }
+  }
+  NBIT_INLINE static void put(real sum, float* y, std::size_t v, const lane_rows& rows) {
+    float lane[lane_count];
+    vec::store(lane, sum);
+    float* const to = y + v / (unit / 16) * unit;
+    for (std::size_t l = 0; l < lane_count; ++l) to[rows.of[v % (unit / 16)][l]] = lane[l];
+  }
+
+  static void load_numbers(const weights& w, std::size_t first, std::size_t n, std::size_t g, numbers_of_rows& of) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, byte_rows);
+      vec::store(of.scale + 16 * v, p.scale);
+      if constexpr (offsets)
+        vec::store(of.offset + 16 * v, vec::mul(p.scale, vec::add(vec::broadcast(static_cast<float>(half)), p.less)));
+    }
+  }
+
+  /// Four columns that meet in one lane become neighbours: of every `per` codes, plane by plane.
+  static void arrange(const std::int8_t* x, std::size_t n, std::int8_t* out) {
+    if constexpr (!order::along_columns || planes == 1) {
+      std::memcpy(out, x, n);
+    } else {
+      static constexpr auto place = [] {
+        struct {
+          alignas(16) std::int8_t of[16];
+        } t{};
+        for (std::size_t i = 0; i < 16; ++i)
+          t.of[i] = static_cast<std::int8_t>(i / per * per + i % 4 * planes + i % per / 4);
+        return t;
+      }();
+      const __m128i by = _mm_load_si128(reinterpret_cast<const __m128i*>(place.of));
+      for (std::size_t i = 0; i < n; i += 16) {
+        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
+        _mm_store_si128(reinterpret_cast<__m128i*>(out + i), _mm_shuffle_epi8(v, by));
+      }
+    }
+  }
+
+  /// One block of columns: what its sums start from, and what they are multiplied with.
+  struct block_of {
+    const typename weights::map::word* words;
+    std::size_t stride, c, n;
+    const std::int8_t* x;
+    int start;
+    float by, offset_by;
+  };
+  template <std::size_t V, std::size_t Length>
+  NBIT_INLINE static void block(const block_of& k, std::size_t v, const numbers_of_rows& of, float* chains) {
+    typename code::sums sum[V];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) sum[i] = code::start(k.start);
+    // As many columns as may be added before partial sums overflow.
+    constexpr std::size_t stretch = Length % 32 == 0 ? 32 : 16;
+    for (std::size_t c = 0; c < k.n; c += stretch) {
+      typename code::partial part[V];
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) part[i] = code::none();
+      if constexpr (order::along_columns)
+        along_columns<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, k.x + c, sum, part);
+      else
+        along_rows<V, stretch>(k.words + order::word(k.c + c, v, k.stride), k.stride, v % per / 4, k.x + c, sum, part);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < V; ++i) code::template flush<top>(sum[i], part[i]);
+    }
+    const real by = vec::broadcast(k.by), offset_by = vec::broadcast(k.offset_by);
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < V; ++i) {
+      const std::size_t at = 16 * (v + i);
+      real chain = vec::load(chains + at);
+      chain = vec::fma(vec::mul(vec::load(of.scale + at), by), code::to_float(sum[i]), chain);
+      if constexpr (offsets) chain = vec::fma(vec::load(of.offset + at), offset_by, chain);
+      vec::store(chains + at, chain);
+    }
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_columns(const Word* words, std::size_t stride, const std::int8_t* x,
+                                        typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < Columns / per; ++i) {
+      detail::prefetch_ahead<2>(words, (i + ahead / per) * stride);
+      NBIT_UNROLL
+      for (std::size_t v = 0; v < V; ++v) {
+        const auto codes = code::load(words + i * stride + 16 * v);
+        each_plane<0>(codes, x + i * per, sum[v], part[v]);
+      }
+    }
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static void each_plane(const typename code::bytes& codes, const std::int8_t* x, typename code::sums& sum,
+                                     typename code::partial& part) {
+    code::template step<top>(sum, part, plane<Plane>(codes), x + 4 * Plane);
+    if constexpr (Plane + 1 < planes) each_plane<Plane + 1>(codes, x, sum, part);
+  }
+  template <std::size_t Plane>
+  NBIT_INLINE static typename code::bytes plane(const typename code::bytes& codes) {
+    return code::template centred<top>(code::template field<int(Plane) * F::bits, F::bits, 0>(codes));
+  }
+  template <std::size_t V, std::size_t Columns, class Word>
+  NBIT_INLINE static void along_rows(const Word* words, std::size_t stride, std::size_t at, const std::int8_t* x,
+                                     typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    NBIT_UNROLL
+    for (std::size_t c = 0; c < Columns; c += 4) {
+      for (std::size_t j = 0; j < 4; ++j) detail::prefetch_ahead<2>(words, (c + j + ahead) * stride);
+      typename code::bytes four[4];
+      NBIT_UNROLL
+      for (std::size_t j = 0; j < 4; ++j) four[j] = code::load(words + (c + j) * stride);
+      code::transpose(four);
+      NBIT_UNROLL
+      for (std::size_t u = 0; u < 4; ++u) {
+        if constexpr (V == 4 * planes)
+          rows_planes<0>(four[u], u, x + c, sum, part);
+        else if (at == 0)
+          code::template step<top>(sum[u], part[u], plane<0>(four[u]), x + c);
+        else
+          code::template step<top>(sum[u], part[u], plane<planes - 1>(four[u]), x + c);
+      }
+    }
+  }
+  template <std::size_t Plane, std::size_t V>
+  NBIT_INLINE static void rows_planes(const typename code::bytes& codes, std::size_t u, const std::int8_t* x,
+                                      typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
+    code::template step<top>(sum[4 * Plane + u], part[4 * Plane + u], plane<Plane>(codes), x);
+    if constexpr (Plane + 1 < planes) rows_planes<Plane + 1>(codes, u, x, sum, part);
+  }
+
+  // Word rows lie far apart, where the machine's own prefetching does not see them as one stream. Beyond the weights,
+  // too, where nothing happens.
+  static constexpr std::size_t ahead = 128;  // columns; into the second cache, as word rows may share sets of the first
+
+  // f32: chains[column % 16][row lane], rows in the order of order::whole_row.
+
+  struct given {
+    const float* x;
+    NBIT_INLINE const float* columns(std::size_t c, std::size_t, float*) const { return x + c; }
+  };
+  template <int Group>
+  struct decoded {
+    const int8_activations<Group>& x;
+    std::size_t m;
+    const float* columns(std::size_t c, std::size_t n, float* out) const {
+      for (std::size_t i = 0; i < n; ++i)
+        out[i] = x.scale16(m, (c + i) / 16) * static_cast<float>(x.row_codes(m)[c + i]);
+      return out;
+    }
+  };
+
+  static constexpr std::size_t most_numbers = 8192;  // of scales, and as many zeros, on the stack
+
+  template <class X>
+  static std::size_t with_floats(const weights& w, std::size_t first, std::size_t count, const X& x, float* y) {
+    const std::size_t groups = w.group_index == nullptr ? 1 : groups_per_row<F>(w.cols);
+    std::size_t most = groups == 0 ? tall : most_numbers / groups / unit * unit;
+    if (most > tall) most = tall;
+    if (!fits(w, first) || most == 0) return 0;
+    const std::size_t n = count / unit * unit;
+    for (std::size_t r = 0; r < n; r += most) {
+      const std::size_t some = n - r < most ? n - r : most;
+      if (w.group_index == nullptr)
+        float_rows<false>(w, first + r, some, x, y);
+      else
+        float_rows<true>(w, first + r, some, x, y);
+    }
+    return n;
+  }
+
+  template <bool Indexed, class X>
+  static void float_rows(const weights& w, std::size_t first, std::size_t n, const X& x, float* y) noexcept {
+    constexpr std::size_t at_once = NBIT_TARGET == 2 ? 16 : 4, chunk = 128;  // chains in registers; columns
+    alignas(64) float chains[16 * tall];
+    alignas(64) float scale[Indexed ? most_numbers : tall], less[Indexed ? most_numbers : tall];
+    for (std::size_t i = 0; i < 16 * tall; i += lane_count) vec::store(chains + i, vec::zero());
+    const std::size_t group = group_length<F>(w.cols);
+    if constexpr (Indexed)
+      for (std::size_t g = 0; g < groups_per_row<F>(w.cols); ++g)
+        load_groups(w, first, n, g, scale + g * n, less + g * n);
+    for (std::size_t c = 0, some; c < w.cols; c += some) {
+      some = w.cols - c < chunk ? w.cols - c : chunk;
+      const std::uint32_t* index = nullptr;
+      if constexpr (Indexed) {
+        index = w.group_index + c;
+      } else {
+        if (c % group == 0) load_groups(w, first, n, c / group, scale, less);
+        const std::size_t left = group - c % group;
+        some = left < some ? left : some;
+      }
+      alignas(64) float buffer[chunk];
+      const float* const part = x.columns(c, some, buffer);
+      word_rows at{w.words + order::first_word(first), order::stride(w.padded()), c};
+      alignas(64) typename weights::map::word kept[order::along_columns ? 1 : chunk * tall / per];
+      if constexpr (!order::along_columns) at = copied(at, some, n / per, kept);
+      for (std::size_t v = 0; v < n / 16; ++v)
+        for (std::size_t h = 0; h < 16; h += at_once)
+          columns<Indexed, at_once>(at, some, v, h, index, n, scale + 16 * v, less + 16 * v, part, chains + 16 * v);
+    }
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      real sum[16];
+      for (std::size_t i = 0; i < 16; ++i) sum[i] = vec::load(chains + i * tall + 16 * v);
+      for (std::size_t k = 8; k != 0; k /= 2)
+        for (std::size_t i = 0; i < k; ++i) sum[i] = vec::add(sum[i], sum[i + k]);
+      put(sum[0], y + first, v, whole_rows);
+    }
+  }
+  static void load_groups(const weights& w, std::size_t first, std::size_t n, std::size_t g, float* scale,
+                          float* less) {
+    fetch_numbers(w, first, n, g);
+    for (std::size_t v = 0; v < n / 16; ++v) {
+      const group_numbers p = numbers(w, first, v, g, whole_rows);
+      vec::store(scale + 16 * v, p.scale), vec::store(less + 16 * v, p.less);
+    }
+  }
+
+  struct word_rows {
+    const typename weights::map::word* words;
+    std::size_t stride, c;
+  };
+  // A vector for each of eight rows goes over the same words: lines a power of two apart would not stay in the cache.
+  static word_rows copied(word_rows from, std::size_t columns, std::size_t n, typename weights::map::word* to) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      const auto* const line = from.words + (from.c + c) * from.stride;
+      detail::prefetch_ahead<2>(line, ahead * from.stride);
+      std::memcpy(to + c * n, line, n * sizeof *line);
+    }
+    return {to, n, 0};
+  }
+
+  // Chains h ... h + N - 1 of vector v.
+  template <bool Indexed, std::size_t N>
+  static void columns(const word_rows& w, std::size_t n, std::size_t v, std::size_t h, const std::uint32_t* index,
+                      std::size_t apart, const float* scale, const float* less, const float* x,
+                      float* chains) noexcept {
+    real sum[N];
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) sum[i] = vec::load(chains + (h + i) * tall);
+    real s = vec::load(scale), z = vec::load(less);
+    for (std::size_t k = 0; k < n; k += 16) {
+      const auto* const words = w.words + order::word(w.c + k + h, v, w.stride);
+      if constexpr (order::along_columns)
+        if (h == 0)
+          for (std::size_t i = 0; i < 16; i += per) detail::prefetch_ahead<2>(words, (i + ahead) / per * w.stride);
+      NBIT_UNROLL
+      for (std::size_t i = 0; i < N; ++i) {
+        if constexpr (Indexed) {
+          const std::size_t at = index[k + h + i] * apart;
+          s = vec::load(scale + at), z = vec::load(less + at);
+        }
+        const std::size_t row = order::along_columns ? (h % per + i) / per : i;
+        const real q = code::template field_at<F::bits>(code::load(words + row * w.stride), order::shift(h + i, v));
+        sum[i] = vec::fma(vec::mul(s, vec::add(q, z)), vec::broadcast(x[k + h + i]), sum[i]);
+      }
+    }
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < N; ++i) vec::store(chains + (h + i) * tall, sum[i]);
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/kernel/word_gemv.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+#endif
+#undef NBIT_STAMP
+#undef NBIT_STAMP_EXTENSIONS
+// END nbit/arch/stamp.inl
+
+#endif
+// END nbit/kernel/word_gemv.hpp
 
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -36976,6 +39846,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
 
   static void rows(const Weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, y);
+      first += done, count -= done;
+    }
     for (std::size_t r = first; r < first + count; ++r) {
       alignas(64) float row[chunk];
       auto sum = vec::zero();
@@ -36995,11 +39869,22 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
       if (natural_groups(w)) return block_gemv<block_arch, Weights>::template rows<1>(w, first, count, x, 0, 1, y, 0);
       for (std::size_t r = first; r < first + count; ++r) y[r] = float_row(w, r, x, 0);
     } else {
-      for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
+      token(w, first, count, x, 0, y);
     }
   }
 
-  /// The dot of weight row r and activation row m; gemm shares it, so both give the same bits.
+  /// Rows first ... first + count - 1 for activation row m, without blocks; gemm shares it.
+  template <int Group>
+  static void token(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                    std::size_t m, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, m, y);
+      first += done, count -= done;
+    }
+    for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, m);
+  }
+
+  /// The dot of weight row r and activation row m.
   template <int Group>
   static float int8_row(const Weights& w, std::size_t r, const int8_activations<Group>& x, std::size_t m) noexcept {
     if constexpr (integers) {
@@ -37030,6 +39915,9 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     else
       return true;
   }
+
+  /// Whether word_gemv serves these weights.
+  static constexpr bool on_words = has_word_gemv<NBIT_ARCH, Weights>;
 
   // Whose block_gemv runs: avx_vnni has none of its own, avx2's reads memory as fast.
 #if NBIT_TARGET == 1
@@ -37224,6 +40112,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
 
   static void rows(const Weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, y);
+      first += done, count -= done;
+    }
     for (std::size_t r = first; r < first + count; ++r) {
       alignas(64) float row[chunk];
       auto sum = vec::zero();
@@ -37243,11 +40135,22 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
       if (natural_groups(w)) return block_gemv<block_arch, Weights>::template rows<1>(w, first, count, x, 0, 1, y, 0);
       for (std::size_t r = first; r < first + count; ++r) y[r] = float_row(w, r, x, 0);
     } else {
-      for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
+      token(w, first, count, x, 0, y);
     }
   }
 
-  /// The dot of weight row r and activation row m; gemm shares it, so both give the same bits.
+  /// Rows first ... first + count - 1 for activation row m, without blocks; gemm shares it.
+  template <int Group>
+  static void token(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                    std::size_t m, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, m, y);
+      first += done, count -= done;
+    }
+    for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, m);
+  }
+
+  /// The dot of weight row r and activation row m.
   template <int Group>
   static float int8_row(const Weights& w, std::size_t r, const int8_activations<Group>& x, std::size_t m) noexcept {
     if constexpr (integers) {
@@ -37278,6 +40181,9 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     else
       return true;
   }
+
+  /// Whether word_gemv serves these weights.
+  static constexpr bool on_words = has_word_gemv<NBIT_ARCH, Weights>;
 
   // Whose block_gemv runs: avx_vnni has none of its own, avx2's reads memory as fast.
 #if NBIT_TARGET == 1
@@ -37467,6 +40373,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
 
   static void rows(const Weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, y);
+      first += done, count -= done;
+    }
     for (std::size_t r = first; r < first + count; ++r) {
       alignas(64) float row[chunk];
       auto sum = vec::zero();
@@ -37486,11 +40396,22 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
       if (natural_groups(w)) return block_gemv<block_arch, Weights>::template rows<1>(w, first, count, x, 0, 1, y, 0);
       for (std::size_t r = first; r < first + count; ++r) y[r] = float_row(w, r, x, 0);
     } else {
-      for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
+      token(w, first, count, x, 0, y);
     }
   }
 
-  /// The dot of weight row r and activation row m; gemm shares it, so both give the same bits.
+  /// Rows first ... first + count - 1 for activation row m, without blocks; gemm shares it.
+  template <int Group>
+  static void token(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                    std::size_t m, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, m, y);
+      first += done, count -= done;
+    }
+    for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, m);
+  }
+
+  /// The dot of weight row r and activation row m.
   template <int Group>
   static float int8_row(const Weights& w, std::size_t r, const int8_activations<Group>& x, std::size_t m) noexcept {
     if constexpr (integers) {
@@ -37521,6 +40442,9 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     else
       return true;
   }
+
+  /// Whether word_gemv serves these weights.
+  static constexpr bool on_words = has_word_gemv<NBIT_ARCH, Weights>;
 
   // Whose block_gemv runs: avx_vnni has none of its own, avx2's reads memory as fast.
 #if NBIT_TARGET == 1
@@ -37706,6 +40630,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
 
   static void rows(const Weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, y);
+      first += done, count -= done;
+    }
     for (std::size_t r = first; r < first + count; ++r) {
       alignas(64) float row[chunk];
       auto sum = vec::zero();
@@ -37725,11 +40653,22 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
       if (natural_groups(w)) return block_gemv<block_arch, Weights>::template rows<1>(w, first, count, x, 0, 1, y, 0);
       for (std::size_t r = first; r < first + count; ++r) y[r] = float_row(w, r, x, 0);
     } else {
-      for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
+      token(w, first, count, x, 0, y);
     }
   }
 
-  /// The dot of weight row r and activation row m; gemm shares it, so both give the same bits.
+  /// Rows first ... first + count - 1 for activation row m, without blocks; gemm shares it.
+  template <int Group>
+  static void token(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                    std::size_t m, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, m, y);
+      first += done, count -= done;
+    }
+    for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, m);
+  }
+
+  /// The dot of weight row r and activation row m.
   template <int Group>
   static float int8_row(const Weights& w, std::size_t r, const int8_activations<Group>& x, std::size_t m) noexcept {
     if constexpr (integers) {
@@ -37760,6 +40699,9 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     else
       return true;
   }
+
+  /// Whether word_gemv serves these weights.
+  static constexpr bool on_words = has_word_gemv<NBIT_ARCH, Weights>;
 
   // Whose block_gemv runs: avx_vnni has none of its own, avx2's reads memory as fast.
 #if NBIT_TARGET == 1
@@ -37945,6 +40887,10 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
 
   static void rows(const Weights& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, y);
+      first += done, count -= done;
+    }
     for (std::size_t r = first; r < first + count; ++r) {
       alignas(64) float row[chunk];
       auto sum = vec::zero();
@@ -37964,11 +40910,22 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
       if (natural_groups(w)) return block_gemv<block_arch, Weights>::template rows<1>(w, first, count, x, 0, 1, y, 0);
       for (std::size_t r = first; r < first + count; ++r) y[r] = float_row(w, r, x, 0);
     } else {
-      for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, 0);
+      token(w, first, count, x, 0, y);
     }
   }
 
-  /// The dot of weight row r and activation row m; gemm shares it, so both give the same bits.
+  /// Rows first ... first + count - 1 for activation row m, without blocks; gemm shares it.
+  template <int Group>
+  static void token(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                    std::size_t m, float* y) noexcept {
+    if constexpr (on_words) {
+      const std::size_t done = word_gemv<NBIT_ARCH, Weights>::rows(w, first, count, x, m, y);
+      first += done, count -= done;
+    }
+    for (std::size_t r = first; r < first + count; ++r) y[r] = int8_row(w, r, x, m);
+  }
+
+  /// The dot of weight row r and activation row m.
   template <int Group>
   static float int8_row(const Weights& w, std::size_t r, const int8_activations<Group>& x, std::size_t m) noexcept {
     if constexpr (integers) {
@@ -37999,6 +40956,9 @@ struct gemv_kernel<NBIT_ARCH, Weights> {
     else
       return true;
   }
+
+  /// Whether word_gemv serves these weights.
+  static constexpr bool on_words = has_word_gemv<NBIT_ARCH, Weights>;
 
   // Whose block_gemv runs: avx_vnni has none of its own, avx2's reads memory as fast.
 #if NBIT_TARGET == 1
@@ -48284,7 +51244,7 @@ struct range_rounder<NBIT_ARCH, F> {
     auto doubt = m::zero();
     std::size_t i = 0;
     for (; i + 4 * lane_count <= n; i += 4 * lane_count) {
-      for (std::size_t k = 0; k < 4; ++k) __builtin_prefetch(x + i + k * lane_count + ahead);
+      for (std::size_t k = 0; k < 4; ++k) detail::prefetch_ahead(x, i + k * lane_count + ahead);
       const auto a = by.template codes16<Divide>(x + i, doubt), b = by.template codes16<Divide>(x + i + 16, doubt),
                  c = by.template codes16<Divide>(x + i + 32, doubt), d = by.template codes16<Divide>(x + i + 48, doubt);
       auto all = sixteen::join(a, b, c, d);
@@ -48650,7 +51610,7 @@ struct range_rounder<NBIT_ARCH, F> {
     auto doubt = m::zero();
     std::size_t i = 0;
     for (; i + 4 * lane_count <= n; i += 4 * lane_count) {
-      for (std::size_t k = 0; k < 4; ++k) __builtin_prefetch(x + i + k * lane_count + ahead);
+      for (std::size_t k = 0; k < 4; ++k) detail::prefetch_ahead(x, i + k * lane_count + ahead);
       const auto a = by.template codes16<Divide>(x + i, doubt), b = by.template codes16<Divide>(x + i + 16, doubt),
                  c = by.template codes16<Divide>(x + i + 32, doubt), d = by.template codes16<Divide>(x + i + 48, doubt);
       auto all = sixteen::join(a, b, c, d);
@@ -49011,7 +51971,7 @@ struct range_rounder<NBIT_ARCH, F> {
     auto doubt = m::zero();
     std::size_t i = 0;
     for (; i + 4 * lane_count <= n; i += 4 * lane_count) {
-      for (std::size_t k = 0; k < 4; ++k) __builtin_prefetch(x + i + k * lane_count + ahead);
+      for (std::size_t k = 0; k < 4; ++k) detail::prefetch_ahead(x, i + k * lane_count + ahead);
       const auto a = by.template codes16<Divide>(x + i, doubt), b = by.template codes16<Divide>(x + i + 16, doubt),
                  c = by.template codes16<Divide>(x + i + 32, doubt), d = by.template codes16<Divide>(x + i + 48, doubt);
       auto all = sixteen::join(a, b, c, d);
@@ -49368,7 +52328,7 @@ struct range_rounder<NBIT_ARCH, F> {
     auto doubt = m::zero();
     std::size_t i = 0;
     for (; i + 4 * lane_count <= n; i += 4 * lane_count) {
-      for (std::size_t k = 0; k < 4; ++k) __builtin_prefetch(x + i + k * lane_count + ahead);
+      for (std::size_t k = 0; k < 4; ++k) detail::prefetch_ahead(x, i + k * lane_count + ahead);
       const auto a = by.template codes16<Divide>(x + i, doubt), b = by.template codes16<Divide>(x + i + 16, doubt),
                  c = by.template codes16<Divide>(x + i + 32, doubt), d = by.template codes16<Divide>(x + i + 48, doubt);
       auto all = sixteen::join(a, b, c, d);
@@ -49725,7 +52685,7 @@ struct range_rounder<NBIT_ARCH, F> {
     auto doubt = m::zero();
     std::size_t i = 0;
     for (; i + 4 * lane_count <= n; i += 4 * lane_count) {
-      for (std::size_t k = 0; k < 4; ++k) __builtin_prefetch(x + i + k * lane_count + ahead);
+      for (std::size_t k = 0; k < 4; ++k) detail::prefetch_ahead(x, i + k * lane_count + ahead);
       const auto a = by.template codes16<Divide>(x + i, doubt), b = by.template codes16<Divide>(x + i + 16, doubt),
                  c = by.template codes16<Divide>(x + i + 32, doubt), d = by.template codes16<Divide>(x + i + 48, doubt);
       auto all = sixteen::join(a, b, c, d);
@@ -49934,7 +52894,7 @@ struct group_queue {
     constexpr std::size_t group = std::size_t(F::group);
     const float mean_square = weighs_by_row<F> && !importance.empty() ? row_mean_square(unpadded) : 0.0f;
     for (std::size_t at = 0; at < row.size(); at += group, to += F::block_bytes) {
-      for (std::size_t i = 0; i < group; i += 16) __builtin_prefetch(row.data() + at + row.size() + i);  // the next row
+      for (std::size_t i = 0; i < group; i += 16) prefetch_ahead(row.data(), row.size() + at + i);  // the next row
       batch.x[batch.count] = row.data() + at;
       batch.importance[batch.count] = importance.empty() ? nullptr : importance.data() + at;
       batch.mean_square[batch.count] = mean_square;
@@ -51910,6 +54870,12 @@ template <class Arch, class Weights>
   requires(requires { typename Arch::base; })
 struct gemm_kernel<Arch, Weights> : gemm_kernel<typename Arch::base, Weights> {};
 
+namespace detail {
+// One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape
+// alone.
+inline constexpr std::size_t gemm_outputs = 64, gemm_tokens = 512;
+}  // namespace detail
+
 /// The f32 product of tokens with panels of decoded weights, whatever they were decoded from.
 template <class Arch>
 struct panel_product;
@@ -52085,14 +55051,16 @@ template <class Weights>
 struct gemm_kernel<NBIT_ARCH, Weights> {
   using product = panel_product<NBIT_ARCH>;
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
+  /// A piece holds a whole unit of word_gemv's rows.
+  static constexpr std::size_t outputs = has_word_gemv<NBIT_ARCH, Weights> ? 128 : detail::gemm_outputs;
 
   /// x: float or bf16.
   template <class T>
   static void block(const Weights& w, std::size_t first, std::size_t count, matrix_view<const T> x,
                     matrix_view<float> y) noexcept {
     product::template block<chunk>(w.cols, first, count, x, y,
-                                   [&](std::size_t n, std::size_t outputs, std::size_t c, std::size_t depth,
-                                       float* panel) { fill(w, first + n, outputs, c, depth, panel); });
+                                   [&](std::size_t n, std::size_t some, std::size_t c, std::size_t depth,
+                                       float* panel) { fill(w, first + n, some, c, depth, panel); });
   }
 
   template <int Group>
@@ -52110,8 +55078,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
       for (std::size_t n = first; n < first + count; ++n)
         for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::float_row(w, n, x, m);
     } else {
-      for (std::size_t n = first; n < first + count; ++n)
-        for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      if constexpr (has_word_gemv<NBIT_ARCH, Weights>) {  // these rows stay in the cache for all tokens
+        for (std::size_t m = 0; m < x.rows; ++m) gemv_k::token(w, first, count, x, m, &y(m, 0));
+      } else {
+        for (std::size_t n = first; n < first + count; ++n)
+          for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      }
     }
   }
 
@@ -52133,12 +55105,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
     }
   }
 
-  static void fill(const Weights& w, std::size_t first, std::size_t outputs, std::size_t c, std::size_t depth,
+  static void fill(const Weights& w, std::size_t first, std::size_t some, std::size_t c, std::size_t depth,
                    float* panel) noexcept {
     constexpr std::size_t width = product::width;
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs)
+      if (n < some)
         row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
       else
         std::memset(row, 0, depth * sizeof(float));
@@ -52334,14 +55306,16 @@ template <class Weights>
 struct gemm_kernel<NBIT_ARCH, Weights> {
   using product = panel_product<NBIT_ARCH>;
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
+  /// A piece holds a whole unit of word_gemv's rows.
+  static constexpr std::size_t outputs = has_word_gemv<NBIT_ARCH, Weights> ? 128 : detail::gemm_outputs;
 
   /// x: float or bf16.
   template <class T>
   static void block(const Weights& w, std::size_t first, std::size_t count, matrix_view<const T> x,
                     matrix_view<float> y) noexcept {
     product::template block<chunk>(w.cols, first, count, x, y,
-                                   [&](std::size_t n, std::size_t outputs, std::size_t c, std::size_t depth,
-                                       float* panel) { fill(w, first + n, outputs, c, depth, panel); });
+                                   [&](std::size_t n, std::size_t some, std::size_t c, std::size_t depth,
+                                       float* panel) { fill(w, first + n, some, c, depth, panel); });
   }
 
   template <int Group>
@@ -52359,8 +55333,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
       for (std::size_t n = first; n < first + count; ++n)
         for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::float_row(w, n, x, m);
     } else {
-      for (std::size_t n = first; n < first + count; ++n)
-        for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      if constexpr (has_word_gemv<NBIT_ARCH, Weights>) {  // these rows stay in the cache for all tokens
+        for (std::size_t m = 0; m < x.rows; ++m) gemv_k::token(w, first, count, x, m, &y(m, 0));
+      } else {
+        for (std::size_t n = first; n < first + count; ++n)
+          for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      }
     }
   }
 
@@ -52382,12 +55360,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
     }
   }
 
-  static void fill(const Weights& w, std::size_t first, std::size_t outputs, std::size_t c, std::size_t depth,
+  static void fill(const Weights& w, std::size_t first, std::size_t some, std::size_t c, std::size_t depth,
                    float* panel) noexcept {
     constexpr std::size_t width = product::width;
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs)
+      if (n < some)
         row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
       else
         std::memset(row, 0, depth * sizeof(float));
@@ -52578,14 +55556,16 @@ template <class Weights>
 struct gemm_kernel<NBIT_ARCH, Weights> {
   using product = panel_product<NBIT_ARCH>;
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
+  /// A piece holds a whole unit of word_gemv's rows.
+  static constexpr std::size_t outputs = has_word_gemv<NBIT_ARCH, Weights> ? 128 : detail::gemm_outputs;
 
   /// x: float or bf16.
   template <class T>
   static void block(const Weights& w, std::size_t first, std::size_t count, matrix_view<const T> x,
                     matrix_view<float> y) noexcept {
     product::template block<chunk>(w.cols, first, count, x, y,
-                                   [&](std::size_t n, std::size_t outputs, std::size_t c, std::size_t depth,
-                                       float* panel) { fill(w, first + n, outputs, c, depth, panel); });
+                                   [&](std::size_t n, std::size_t some, std::size_t c, std::size_t depth,
+                                       float* panel) { fill(w, first + n, some, c, depth, panel); });
   }
 
   template <int Group>
@@ -52603,8 +55583,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
       for (std::size_t n = first; n < first + count; ++n)
         for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::float_row(w, n, x, m);
     } else {
-      for (std::size_t n = first; n < first + count; ++n)
-        for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      if constexpr (has_word_gemv<NBIT_ARCH, Weights>) {  // these rows stay in the cache for all tokens
+        for (std::size_t m = 0; m < x.rows; ++m) gemv_k::token(w, first, count, x, m, &y(m, 0));
+      } else {
+        for (std::size_t n = first; n < first + count; ++n)
+          for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      }
     }
   }
 
@@ -52626,12 +55610,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
     }
   }
 
-  static void fill(const Weights& w, std::size_t first, std::size_t outputs, std::size_t c, std::size_t depth,
+  static void fill(const Weights& w, std::size_t first, std::size_t some, std::size_t c, std::size_t depth,
                    float* panel) noexcept {
     constexpr std::size_t width = product::width;
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs)
+      if (n < some)
         row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
       else
         std::memset(row, 0, depth * sizeof(float));
@@ -52818,14 +55802,16 @@ template <class Weights>
 struct gemm_kernel<NBIT_ARCH, Weights> {
   using product = panel_product<NBIT_ARCH>;
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
+  /// A piece holds a whole unit of word_gemv's rows.
+  static constexpr std::size_t outputs = has_word_gemv<NBIT_ARCH, Weights> ? 128 : detail::gemm_outputs;
 
   /// x: float or bf16.
   template <class T>
   static void block(const Weights& w, std::size_t first, std::size_t count, matrix_view<const T> x,
                     matrix_view<float> y) noexcept {
     product::template block<chunk>(w.cols, first, count, x, y,
-                                   [&](std::size_t n, std::size_t outputs, std::size_t c, std::size_t depth,
-                                       float* panel) { fill(w, first + n, outputs, c, depth, panel); });
+                                   [&](std::size_t n, std::size_t some, std::size_t c, std::size_t depth,
+                                       float* panel) { fill(w, first + n, some, c, depth, panel); });
   }
 
   template <int Group>
@@ -52843,8 +55829,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
       for (std::size_t n = first; n < first + count; ++n)
         for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::float_row(w, n, x, m);
     } else {
-      for (std::size_t n = first; n < first + count; ++n)
-        for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      if constexpr (has_word_gemv<NBIT_ARCH, Weights>) {  // these rows stay in the cache for all tokens
+        for (std::size_t m = 0; m < x.rows; ++m) gemv_k::token(w, first, count, x, m, &y(m, 0));
+      } else {
+        for (std::size_t n = first; n < first + count; ++n)
+          for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      }
     }
   }
 
@@ -52866,12 +55856,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
     }
   }
 
-  static void fill(const Weights& w, std::size_t first, std::size_t outputs, std::size_t c, std::size_t depth,
+  static void fill(const Weights& w, std::size_t first, std::size_t some, std::size_t c, std::size_t depth,
                    float* panel) noexcept {
     constexpr std::size_t width = product::width;
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs)
+      if (n < some)
         row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
       else
         std::memset(row, 0, depth * sizeof(float));
@@ -53058,14 +56048,16 @@ template <class Weights>
 struct gemm_kernel<NBIT_ARCH, Weights> {
   using product = panel_product<NBIT_ARCH>;
   static constexpr std::size_t chunk = detail::chunk_of<Weights>;
+  /// A piece holds a whole unit of word_gemv's rows.
+  static constexpr std::size_t outputs = has_word_gemv<NBIT_ARCH, Weights> ? 128 : detail::gemm_outputs;
 
   /// x: float or bf16.
   template <class T>
   static void block(const Weights& w, std::size_t first, std::size_t count, matrix_view<const T> x,
                     matrix_view<float> y) noexcept {
     product::template block<chunk>(w.cols, first, count, x, y,
-                                   [&](std::size_t n, std::size_t outputs, std::size_t c, std::size_t depth,
-                                       float* panel) { fill(w, first + n, outputs, c, depth, panel); });
+                                   [&](std::size_t n, std::size_t some, std::size_t c, std::size_t depth,
+                                       float* panel) { fill(w, first + n, some, c, depth, panel); });
   }
 
   template <int Group>
@@ -53083,8 +56075,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
       for (std::size_t n = first; n < first + count; ++n)
         for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::float_row(w, n, x, m);
     } else {
-      for (std::size_t n = first; n < first + count; ++n)
-        for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      if constexpr (has_word_gemv<NBIT_ARCH, Weights>) {  // these rows stay in the cache for all tokens
+        for (std::size_t m = 0; m < x.rows; ++m) gemv_k::token(w, first, count, x, m, &y(m, 0));
+      } else {
+        for (std::size_t n = first; n < first + count; ++n)
+          for (std::size_t m = 0; m < x.rows; ++m) y(m, n) = gemv_k::int8_row(w, n, x, m);
+      }
     }
   }
 
@@ -53106,12 +56102,12 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
     }
   }
 
-  static void fill(const Weights& w, std::size_t first, std::size_t outputs, std::size_t c, std::size_t depth,
+  static void fill(const Weights& w, std::size_t first, std::size_t some, std::size_t c, std::size_t depth,
                    float* panel) noexcept {
     constexpr std::size_t width = product::width;
     for (std::size_t n = 0; n < width; ++n) {
       alignas(64) float row[chunk];
-      if (n < outputs)
+      if (n < some)
         row_decoder<NBIT_ARCH, Weights>::floats(w, first + n, c, depth, row);
       else
         std::memset(row, 0, depth * sizeof(float));
@@ -53144,9 +56140,6 @@ struct gemm_kernel<NBIT_ARCH, Weights> {
 namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
-// One piece of work for an executor: so many outputs of so many tokens. Constants, so that pieces depend on shape
-// alone.
-inline constexpr std::size_t gemm_outputs = 64, gemm_tokens = 512;
 template <class Kernel>
 concept says_outputs = requires { Kernel::outputs; };
 template <class Kernel>
@@ -53312,6 +56305,16 @@ constexpr kernel_about about_blocks() {
                     "activations in groups of less than 256 run the generic text on integer levels");
 }
 
+// Whether the operation runs word_gemv for these weights: all columns in whole words.
+template <class Arch, class W>
+constexpr bool is_on_words(operation op, const W& matrix) {
+  if constexpr (requires { gemv_kernel<Arch, W>::on_words; }) {
+    const bool asks = op == operation::gemv || op == operation::gemv_int8 || op == operation::gemm_int8;
+    if constexpr (gemv_kernel<Arch, W>::on_words) return asks && fills_words(matrix);
+  }
+  return false;
+}
+
 template <class Arch, class W>
 constexpr kernel_about about_product(operation op) {
   using base = arch::base_of<Arch>;
@@ -53391,11 +56394,15 @@ template <class Arch, weight_matrix W>
   using weights = weights_t<W>;
   kernel_about about = detail::about_product<Arch, weights>(op);
   if constexpr (requires { typename weights::format; }) {
+    const bool on_words = detail::is_on_words<arch::base_of<Arch>>(op, weights(matrix));
     if (op == operation::quantize)
       about = detail::about_quantize<arch::base_of<Arch>, typename weights::format, typename weights::layout>();
+    else if (on_words)
+      about = own_kernel("straight on the checkpoint's words, sixteen rows side by side");
     if constexpr (requires { matrix.group_index; }) {
       if (matrix.group_index != nullptr && op != operation::quantize)
-        about = {kernel_path::generic, "generic decoding to floats, a weight at a time",
+        about = {on_words ? kernel_path::own : kernel_path::generic,
+                 on_words ? about.how : "generic decoding to floats, a weight at a time",
                  "the columns are reordered: each looks its group up"};
     }
   } else if (op == operation::quantize) {
@@ -63706,6 +66713,687 @@ inline result<packed_matrix<F, row_tiles>> repack(const packed_view<F, L, Byte>&
 
 #endif
 // END nbit/kernel/row_tiles.hpp
+// BEGIN nbit/kernel/row_update.hpp
+// nbit/kernel/row_update.hpp — a row's gradient move by move: y += a x, and the first entry that left its bounds.
+//
+// A local search over the codes of one row needs no more: moving one code by a moves the gradient along one row of the
+// metric, and a code holds as long as its entry stays between two numbers. Product and sum are rounded separately and
+// entry by entry, so vectors change the speed and never a bit.
+#ifndef NBIT_KERNEL_ROW_UPDATE_HPP
+#define NBIT_KERNEL_ROW_UPDATE_HPP
+
+#include <bit>
+#include <cstddef>
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+/// add_scaled and first_outside for one instruction set.
+template <class Arch>
+struct row_update_kernel;
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#define NBIT_STAMP <nbit/kernel/row_update.inl>
+// BEGIN nbit/arch/stamp.inl
+// nbit/arch/stamp.inl — includes the text named by NBIT_STAMP once per instruction set the compiler can produce.
+//
+//   #define NBIT_STAMP <nbit/kernel/gemv.inl>
+//   #include <nbit/arch/stamp.inl>
+//
+// The text is written once over the primitives of arch/simd.hpp and specialises templates on NBIT_ARCH. A text that
+// gains from extensions (arch/tags.hpp) is stamped for them too: NBIT_STAMP_EXTENSIONS is defined then.
+#define NBIT_TARGET 0
+#define NBIT_TARGET_DOT 0
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/row_update.inl
+// nbit/kernel/row_update.inl — y += a x and bounds checks of one row; included by kernel/row_update.hpp once per
+// target.
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct row_update_kernel<NBIT_ARCH> {
+  using vec = lanes<NBIT_ARCH>;
+
+  static void add_scaled(float* y, const float* x, float a, std::size_t n) noexcept {
+    NBIT_EXACT
+    std::size_t i = 0;
+    const auto by = vec::broadcast(a);
+    for (; i + lane_count <= n; i += lane_count)
+      vec::store(y + i, vec::add(vec::load(y + i), vec::mul(by, vec::load(x + i))));
+    for (; i < n; ++i) y[i] += a * x[i];
+  }
+
+  static std::size_t first_outside(const float* y, const float* least, const float* most, std::size_t from,
+                                   std::size_t n) noexcept {
+    std::size_t i = from;
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    using math = lane_math<NBIT_ARCH>;
+    for (; i + lane_count <= n; i += lane_count) {
+      const auto v = vec::load(y + i);
+      const unsigned out =
+          math::bits(math::less(v, vec::load(least + i))) | math::bits(math::less(vec::load(most + i), v));
+      if (out != 0) return i + static_cast<std::size_t>(std::countr_zero(out));
+    }
+#endif
+    for (; i < n; ++i)
+      if (y[i] < least[i] || most[i] < y[i]) return i;
+    return n;
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+// END nbit/kernel/row_update.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+
+// The plain registers of the family, then with int8 dots, then wider ones: few inclusions, because the single header
+// pastes the text at each.
+#if NBIT_HAS_X86 || NBIT_HAS_NEON || NBIT_HAS_RVV || NBIT_HAS_SIMD128
+#if NBIT_HAS_X86
+#define NBIT_TARGET 1
+#elif NBIT_HAS_NEON
+#define NBIT_TARGET 3
+#elif NBIT_HAS_RVV
+#define NBIT_TARGET 4
+#else
+#define NBIT_TARGET 5
+#endif
+#define NBIT_TARGET_DOT 0
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/row_update.inl
+// nbit/kernel/row_update.inl — y += a x and bounds checks of one row; included by kernel/row_update.hpp once per
+// target.
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct row_update_kernel<NBIT_ARCH> {
+  using vec = lanes<NBIT_ARCH>;
+
+  static void add_scaled(float* y, const float* x, float a, std::size_t n) noexcept {
+    NBIT_EXACT
+    std::size_t i = 0;
+    const auto by = vec::broadcast(a);
+    for (; i + lane_count <= n; i += lane_count)
+      vec::store(y + i, vec::add(vec::load(y + i), vec::mul(by, vec::load(x + i))));
+    for (; i < n; ++i) y[i] += a * x[i];
+  }
+
+  static std::size_t first_outside(const float* y, const float* least, const float* most, std::size_t from,
+                                   std::size_t n) noexcept {
+    std::size_t i = from;
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    using math = lane_math<NBIT_ARCH>;
+    for (; i + lane_count <= n; i += lane_count) {
+      const auto v = vec::load(y + i);
+      const unsigned out =
+          math::bits(math::less(v, vec::load(least + i))) | math::bits(math::less(vec::load(most + i), v));
+      if (out != 0) return i + static_cast<std::size_t>(std::countr_zero(out));
+    }
+#endif
+    for (; i < n; ++i)
+      if (y[i] < least[i] || most[i] < y[i]) return i;
+    return n;
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+// END nbit/kernel/row_update.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+#endif
+
+#if NBIT_HAS_AVX_VNNI || NBIT_HAS_NEON_DOTPROD
+#if NBIT_HAS_AVX_VNNI
+#define NBIT_TARGET 1
+#else
+#define NBIT_TARGET 3
+#endif
+#define NBIT_TARGET_DOT 1
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/row_update.inl
+// nbit/kernel/row_update.inl — y += a x and bounds checks of one row; included by kernel/row_update.hpp once per
+// target.
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct row_update_kernel<NBIT_ARCH> {
+  using vec = lanes<NBIT_ARCH>;
+
+  static void add_scaled(float* y, const float* x, float a, std::size_t n) noexcept {
+    NBIT_EXACT
+    std::size_t i = 0;
+    const auto by = vec::broadcast(a);
+    for (; i + lane_count <= n; i += lane_count)
+      vec::store(y + i, vec::add(vec::load(y + i), vec::mul(by, vec::load(x + i))));
+    for (; i < n; ++i) y[i] += a * x[i];
+  }
+
+  static std::size_t first_outside(const float* y, const float* least, const float* most, std::size_t from,
+                                   std::size_t n) noexcept {
+    std::size_t i = from;
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    using math = lane_math<NBIT_ARCH>;
+    for (; i + lane_count <= n; i += lane_count) {
+      const auto v = vec::load(y + i);
+      const unsigned out =
+          math::bits(math::less(v, vec::load(least + i))) | math::bits(math::less(vec::load(most + i), v));
+      if (out != 0) return i + static_cast<std::size_t>(std::countr_zero(out));
+    }
+#endif
+    for (; i < n; ++i)
+      if (y[i] < least[i] || most[i] < y[i]) return i;
+    return n;
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+// END nbit/kernel/row_update.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+#endif
+
+#if NBIT_HAS_X86
+#define NBIT_TARGET 2
+#define NBIT_TARGET_DOT 1
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/row_update.inl
+// nbit/kernel/row_update.inl — y += a x and bounds checks of one row; included by kernel/row_update.hpp once per
+// target.
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct row_update_kernel<NBIT_ARCH> {
+  using vec = lanes<NBIT_ARCH>;
+
+  static void add_scaled(float* y, const float* x, float a, std::size_t n) noexcept {
+    NBIT_EXACT
+    std::size_t i = 0;
+    const auto by = vec::broadcast(a);
+    for (; i + lane_count <= n; i += lane_count)
+      vec::store(y + i, vec::add(vec::load(y + i), vec::mul(by, vec::load(x + i))));
+    for (; i < n; ++i) y[i] += a * x[i];
+  }
+
+  static std::size_t first_outside(const float* y, const float* least, const float* most, std::size_t from,
+                                   std::size_t n) noexcept {
+    std::size_t i = from;
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    using math = lane_math<NBIT_ARCH>;
+    for (; i + lane_count <= n; i += lane_count) {
+      const auto v = vec::load(y + i);
+      const unsigned out =
+          math::bits(math::less(v, vec::load(least + i))) | math::bits(math::less(vec::load(most + i), v));
+      if (out != 0) return i + static_cast<std::size_t>(std::countr_zero(out));
+    }
+#endif
+    for (; i < n; ++i)
+      if (y[i] < least[i] || most[i] < y[i]) return i;
+    return n;
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+// END nbit/kernel/row_update.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+#endif
+
+#if NBIT_HAS_X86 && defined(NBIT_STAMP_EXTENSIONS)
+#define NBIT_TARGET 2
+#define NBIT_TARGET_DOT 2
+// BEGIN nbit/arch/target_begin.inl
+// nbit/arch/target_begin.inl — opens the region of one instruction set; arch/target_end.inl closes it.
+//
+// Needs NBIT_TARGET, the registers: 0 none, 1 AVX2, 2 AVX-512, 3 NEON, 4 RISC-V V, 5 WebAssembly SIMD128; and
+// NBIT_TARGET_DOT, 1 if a single instruction takes int8 dots of four: that is what tells avx_vnni from avx2 and
+// neon_dotprod from neon, so a text that asks NBIT_TARGET alone serves both; 2 for an extension: bf16 dots of AVX-512.
+// Defines NBIT_ARCH, the tag inside the
+// region. No include guard: a kernel's text is included once per target. Functions in the region may use that target's
+// intrinsics; contraction is off in all of them. std and intrinsics headers are included before any region (they must
+// keep the unit's own target).
+#if NBIT_TARGET == 0
+#define NBIT_ARCH ::nbit::arch::scalar
+#elif NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::avx2
+#elif NBIT_TARGET == 1
+#define NBIT_ARCH ::nbit::arch::avx_vnni
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#define NBIT_ARCH ::nbit::arch::avx512_vnni
+#elif NBIT_TARGET == 2
+#define NBIT_ARCH ::nbit::arch::avx512_bf16
+#elif NBIT_TARGET == 3 && !NBIT_TARGET_DOT
+#define NBIT_ARCH ::nbit::arch::neon
+#elif NBIT_TARGET == 3
+#define NBIT_ARCH ::nbit::arch::neon_dotprod
+#elif NBIT_TARGET == 4
+#define NBIT_ARCH ::nbit::arch::rvv
+#elif NBIT_TARGET == 5
+#define NBIT_ARCH ::nbit::arch::simd128
+#endif
+
+// NEON is part of AArch64; RISC-V V and SIMD128 are in the unit's own flags or not there: those need no pragma.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"  // a text may have no function for some target
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif NBIT_TARGET == 1
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2,avxvnni"))), apply_to = function)
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#elif NBIT_TARGET == 2
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16"))),            \
+    apply_to = function)
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+#pragma clang diagnostic pop
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if NBIT_TARGET == 1 && !NBIT_TARGET_DOT
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#elif NBIT_TARGET == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avxvnni")
+#elif NBIT_TARGET == 2 && NBIT_TARGET_DOT == 1
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#elif NBIT_TARGET == 2
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+#elif NBIT_TARGET == 3 && NBIT_TARGET_DOT
+#pragma GCC target("arch=armv8.2-a+dotprod")
+#endif
+#endif
+// END nbit/arch/target_begin.inl
+// BEGIN nbit/kernel/row_update.inl
+// nbit/kernel/row_update.inl — y += a x and bounds checks of one row; included by kernel/row_update.hpp once per
+// target.
+namespace nbit {
+inline namespace NBIT_TAG {
+
+template <>
+struct row_update_kernel<NBIT_ARCH> {
+  using vec = lanes<NBIT_ARCH>;
+
+  static void add_scaled(float* y, const float* x, float a, std::size_t n) noexcept {
+    NBIT_EXACT
+    std::size_t i = 0;
+    const auto by = vec::broadcast(a);
+    for (; i + lane_count <= n; i += lane_count)
+      vec::store(y + i, vec::add(vec::load(y + i), vec::mul(by, vec::load(x + i))));
+    for (; i < n; ++i) y[i] += a * x[i];
+  }
+
+  static std::size_t first_outside(const float* y, const float* least, const float* most, std::size_t from,
+                                   std::size_t n) noexcept {
+    std::size_t i = from;
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2
+    using math = lane_math<NBIT_ARCH>;
+    for (; i + lane_count <= n; i += lane_count) {
+      const auto v = vec::load(y + i);
+      const unsigned out =
+          math::bits(math::less(v, vec::load(least + i))) | math::bits(math::less(vec::load(most + i), v));
+      if (out != 0) return i + static_cast<std::size_t>(std::countr_zero(out));
+    }
+#endif
+    for (; i < n; ++i)
+      if (y[i] < least[i] || most[i] < y[i]) return i;
+    return n;
+  }
+};
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+// END nbit/kernel/row_update.inl
+// BEGIN nbit/arch/target_end.inl
+// nbit/arch/target_end.inl — closes the region that arch/target_begin.inl opened.
+#if defined(__clang__)
+#if NBIT_TARGET == 1 || NBIT_TARGET == 2 || (NBIT_TARGET == 3 && NBIT_TARGET_DOT)
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+#undef NBIT_ARCH
+#undef NBIT_TARGET
+#undef NBIT_TARGET_DOT
+// END nbit/arch/target_end.inl
+#endif
+#undef NBIT_STAMP
+#undef NBIT_STAMP_EXTENSIONS
+// END nbit/arch/stamp.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+
+/// y[i] += a * x[i] for i < n.  Needs: y and x do not overlap.
+inline void add_scaled(float* y, const float* x, float a, std::size_t n) noexcept {
+  arch::dispatch([&](auto tag) { row_update_kernel<decltype(tag)>::add_scaled(y, x, a, n); });
+}
+
+/// The first i >= from with y[i] < least[i] or most[i] < y[i]; n if there is none. NaN is never outside.
+inline std::size_t first_outside(const float* y, const float* least, const float* most, std::size_t from,
+                                 std::size_t n) noexcept {
+  return arch::dispatch(
+      [&](auto tag) { return row_update_kernel<decltype(tag)>::first_outside(y, least, most, from, n); });
+}
+
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+#endif
+// END nbit/kernel/row_update.hpp
 
 // BEGIN nbit/solver/awq.hpp
 // nbit/solver/awq.hpp — channel scales that protect the weights of large inputs, and clipping, from the Gram matrix
@@ -63756,6 +67444,171 @@ inline result<packed_matrix<F, row_tiles>> repack(const packed_view<F, L, Byte>&
 #include <span>
 #include <utility>
 
+// BEGIN nbit/solver/sequence_sums.hpp
+// nbit/solver/sequence_sums.hpp — how many tokens of a text count as one: a sample of inputs, added up by sequence.
+//
+// Tokens of one text are alike, so n of them say less about correlations than n independent ones would. How much less
+// is a ratio: the variance of the mean Gram matrix's entries, seen between sequences, over what it would be if all
+// tokens were independent. Up to 32 inputs show it well enough (all pairs of them; every pair up to 32 columns), for
+// 496 multiply-adds a token, while the tokens' own variance is known of all pairs (solver/gram.hpp).
+// Sums are in f64, token after token: products of floats are exact there, so how a stream is cut changes nothing.
+#ifndef NBIT_SOLVER_SEQUENCE_SUMS_HPP
+#define NBIT_SOLVER_SEQUENCE_SUMS_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#if !defined(NBIT_NO_HEAP)
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+namespace detail {
+
+/// Sums over the pairs of the sampled inputs. G_s: a sequence's own X^T X, n_s: its tokens.
+struct sequence_sums {
+  static constexpr std::size_t most = 32;  // inputs sampled
+
+  std::size_t inputs = 0;
+  std::uint64_t open_tokens = 0;    // of the sequence that has not ended
+  std::uint64_t tokens = 0;         // of those that have
+  std::uint64_t count = 0;          // of those that have, but for empty ones
+  double lengths_square = 0;        // sum of n_s^2
+  double square = 0;                // sum of |G_s|^2, each pair once
+  double token_square = 0;          // the same with every token a sequence of its own, the open one's too
+  std::uint32_t column[most] = {};  // where the inputs are
+  buffer<double> sums;              // for every pair: the open G_s; the sum of G_s; the sum of n_s G_s
+
+  NBIT_HOST_INLINE sequence_sums() noexcept = default;
+  NBIT_HOST_INLINE sequence_sums(sequence_sums&&) noexcept = default;
+  NBIT_HOST_INLINE sequence_sums& operator=(sequence_sums&&) noexcept = default;
+  NBIT_HOST_INLINE ~sequence_sums() = default;
+
+  [[nodiscard]] NBIT_INLINE std::size_t pairs() const { return inputs * (inputs - (inputs != 0)) / 2; }
+  [[nodiscard]] NBIT_INLINE double* open() { return sums.data(); }
+  [[nodiscard]] NBIT_INLINE double* total() { return sums.data() + pairs(); }
+  [[nodiscard]] NBIT_INLINE double* weighted() { return sums.data() + 2 * pairs(); }
+};
+
+}  // namespace detail
+
+inline namespace NBIT_TAG {
+namespace detail {
+
+/// Samples one input of each of `most` stretches of equal length, at random, so that no structure of the layer (heads,
+/// say) meets the stride.
+inline result<void> sequence_allocate(sequence_sums& q, std::size_t cols) {
+  q.inputs = cols < sequence_sums::most ? cols : sequence_sums::most;
+  random_stream random(cols);
+  for (std::size_t k = 0; k < q.inputs; ++k) {
+    const std::size_t first = k * cols / q.inputs, last = (k + 1) * cols / q.inputs;
+    q.column[k] = static_cast<std::uint32_t>(first + random.below(static_cast<std::uint32_t>(last - first)));
+  }
+  auto sums = buffer<double>::zeros(3 * q.pairs());
+  if (!sums) return sums.error();
+  q.sums = *std::move(sums);
+  return {};
+}
+
+inline void sequence_add(sequence_sums& q, const float* token) {
+  NBIT_EXACT
+  double x[sequence_sums::most], square = 0, fourth = 0;
+  double* to = q.open();
+  for (std::size_t i = 0; i < q.inputs; to += i, ++i) {
+    const double v = static_cast<double>(token[q.column[i]]), v2 = v * v;
+    x[i] = v, square += v2, fourth += v2 * v2;
+    for (std::size_t j = 0; j < i; ++j) to[j] += v * x[j];
+  }
+  q.token_square += (square * square - fourth) / 2;  // of all pairs' products
+  ++q.open_tokens;
+}
+
+inline void sequence_end(sequence_sums& q) {
+  NBIT_EXACT
+  if (q.open_tokens == 0) return;
+  const double n = static_cast<double>(q.open_tokens);
+  double *const open = q.open(), *const total = q.total(), *const weighted = q.weighted();
+  for (std::size_t k = 0; k < q.pairs(); ++k) {
+    q.square += open[k] * open[k];
+    total[k] += open[k];
+    weighted[k] += n * open[k];
+    open[k] = 0;
+  }
+  q.lengths_square += n * n;
+  q.tokens += q.open_tokens, q.open_tokens = 0;
+  ++q.count;
+}
+
+/// Adds other's sums. What is open on either side ends there.
+inline void sequence_merge(sequence_sums& q, const sequence_sums& other) {
+  NBIT_EXACT
+  sequence_end(q);
+  const double n = static_cast<double>(other.open_tokens);
+  const double* const from = other.sums.data();
+  const std::size_t pairs = q.pairs();
+  double *const total = q.total(), *const weighted = q.weighted();
+  double square = other.square;
+  for (std::size_t k = 0; k < pairs; ++k) {
+    square += from[k] * from[k];
+    total[k] += from[pairs + k] + from[k];
+    weighted[k] += from[2 * pairs + k] + n * from[k];
+  }
+  q.square += square, q.token_square += other.token_square;
+  q.lengths_square += other.lengths_square + n * n;
+  q.tokens += other.tokens + other.open_tokens;
+  q.count += other.count + (other.open_tokens != 0);
+}
+
+/// How many tokens count as one, at least 1; 1 also when there are fewer than eight sequences to tell.
+inline double tokens_as_one(const sequence_sums& q) {
+  NBIT_EXACT
+  const std::size_t pairs = q.pairs();
+  const double open = static_cast<double>(q.open_tokens), n = static_cast<double>(q.tokens) + open;
+  const double count = static_cast<double>(q.count) + (q.open_tokens != 0 ? 1.0 : 0.0);
+  if (count < 8 || pairs == 0) return 1.0;
+  // sum of |G_s - n_s S|^2 over sequences, and the same over tokens; S = sum of G_s / n
+  const double* const sums = q.sums.data();
+  double square = q.square, crossed = 0, mean_square = 0;
+  for (std::size_t k = 0; k < pairs; ++k) {
+    const double mean = (sums[pairs + k] + sums[k]) / n;
+    square += sums[k] * sums[k];
+    crossed += mean * (sums[2 * pairs + k] + open * sums[k]);
+    mean_square += mean * mean;
+  }
+  const double between =
+      (square - 2 * crossed + (q.lengths_square + open * open) * mean_square) * (count / (count - 1));
+  const double independent = q.token_square - n * mean_square;
+  const double ratio = between / independent;
+  return independent > 0 && ratio > 1 && ratio < 1e30 ? ratio : 1.0;
+}
+
+}  // namespace detail
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif  // NBIT_NO_HEAP
+#endif
+// END nbit/solver/sequence_sums.hpp
+
 #if !defined(NBIT_NO_HEAP)
 
 // BEGIN nbit/base/exact_begin.inl
@@ -63791,6 +67644,7 @@ struct gram_sums {
   double block_tokens_square = 0;  // sum over blocks of tokens^2
   double block_square = 0;         // sum over blocks of the squared off-diagonal entries of the block's own X^T X
   double token_square = 0;         // the same with every token a block of its own: |x|^4 - sum_i x_i^4
+  sequence_sums by_sequence;       // how alike the tokens of a sequence are
   bool magnitudes = true;          // false when a matrix was given instead of tokens
   buffer<double> f64;              // one of the two, in the order of gram_triangle
   buffer<float> f32;
@@ -63828,6 +67682,7 @@ inline result<void> gram_allocate(gram_sums& g, std::size_t cols) {
   if (!max_abs) return max_abs.error();
   if (!panel) return panel.error();
   if (!squares) return squares.error();
+  if (auto done = sequence_allocate(g.by_sequence, cols); !done) return done;
   g.f64 = *std::move(f64), g.f32 = *std::move(f32);
   g.sum_abs = *std::move(sum_abs), g.max_abs = *std::move(max_abs);
   g.panel = *std::move(panel), g.squares = *std::move(squares);
@@ -63897,6 +67752,7 @@ inline result<void> gram_add(gram_sums& g, matrix_view<const float> x, Fold&& fo
       gram_kernel<decltype(tag)>::add_tokens(x.data + t * x.stride, x.stride, n, x.cols, g.panel.data(), g.pending,
                                              {g.sum_abs.data(), g.max_abs.data()}, g.token_square);
     });
+    for (std::size_t k = t; k < t + n; ++k) sequence_add(g.by_sequence, x.data + k * x.stride);
     t += n, g.tokens += n, g.pending += n;
     if (g.pending == gram_sums::panel_tokens) fold(g);
   }
@@ -63970,6 +67826,7 @@ inline result<void> gram_merge(gram_sums& g, const gram_sums& other) {
     ++g.blocks;
   }
   g.token_square += other.token_square;
+  sequence_merge(g.by_sequence, other.by_sequence);
   g.tokens += other.tokens, g.sequences += other.sequences;
   g.magnitudes = g.magnitudes && other.magnitudes;
   for (std::size_t c = 0; c < g.padded; ++c) {
@@ -64026,7 +67883,8 @@ inline void gram_write(const gram_sums& g, double shrinkage, double scale, float
   mirror_lower(out, stride, g.cols, ex);
 }
 
-/// Ledoit and Wolf's intensity toward the diagonal, from tokens and from blocks; blocks see that neighbours are alike.
+/// Ledoit and Wolf's intensity toward the diagonal, from tokens, from blocks and from sequences: the largest, since
+/// blocks see that neighbours are alike, and sequences that all tokens of a text are.
 inline double gram_shrinkage(const gram_sums& g) {
   NBIT_EXACT
   if (g.tokens == 0) return 1.0;
@@ -64050,6 +67908,9 @@ inline double gram_shrinkage(const gram_sums& g) {
   if (!(square > 0)) return 1.0;
   // The variance of the mean's entries, added up: sum over independent pieces of (piece - its share)^2 / n^2.
   double r = (g.token_square - n * square) / (n * n * square);
+  // Statistics of an older file may have tokens of which nobody knows the sequences.
+  const bool known = g.by_sequence.tokens + g.by_sequence.open_tokens == g.tokens;
+  const double by_sequence = known ? r * tokens_as_one(g.by_sequence) : r;
   double lengths = g.block_tokens_square, b = static_cast<double>(g.blocks);
   for (std::size_t t = 0; t < g.pending; t += gram_sums::block_tokens) {
     const double length =
@@ -64060,6 +67921,7 @@ inline double gram_shrinkage(const gram_sums& g) {
     const double by_block = (g.block_square + last_blocks - lengths * square) / (n * n * square) * (b / (b - 1));
     if (by_block > r && by_block < 1e30) r = by_block;  // huge inputs: the squares overflow
   }
+  if (by_sequence > r && by_sequence < 1e30) r = by_sequence;
   if (!(r > 0)) return r == r ? 0.0 : 1.0;
   return r < 1 ? r : 1.0;
 }
@@ -64109,7 +67971,7 @@ struct gram_access;
 }
 
 /// Statistics of the inputs of one layer, for every solver. Linears with the same input share one.
-/// Memory: 4 cols^2 bytes for the sums (half of it with gram_storage::f32), 2200 cols bytes for the panel.
+/// Memory: 4 cols^2 bytes for the sums (half of it with gram_storage::f32), 2200 cols bytes for the panel, 12 KiB.
 class hessian {
  public:
   NBIT_HOST_INLINE hessian() noexcept = default;
@@ -64148,11 +68010,15 @@ class hessian {
     if (auto done = allocate(); !done) return done;
     return detail::gram_add(sums_, x, detail::fold_with<std::remove_reference_t<Executor>>{&ex});
   }
-  /// Counts the end of a sequence (a text, a window).
-  NBIT_HOST_INLINE void end_sequence() { ++sums_.sequences; }
+  /// Ends a sequence (a text, a window): its tokens may be alike, and shrinkage() counts them as fewer then.
+  NBIT_HOST_INLINE void end_sequence() {
+    ++sums_.sequences;
+    detail::sequence_end(sums_.by_sequence);
+  }
 
   /// Adds the statistics of another stream. merge(a, b) and merge(b, a) are equal to the last bit; so the order in
-  /// which many are merged is the only order that matters.  Errors: shape, out_of_memory.
+  /// which many are merged is the only order that matters. Sequences that have not ended, end.  Errors: shape,
+  /// out_of_memory.
   NBIT_HOST_INLINE result<void> merge(const hessian& other) {
     if (other.sums_.cols != sums_.cols)
       return make_error(errc::shape, "statistics have different numbers of columns", "the same layer's inputs")
@@ -65012,15 +68878,226 @@ struct dials<iq1_m, P> : step_dial<P> {};
 // and among all real matrices the one that gives it best from x' is a regression:
 //   W* = W + strength W D (H' + damping)^-1        D = mean of (x - x') x'^T, H' = mean of x' x'^T
 // and |W x - W^ x'|^2 = |(W* - W^) x'|^2 + what no W^ changes. So any solver and any format can be given W* for W.
+// Where the output is added to a residual stream r, which has become r' by now, r + W x is to be kept: the mean of
+// (r - r') x'^T joins W D, and a layer makes good also what went past it.
 // Ref: the asymmetric calibration of GPTAQ (Li et al. 2025), solved exactly instead of column by column.
 #ifndef NBIT_SOLVER_DRIFT_HPP
 #define NBIT_SOLVER_DRIFT_HPP
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+
+// BEGIN nbit/solver/drift_statistics.hpp
+// nbit/solver/drift_statistics.hpp — how far the inputs of a layer, and what its output is added to, have moved.
+//
+// Once the layers before are quantized, a layer's inputs are x' instead of x and the residual stream is r' instead of
+// r. Kept are the sums of (x - x') x'^T and (r - r') x'^T over tokens: panels of a fixed size are multiplied in f32 and
+// added in f64, so that the result does not depend on how the stream was cut.
+#ifndef NBIT_SOLVER_DRIFT_STATISTICS_HPP
+#define NBIT_SOLVER_DRIFT_STATISTICS_HPP
+
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 
+#if !defined(NBIT_NO_HEAP)
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+namespace detail {
+/// The sums of (before - after) now^T; free functions work on it, so that no weak symbol outlives its unit's flags.
+struct drift_sums {
+  static constexpr std::size_t panel_tokens = 128, strip = 32;
+
+  std::size_t rows = 0, cols = 0;     // of before and after; of now
+  std::size_t height = 0, width = 0;  // padded to strips
+  std::size_t pending = 0;
+  std::uint64_t tokens = 0;
+  buffer<float> moved, now;  // panel_tokens x height: before - after; panel_tokens x width
+  buffer<double> sums;       // height x width
+
+  NBIT_HOST_INLINE drift_sums() noexcept = default;
+  NBIT_HOST_INLINE drift_sums(drift_sums&&) noexcept = default;
+  NBIT_HOST_INLINE drift_sums& operator=(drift_sums&&) noexcept = default;
+  NBIT_HOST_INLINE ~drift_sums() = default;
+};
+}  // namespace detail
+
+inline namespace NBIT_TAG {
+namespace detail {
+
+inline result<void> drift_allocate(drift_sums& d) {
+  constexpr std::size_t strip = drift_sums::strip;
+  d.height = (d.rows + strip - 1) / strip * strip, d.width = (d.cols + strip - 1) / strip * strip;
+  if (d.height > (std::size_t{1} << 28) || d.width > (std::size_t{1} << 28))
+    return make_error(errc::overflow, "too many columns", "up to 2^28");
+  auto moved = buffer<float>::zeros(drift_sums::panel_tokens * d.height);
+  auto now = buffer<float>::zeros(drift_sums::panel_tokens * d.width);
+  auto sums = buffer<double>::zeros(d.height * d.width);
+  if (!moved) return moved.error();
+  if (!now) return now.error();
+  if (!sums) return sums.error();
+  d.moved = *std::move(moved), d.now = *std::move(now), d.sums = *std::move(sums);
+  return {};
+}
+
+/// One 32 x 32 tile of the panel's product.
+inline void drift_tile(const drift_sums& d, std::size_t row, std::size_t col, float* out) {
+  constexpr std::size_t strip = drift_sums::strip;
+  for (std::size_t k = 0; k < strip * strip; ++k) out[k] = 0.0f;
+  add_product({out, strip, d.moved.data() + row, d.height, d.now.data() + col, d.width, strip, strip, d.pending, 1.0f});
+}
+
+/// Adds the panel to the sums and empties it.
+template <class Executor>
+inline void drift_fold(drift_sums& d, Executor&& ex) {
+  constexpr std::size_t strip = drift_sums::strip;
+  ex(d.height / strip, [&d](std::size_t task) {
+    float product[strip * strip];
+    for (std::size_t c = 0; c < d.width; c += strip) {
+      drift_tile(d, task * strip, c, product);
+      for (std::size_t r = 0; r < strip; ++r)
+        for (std::size_t k = 0; k < strip; ++k)
+          d.sums[(task * strip + r) * d.width + c + k] += static_cast<double>(product[r * strip + k]);
+    }
+  });
+  d.pending = 0;
+}
+
+inline result<void> drift_usable(matrix_view<const float> x) {
+  for (std::size_t t = 0; t < x.rows; ++t)
+    for (std::size_t c = 0; c < x.cols; ++c)
+      if (!(abs(x(t, c)) <= 1e18f))
+        return make_error(errc::not_finite, "activation is NaN, infinite or too large to be squared", "|x| <= 1e18")
+            .at(static_cast<std::int64_t>(t), static_cast<std::int64_t>(c));
+  return {};
+}
+
+template <class Executor>
+inline result<void> drift_add(drift_sums& d, matrix_view<const float> before, matrix_view<const float> after,
+                              matrix_view<const float> now, Executor&& ex) {
+  if (before.cols != d.rows || after.cols != d.rows || now.cols != d.cols || before.rows != now.rows ||
+      after.rows != now.rows)
+    return make_error(errc::shape, "batches have other shapes than the statistics or each other",
+                      "the same tokens twice, the layer's inputs");
+  for (const matrix_view<const float>& x : {before, after, now})
+    if (auto fine = drift_usable(x); !fine) return fine;
+  if (d.sums.empty() && d.rows != 0 && d.cols != 0)
+    if (auto done = drift_allocate(d); !done) return done;
+  for (std::size_t t = 0; t < now.rows; ++t) {
+    float *const moved = d.moved.data() + d.pending * d.height, *const here = d.now.data() + d.pending * d.width;
+    for (std::size_t c = 0; c < d.rows; ++c) moved[c] = before(t, c) - after(t, c);
+    for (std::size_t c = 0; c < d.cols; ++c) here[c] = now(t, c);
+    ++d.tokens;
+    if (++d.pending == drift_sums::panel_tokens) drift_fold(d, ex);
+  }
+  return {};
+}
+
+/// Writes the mean times scale, or zeros before the first token.  Needs: out is rows x cols.
+inline void drift_write(const drift_sums& d, double scale, matrix_view<float> out) {
+  NBIT_EXACT
+  constexpr std::size_t strip = drift_sums::strip;
+  for (std::size_t r = 0; d.sums.empty() && r < out.rows; ++r)
+    for (float& v : out.row(r)) v = 0.0f;
+  const double mean = d.tokens == 0 ? 0.0 : scale / static_cast<double>(d.tokens);
+  float pending[strip * strip];
+  for (std::size_t r = 0; r < d.height; r += strip)
+    for (std::size_t c = 0; c < d.width; c += strip) {
+      drift_tile(d, r, c, pending);
+      for (std::size_t i = r; i < r + strip && i < d.rows; ++i)
+        for (std::size_t j = c; j < c + strip && j < d.cols; ++j)
+          out(i, j) = static_cast<float>(
+              (d.sums[i * d.width + j] + static_cast<double>(pending[(i - r) * strip + j - c])) * mean);
+    }
+}
+
+}  // namespace detail
+}  // namespace NBIT_TAG
+
+/// Statistics of how the inputs of a layer moved: the mean of (before - after) after^T over tokens.
+/// Memory: 8 cols^2 bytes, and 1 KiB for each column.
+class input_drift {
+ public:
+  NBIT_HOST_INLINE input_drift() noexcept = default;
+  NBIT_HOST_INLINE input_drift(input_drift&&) noexcept = default;
+  NBIT_HOST_INLINE input_drift& operator=(input_drift&&) noexcept = default;
+  NBIT_HOST_INLINE ~input_drift() = default;
+  NBIT_INLINE explicit input_drift(std::size_t cols) { sums_.rows = sums_.cols = cols; }
+
+  [[nodiscard]] NBIT_INLINE std::size_t cols() const { return sums_.cols; }
+  [[nodiscard]] NBIT_INLINE std::uint64_t tokens() const { return sums_.tokens; }
+
+  /// Adds a batch: the inputs of the same tokens in the unquantized model and now. The result does not depend on how
+  /// the stream was cut into batches.  Errors: shape; not_finite with row and column (then nothing was added);
+  /// out_of_memory on the first call.  Cost: tokens * cols^2 multiply-adds.
+  template <class Executor = serial>
+  NBIT_INLINE result<void> add(matrix_view<const float> before, matrix_view<const float> after, Executor&& ex = {}) {
+    return detail::drift_add(sums_, before, after, after, ex);
+  }
+  /// Writes the mean times scale.  Needs: out is cols x cols.
+  NBIT_INLINE void write(matrix_view<float> out, double scale = 1.0) const {
+    NBIT_EXPECTS(out.rows == sums_.cols && out.cols == sums_.cols, "a cols x cols matrix");
+    detail::drift_write(sums_, scale, out);
+  }
+
+ private:
+  detail::drift_sums sums_;
+};
+
+/// Statistics of how what a layer's output is added to has moved, against the layer's input as it is now.
+/// Memory: 8 outputs inputs bytes, and half a KiB for each output and input.
+class output_drift {
+ public:
+  NBIT_HOST_INLINE output_drift() noexcept = default;
+  NBIT_HOST_INLINE output_drift(output_drift&&) noexcept = default;
+  NBIT_HOST_INLINE output_drift& operator=(output_drift&&) noexcept = default;
+  NBIT_HOST_INLINE ~output_drift() = default;
+  NBIT_INLINE output_drift(std::size_t outputs, std::size_t inputs) { sums_.rows = outputs, sums_.cols = inputs; }
+
+  [[nodiscard]] NBIT_INLINE std::size_t outputs() const { return sums_.rows; }
+  [[nodiscard]] NBIT_INLINE std::size_t inputs() const { return sums_.cols; }
+  [[nodiscard]] NBIT_INLINE std::uint64_t tokens() const { return sums_.tokens; }
+
+  /// Adds a batch of tokens: the residual in the unquantized model and now, and the layer's input now. As input_drift.
+  template <class Executor = serial>
+  NBIT_INLINE result<void> add(matrix_view<const float> before, matrix_view<const float> after,
+                               matrix_view<const float> input, Executor&& ex = {}) {
+    return detail::drift_add(sums_, before, after, input, ex);
+  }
+  /// Writes the mean of (before - after) input^T times scale.  Needs: out is outputs x inputs.
+  NBIT_INLINE void write(matrix_view<float> out, double scale = 1.0) const {
+    NBIT_EXPECTS(out.rows == sums_.rows && out.cols == sums_.cols, "an outputs x inputs matrix");
+    detail::drift_write(sums_, scale, out);
+  }
+
+ private:
+  detail::drift_sums sums_;
+};
+
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif  // NBIT_NO_HEAP
+#endif
+// END nbit/solver/drift_statistics.hpp
 // BEGIN nbit/solver/factor.hpp
 // nbit/solver/factor.hpp — a Gram matrix made safe to solve with, and its factor H = (S + I) D (S + I)^T, S strictly
 // upper.
@@ -65354,152 +69431,29 @@ namespace nbit {
 
 /// How much of the drift is made good.
 struct drift_options {
-  double strength = 1.0;  // share of the correction that is applied, 0 to 1
-  double damping = 0.05;  // share of the mean diagonal added to the diagonal of H'
-};
-
-namespace detail {
-/// The sums behind an input_drift; free functions work on it, so that no weak symbol outlives its unit's flags.
-struct drift_sums {
-  static constexpr std::size_t panel_tokens = 128, strip = 32;
-
-  std::size_t cols = 0, stride = 0, pending = 0;
-  std::uint64_t tokens = 0;
-  buffer<float> moved, now;  // panel_tokens x stride: before - after, after
-  buffer<double> sums;       // stride x stride
-
-  NBIT_HOST_INLINE drift_sums() noexcept = default;
-  NBIT_HOST_INLINE drift_sums(drift_sums&&) noexcept = default;
-  NBIT_HOST_INLINE drift_sums& operator=(drift_sums&&) noexcept = default;
-  NBIT_HOST_INLINE ~drift_sums() = default;
-};
-}  // namespace detail
-
-inline namespace NBIT_TAG {
-namespace detail {
-
-inline result<void> drift_allocate(drift_sums& d) {
-  d.stride = (d.cols + drift_sums::strip - 1) / drift_sums::strip * drift_sums::strip;
-  if (d.stride > (std::size_t{1} << 28)) return make_error(errc::overflow, "too many columns", "up to 2^28");
-  auto moved = buffer<float>::zeros(drift_sums::panel_tokens * d.stride);
-  auto now = buffer<float>::zeros(drift_sums::panel_tokens * d.stride);
-  auto sums = buffer<double>::zeros(d.stride * d.stride);
-  if (!moved) return moved.error();
-  if (!now) return now.error();
-  if (!sums) return sums.error();
-  d.moved = *std::move(moved), d.now = *std::move(now), d.sums = *std::move(sums);
-  return {};
-}
-
-/// One 32 x 32 tile of the panel's product.
-inline void drift_tile(const drift_sums& d, std::size_t row, std::size_t col, float* out) {
-  constexpr std::size_t strip = drift_sums::strip;
-  for (std::size_t k = 0; k < strip * strip; ++k) out[k] = 0.0f;
-  add_product(
-      {out, strip, d.moved.data() + row, d.stride, d.now.data() + col, d.stride, strip, strip, d.pending, 1.0f});
-}
-
-/// Adds the panel to the sums and empties it.
-template <class Executor>
-inline void drift_fold(drift_sums& d, Executor&& ex) {
-  constexpr std::size_t strip = drift_sums::strip;
-  ex(d.stride / strip, [&d](std::size_t task) {
-    float product[strip * strip];
-    for (std::size_t c = 0; c < d.stride; c += strip) {
-      drift_tile(d, task * strip, c, product);
-      for (std::size_t r = 0; r < strip; ++r)
-        for (std::size_t k = 0; k < strip; ++k)
-          d.sums[(task * strip + r) * d.stride + c + k] += static_cast<double>(product[r * strip + k]);
-    }
-  });
-  d.pending = 0;
-}
-
-template <class Executor>
-inline result<void> drift_add(drift_sums& d, matrix_view<const float> before, matrix_view<const float> after,
-                              Executor&& ex) {
-  if (before.cols != d.cols || after.cols != d.cols || before.rows != after.rows)
-    return make_error(errc::shape, "batches have other shapes than the statistics or each other",
-                      "the same tokens twice, the layer's inputs");
-  for (std::size_t t = 0; t < before.rows; ++t)
-    for (std::size_t c = 0; c < d.cols; ++c)
-      if (!(abs(before(t, c)) <= 1e18f && abs(after(t, c)) <= 1e18f))
-        return make_error(errc::not_finite, "activation is NaN, infinite or too large to be squared", "|x| <= 1e18")
-            .at(static_cast<std::int64_t>(t), static_cast<std::int64_t>(c));
-  if (d.sums.empty() && d.cols != 0)
-    if (auto done = drift_allocate(d); !done) return done;
-  for (std::size_t t = 0; t < before.rows; ++t) {
-    float *const moved = d.moved.data() + d.pending * d.stride, *const now = d.now.data() + d.pending * d.stride;
-    for (std::size_t c = 0; c < d.cols; ++c) moved[c] = before(t, c) - after(t, c), now[c] = after(t, c);
-    ++d.tokens;
-    if (++d.pending == drift_sums::panel_tokens) drift_fold(d, ex);
-  }
-  return {};
-}
-
-inline void drift_write(const drift_sums& d, double scale, float* out, std::size_t stride) {
-  NBIT_EXACT
-  constexpr std::size_t strip = drift_sums::strip;
-  const double mean = d.tokens == 0 ? 0.0 : scale / static_cast<double>(d.tokens);
-  float pending[strip * strip];
-  for (std::size_t r = 0; r < d.stride; r += strip)
-    for (std::size_t c = 0; c < d.stride; c += strip) {
-      drift_tile(d, r, c, pending);
-      for (std::size_t i = r; i < r + strip && i < d.cols; ++i)
-        for (std::size_t j = c; j < c + strip && j < d.cols; ++j)
-          out[i * stride + j] = static_cast<float>(
-              (d.sums[i * d.stride + j] + static_cast<double>(pending[(i - r) * strip + j - c])) * mean);
-    }
-}
-
-}  // namespace detail
-}  // namespace NBIT_TAG
-
-/// Statistics of how the inputs of a layer moved: the mean of (before - after) after^T over tokens.
-/// Memory: 8 cols^2 bytes, and 1 KiB for each column.
-class input_drift {
- public:
-  NBIT_HOST_INLINE input_drift() noexcept = default;
-  NBIT_HOST_INLINE input_drift(input_drift&&) noexcept = default;
-  NBIT_HOST_INLINE input_drift& operator=(input_drift&&) noexcept = default;
-  NBIT_HOST_INLINE ~input_drift() = default;
-  NBIT_INLINE explicit input_drift(std::size_t cols) { sums_.cols = cols; }
-
-  [[nodiscard]] NBIT_INLINE std::size_t cols() const { return sums_.cols; }
-  [[nodiscard]] NBIT_INLINE std::uint64_t tokens() const { return sums_.tokens; }
-
-  /// Adds a batch: the inputs of the same tokens in the unquantized model and now. The result does not depend on how
-  /// the stream was cut into batches.  Errors: shape; not_finite with row and column (then nothing was added);
-  /// out_of_memory on the first call.  Cost: tokens * cols^2 multiply-adds.
-  template <class Executor = serial>
-  NBIT_INLINE result<void> add(matrix_view<const float> before, matrix_view<const float> after, Executor&& ex = {}) {
-    return detail::drift_add(sums_, before, after, ex);
-  }
-  /// Writes the mean times scale.  Needs: out is cols x cols.
-  NBIT_INLINE void write(matrix_view<float> out, double scale = 1.0) const {
-    NBIT_EXPECTS(out.rows == sums_.cols && out.cols == sums_.cols, "a cols x cols matrix");
-    if (!sums_.sums.empty()) return detail::drift_write(sums_, scale, out.data, out.stride);
-    for (std::size_t r = 0; r < out.rows; ++r)
-      for (float& v : out.row(r)) v = 0.0f;
-  }
-
- private:
-  detail::drift_sums sums_;
+  double strength = 1.0;                   // share of the correction that is applied, 0 to 1
+  double damping = 0.05;                   // share of the mean diagonal added to the diagonal of H'
+  const output_drift* residual = nullptr;  // how what the output is added to has moved
 };
 
 inline namespace NBIT_TAG {
 namespace detail {
 
-/// Adds strength W D H'^-1 to 32 rows: y U D U^T = b with U = S + I, first from the last column on, then from the
-/// first.
-inline void retarget_panel(const metric& m, matrix_view<const float> w, const float* drift, float strength,
-                           std::size_t task, float* panel, matrix_view<float> out) {
+/// Adds strength (W D + residual) H'^-1 to 64 rows: y U D U^T = b with U = S + I, first from the last column on, then
+/// from the first. residual: of all rows, or empty.
+inline void retarget_panel(const metric& m, matrix_view<const float> w, const float* drift,
+                           matrix_view<const float> residual, float strength, std::size_t task, float* panel,
+                           matrix_view<float> out) {
   NBIT_EXACT
   const std::size_t cols = m.cols, stride = m.stride;
   float *const rows = panel, *const b = panel + cols * panel_rows;
   transpose_panel(w, task * panel_rows, {}, rows);
-  for (std::size_t k = 0; k < cols * panel_rows; ++k) b[k] = 0.0f;
-  add_product({b, panel_rows, drift, stride, rows, panel_rows, cols, panel_rows, cols, strength});
+  if (residual.empty())
+    for (std::size_t k = 0; k < cols * panel_rows; ++k) b[k] = 0.0f;
+  else
+    transpose_panel(residual, task * panel_rows, {}, b);
+  add_product({b, panel_rows, drift, stride, rows, panel_rows, cols, panel_rows, cols, 1.0f});
+  for (std::size_t k = 0; k < cols * panel_rows; ++k) b[k] *= strength;
   // z U^T = b: z_j = b_j - sum over k > j of z_k U_jk
   for (std::size_t j = cols; j-- > 0;) {
     float* const z = b + j * panel_rows;
@@ -65539,6 +69493,9 @@ result<void> retarget(matrix_view<const float> w, const hessian& h, const input_
         .with(static_cast<std::int64_t>(h.cols() != w.cols ? h.cols() : drift.cols()));
   if (out.rows != w.rows || out.cols != w.cols)
     return make_error(errc::shape, "the result has another shape than the weights", "the same rows and columns");
+  if (o.residual != nullptr && (o.residual->outputs() != w.rows || o.residual->inputs() != w.cols))
+    return make_error(errc::shape, "the residual's drift is of another layer", "the weights' rows and columns")
+        .about("residual");
   if (!(o.strength >= 0 && o.strength <= 1))
     return make_error(errc::invalid_option, "strength is out of range", "0 to 1").about("strength");
   if (!(o.damping >= 0 && o.damping <= 1e6))
@@ -65550,6 +69507,10 @@ result<void> retarget(matrix_view<const float> w, const hessian& h, const input_
   if (!moved) return moved.error();
   const double mean = h.mean_diagonal();
   drift.write({moved->data(), m->cols, m->cols, m->stride}, mean > 0 ? 1.0 / mean : 0.0);
+  auto residual = buffer<float>::make(o.residual != nullptr ? w.rows * w.cols : 0);
+  if (!residual) return residual.error();
+  if (o.residual != nullptr) o.residual->write({residual->data(), w.rows, w.cols}, mean > 0 ? 1.0 / mean : 0.0);
+  const matrix_view<const float> residual_at(residual->data(), residual->empty() ? 0 : w.rows, w.cols);
   const std::size_t tasks = (w.rows + panel_rows - 1) / panel_rows, cells = 2 * m->cols * panel_rows;
   auto failed = buffer<unsigned char>::zeros(tasks);
   if (!failed) return failed.error();
@@ -65562,7 +69523,7 @@ result<void> retarget(matrix_view<const float> w, const hessian& h, const input_
       failures[task] = 1;
       return;
     }
-    retarget_panel(*metric_at, w, drift_at, static_cast<float>(strength), task, memory->data(), out);
+    retarget_panel(*metric_at, w, drift_at, residual_at, static_cast<float>(strength), task, memory->data(), out);
   });
   for (std::size_t t = 0; t < tasks; ++t)
     if (failures[t] != 0) return make_error(errc::out_of_memory, "no memory for a panel of rows");
@@ -66175,13 +70136,30 @@ inline bool descend_panel(gptq_panel<F>& p) {
 // nbit/solver/gptq_search.hpp — 64 rows from weights to the best codes found: round, improve, kick, compare.
 //
 // Improving stops where no single code and no single parameter helps. A kick is a random move of some codes, followed
-// by improving again: rows that end lower keep it (iterated local search), so time buys quality. At last a row that
-// plain rounding serves better goes back to it.
+// by improving again: rows that end lower keep it, so time buys quality. At last a row that plain rounding serves
+// better goes back to it.
 #ifndef NBIT_SOLVER_GPTQ_SEARCH_HPP
 #define NBIT_SOLVER_GPTQ_SEARCH_HPP
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <utility>
+
+// BEGIN nbit/solver/gptq_kicks.hpp
+// nbit/solver/gptq_kicks.hpp — iterated local search over the codes of a row: push a few, descend, keep what ended
+// lower.
+//
+// Half the loss's gradient, g = e H, is kept up to date move by move: a code whose error changes by a adds a times one
+// row of H. A code holds as long as its entry of g lies between two bounds, which follow from the values beside it and
+// change only when it moves; so the next code to move is found with two comparisons an entry, and a kick costs some
+// forty such rows instead of products with all of H. Ref: Lourenco, Martin and Stuetzle 2003.
+#ifndef NBIT_SOLVER_GPTQ_KICKS_HPP
+#define NBIT_SOLVER_GPTQ_KICKS_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -66358,6 +70336,302 @@ inline bool tune_panel(coded_matrix<F>& q, std::size_t first_row, std::size_t ro
 // END nbit/base/exact_begin.inl
 
 namespace nbit {
+namespace detail {
+
+/// Columns that are searched together: of wider rows one stretch after another, so that H's part stays in the caches.
+inline constexpr std::size_t kick_columns = 2048;
+/// Codes that a kick pushes, codes that are examined after it, and kicks between two refits of the parameters. With
+/// more than a few pushes, or a share of the columns, hardly a row ends lower.
+inline constexpr std::size_t kick_pushes = 6, kick_examined = 64;
+inline constexpr int kicks_between_refits = 64;
+/// Kicks that take about the time of the passes which they make needless.
+inline constexpr int usual_kicks = 32;
+
+/// Whether codes have few enough values for tables; gptq_panel_kicks.hpp serves the other formats.
+template <class F>
+inline constexpr bool kicks_by_table = step_of<F> == 1 && F::bits <= 6;
+
+/// The values that rounding can give, rising, with their codes.
+template <class F>
+struct value_table {
+  static constexpr std::size_t size = kicks_by_table<F> ? std::size_t{1} << F::bits : 1;
+  float values[size];
+  code_t<F> codes[size];
+  std::uint8_t count;
+};
+
+/// Columns of a row that share their values.
+template <weight_format F>
+NBIT_INLINE constexpr std::size_t same_values_over(std::size_t cols) {
+  if constexpr (has_same_values<F>)
+    return group_length<F>(cols);
+  else if constexpr (has_exact_levels<F>)
+    return F::run == 0 ? group_length<F>(cols) : std::size_t(F::run);
+  else
+    return 1;
+}
+}  // namespace detail
+
+inline namespace NBIT_TAG {
+namespace detail {
+
+/// What the search over one row needs: error, gradient (twice) and two bounds of each column, and its values.
+template <class F>
+struct kick_memory {
+  buffer<float> floats;
+  buffer<value_table<F>> tables;
+  buffer<std::uint8_t> places;
+};
+
+/// Memory for rows of cols weights.  Errors: out_of_memory, overflow.
+template <weight_format F>
+inline result<void> make_kick_memory(kick_memory<F>& m, std::size_t cols, bool scattered_groups) {
+  const std::size_t n = cols < kick_columns ? cols : kick_columns;
+  auto floats = buffer<float>::make(5 * n);
+  auto tables = buffer<value_table<F>>::make(n / (scattered_groups ? 1 : same_values_over<F>(cols)) + 2);
+  auto places = buffer<std::uint8_t>::make(n);
+  if (!floats) return floats.error();
+  if (!tables) return tables.error();
+  if (!places) return places.error();
+  m.floats = *std::move(floats), m.tables = *std::move(tables), m.places = *std::move(places);
+  return {};
+}
+
+/// The search over columns [first, first + cols) of row r of a panel; "column" counts from first.
+template <weight_format F>
+class row_search {
+ public:
+  row_search(const gptq_panel<F>& p, std::size_t r, std::size_t first, std::size_t cols, kick_memory<F>& memory)
+      : p_(p), r_(r), first_(first), cols_(cols), memory_(memory) {}
+
+  /// Takes errors and gradient from [column][row] panels.
+  void load(const float* e, const float* gradient) {
+    for (std::size_t c = 0; c < cols_; ++c) e_[c] = e[c * panel_rows + r_], g_[c] = gradient[c * panel_rows + r_];
+    for (std::size_t c = 0; c < cols_; ++c) {
+      value_table<F>& t = table(c);
+      if (c == 0 || (first_ + c) % shared_ == 0) fill(t, c);
+      std::uint8_t i = 0;
+      while (i < t.count && t.codes[i] != codes_[c]) ++i;
+      places_[c] = i < t.count ? i : stuck;
+    }
+    for (std::size_t c = 0; c < cols_; ++c) bound(c);
+  }
+
+  void store(float* e) const {
+    for (std::size_t c = 0; c < cols_; ++c) e[c * panel_rows + r_] = e_[c];
+  }
+
+  /// Moves codes until no single move helps, or as many as there are columns.
+  void settle() {
+    for (std::size_t done = 0; done < cols_; done += kick_examined) {
+      moves_ = 0;
+      descend();
+      if (moves_ == 0) break;
+    }
+  }
+
+  /// Kicks [begin, end): the same columns in every row, so a row's codes do not depend on where it stands.
+  void kick(int begin, int end) {
+    copy(g_, kept_);
+    for (int k = begin; k < end; ++k) {
+      random_stream random(static_cast<std::uint64_t>(k) << 32 | first_);
+      moves_ = 0, gain_ = 0, turnover_ = 0;
+      for (std::size_t m = 0; m < kick_pushes; ++m) push(random);
+      descend();
+      if (gain_ < -1e-5 * turnover_)  // less than that is rounding
+        copy(g_, kept_);
+      else
+        take_back();
+    }
+  }
+
+ private:
+  static constexpr std::size_t most_moves = kick_pushes + kick_examined;
+  static constexpr std::uint8_t stuck = 255;  // the place of a code that rounding never gives
+
+  /// A column as it was before a move.
+  struct move {
+    std::size_t column;
+    code_t<F> code;
+    std::uint8_t place;
+    float e, least, most;
+  };
+
+  const typename F::params& params(std::size_t column) const { return params_of<F>(p_, r_, first_ + column); }
+  int place_of(std::size_t column) const { return place_in_group<F>(first_ + column); }
+  const float* metric_row(std::size_t column) const {
+    return p_.job->m->h.data() + (first_ + column) * p_.job->m->stride + first_;
+  }
+  value_table<F>& table(std::size_t column) const {
+    return memory_.tables[(first_ + column) / shared_ - first_ / shared_];
+  }
+  void copy(const float* from, float* to) const {
+    for (std::size_t c = 0; c < cols_; ++c) to[c] = from[c];
+  }
+
+  void fill(value_table<F>& t, std::size_t column) const {
+    const typename F::params& p = params(column);
+    std::size_t n = 0;
+    for (std::size_t c = 0; c < value_table<F>::size; ++c) {
+      const float v = F::value(static_cast<int>(c), p, place_of(column));
+      if (!is_finite(v) || F::code(v, p, place_of(column)) != static_cast<int>(c)) continue;
+      std::size_t i = n++;
+      for (; i > 0 && t.values[i - 1] > v; --i) t.values[i] = t.values[i - 1], t.codes[i] = t.codes[i - 1];
+      t.values[i] = v, t.codes[i] = static_cast<code_t<F>>(c);
+    }
+    t.count = static_cast<std::uint8_t>(n);
+  }
+
+  /// Sets the bounds of a column. A value d higher changes the loss by d^2 h - 2 d g: it pays as soon as g > h d / 2.
+  void bound(std::size_t column) {
+    NBIT_EXACT
+    constexpr float none = std::numeric_limits<float>::infinity();
+    const value_table<F>& t = table(column);
+    const std::size_t i = places_[column];
+    const float half = 0.5f * metric_row(column)[column];
+    least_[column] = i == stuck || i == 0 ? -none : (t.values[i - 1] - t.values[i]) * half;
+    most_[column] = i == stuck || i + 1 == t.count ? none : (t.values[i + 1] - t.values[i]) * half;
+  }
+
+  /// Gives a column the value at a place of its table, if it lowers the loss or needs not.
+  void set(std::size_t column, std::size_t place, bool lower) {
+    NBIT_EXACT
+    const value_table<F>& t = table(column);
+    const float* const h = metric_row(column);
+    const float error = w_[column] - t.values[place], change = error - e_[column];
+    const float gain = change * (2.0f * g_[column] + change * h[column]);
+    if (!is_finite(gain) || (lower && !(gain < 0.0f))) return;
+    gain_ += static_cast<double>(gain), turnover_ += static_cast<double>(abs(gain));
+    log_[moves_++] = {column, codes_[column], places_[column], e_[column], least_[column], most_[column]};
+    codes_[column] = t.codes[place], places_[column] = static_cast<std::uint8_t>(place), e_[column] = error;
+    add_scaled(g_, h, change, cols_);
+    bound(column);
+  }
+
+  /// Moves a column whose gradient left its bounds to the value where the loss is least.
+  void improve(std::size_t column) {
+    NBIT_EXACT
+    const value_table<F>& t = table(column);
+    std::size_t i = places_[column];
+    const float target = t.values[i] + g_[column] / metric_row(column)[column];
+    if (!is_finite(target)) return;
+    if (g_[column] > 0.0f)
+      for (++i; i + 1 < t.count && t.values[i + 1] - target < target - t.values[i];) ++i;
+    else
+      for (--i; i > 0 && target - t.values[i - 1] < t.values[i] - target;) --i;
+    set(column, i, true);
+  }
+
+  /// Examines columns outside their bounds, round and round, until there is none.
+  void descend() {
+    std::size_t from = 0;
+    for (std::size_t examined = 0; examined < kick_examined; ++examined) {
+      std::size_t c = first_outside(g_, least_, most_, from, cols_);
+      if (c == cols_ && from != 0) c = first_outside(g_, least_, most_, 0, cols_);
+      if (c == cols_) return;
+      improve(c);
+      from = c + 1;
+    }
+  }
+
+  /// Moves a random code to the next value on the side that its gradient points to.
+  void push(random_stream& random) {
+    const std::size_t column = random.below(static_cast<std::uint32_t>(cols_));
+    const std::size_t i = places_[column], count = table(column).count;
+    if (i == stuck || count < 2 || !(metric_row(column)[column] > 0.0f)) return;
+    set(column, i == 0 || (g_[column] > 0.0f && i + 1 != count) ? i + 1 : i - 1, false);
+  }
+
+  void take_back() {
+    copy(kept_, g_);
+    while (moves_ != 0) {
+      const move& m = log_[--moves_];
+      codes_[m.column] = m.code, places_[m.column] = m.place, e_[m.column] = m.e;
+      least_[m.column] = m.least, most_[m.column] = m.most;
+    }
+  }
+
+  const gptq_panel<F>& p_;
+  const std::size_t r_, first_, cols_;
+  kick_memory<F>& memory_;
+  const float* const w_ = p_.job->w.row(p_.first_row + r_).data() + first_;
+  code_t<F>* const codes_ = p_.job->out->row_codes(p_.first_row + r_) + first_;
+  float* const e_ = memory_.floats.data();
+  float *const g_ = e_ + cols_, *const kept_ = g_ + cols_, *const least_ = kept_ + cols_, *const most_ = least_ + cols_;
+  std::uint8_t* const places_ = memory_.places.data();
+  const std::size_t shared_ = p_.job->out->group_index.empty() ? same_values_over<F>(p_.job->w.cols) : 1;
+  std::size_t moves_ = 0;
+  double gain_ = 0, turnover_ = 0;  // of the kick: change of the loss, and the sum of its moves' sizes
+  move log_[most_moves];
+};
+
+/// Kicks every row of a panel; p.extra is overwritten. scratch: tune_scratch floats, or nullptr to leave the
+/// parameters alone.
+template <weight_format F>
+inline void kick_rows(gptq_panel<F>& p, kick_memory<F>& memory, float* scratch) {
+  const gptq_job<F>& job = *p.job;
+  const metric& m = *job.m;
+  const std::size_t cols = job.w.cols;
+  for (int begin = 0; begin < job.kicks; begin += kicks_between_refits) {
+    const int end = job.kicks - begin < kicks_between_refits ? job.kicks : begin + kicks_between_refits;
+    for (std::size_t first = 0; first < cols; first += kick_columns) {
+      const std::size_t n = cols - first < kick_columns ? cols - first : kick_columns;
+      for (std::size_t k = 0; k < n * panel_rows; ++k) p.extra[k] = 0.0f;
+      add_product({p.extra, panel_rows, m.h.data() + first, m.stride, p.e, panel_rows, n, panel_rows, cols, 1.0f});
+      for (std::size_t r = 0; r < p.rows; ++r) {
+        row_search<F> search(p, r, first, n, memory);
+        search.load(p.e + first * panel_rows, p.extra);
+        search.settle();
+        search.kick(begin, end);
+        search.store(p.e + first * panel_rows);
+      }
+    }
+    if (scratch != nullptr) tune_panel<F>(*job.out, p.first_row, p.rows, m.h.data(), m.stride, p.e, scratch);
+  }
+}
+
+}  // namespace detail
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif  // NBIT_NO_HEAP
+#endif
+// END nbit/solver/gptq_kicks.hpp
+// BEGIN nbit/solver/gptq_panel_kicks.hpp
+// nbit/solver/gptq_panel_kicks.hpp — kicks for lattices and wide codes: 64 rows are pushed, improved and compared.
+//
+// Codes that have no table of values (gptq_kicks.hpp serves the others) are rounded anew wherever they are examined,
+// and their parameters are refitted after every kick: without that hardly a row of a lattice ends lower.
+#ifndef NBIT_SOLVER_GPTQ_PANEL_KICKS_HPP
+#define NBIT_SOLVER_GPTQ_PANEL_KICKS_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#if !defined(NBIT_NO_HEAP)
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
 inline namespace NBIT_TAG {
 namespace detail {
 
@@ -66384,6 +70658,17 @@ struct panel_copy {
   buffer<code_t<F>> codes;
   buffer<typename F::params> params;
 };
+
+/// Memory for rows of cols weights.  Errors: out_of_memory, overflow.
+template <weight_format F>
+inline result<void> make_panel_copy(panel_copy<F>& copy, std::size_t cols) {
+  auto codes = buffer<code_t<F>>::make(panel_rows * codes_per_row<F>(cols));
+  auto params = buffer<typename F::params>::make(F::group == per_tensor ? 0 : panel_rows * groups_per_row<F>(cols));
+  if (!codes) return codes.error();
+  if (!params) return params.error();
+  copy.codes = *std::move(codes), copy.params = *std::move(params);
+  return {};
+}
 
 /// Moves four of a row's codes to what their weights would be with an error of about a step more, up or down. With more
 /// of them, or a share, hardly a row ends lower.
@@ -66422,8 +70707,8 @@ inline void kick_row(gptq_panel<F>& p, std::size_t r, random_stream& random) {
   }
 }
 
-/// Iterated local search: moves a few codes of every row at random, improves again, and keeps the rows that came out
-/// better. Random numbers follow from the row, so rows stay independent.
+/// Moves a few codes of every row at random, improves again, and keeps the rows that came out better. Random numbers
+/// follow from the row, so rows stay independent.
 template <weight_format F>
 inline void kick_panel(gptq_panel<F>& p, panel_copy<F>& kept, float* scratch) {
   const gptq_job<F>& job = *p.job;
@@ -66458,6 +70743,39 @@ inline void kick_panel(gptq_panel<F>& p, panel_copy<F>& kept, float* scratch) {
     }
   }
 }
+
+}  // namespace detail
+}  // namespace NBIT_TAG
+}  // namespace nbit
+
+// BEGIN nbit/base/exact_end.inl
+// nbit/base/exact_end.inl — closes the region that base/exact_begin.inl opened.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#pragma GCC pop_options
+#endif
+// END nbit/base/exact_end.inl
+
+#endif  // NBIT_NO_HEAP
+#endif
+// END nbit/solver/gptq_panel_kicks.hpp
+
+#if !defined(NBIT_NO_HEAP)
+
+// BEGIN nbit/base/exact_begin.inl
+// nbit/base/exact_begin.inl — opens a region without floating-point contraction; base/exact_end.inl closes it.
+//
+// No include guard: a header opens one region around its code. g++ fuses a*b+c wherever the unit's flags allow it, and
+// a fused rounding may pick another code; codes must be the same on every machine and for every flag. tests/static and
+// the flag matrix in tests/odr watch that this keeps working. clang: see NBIT_EXACT in base/config.hpp.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+// END nbit/base/exact_begin.inl
+
+namespace nbit {
+inline namespace NBIT_TAG {
+namespace detail {
 
 /// Measures what plain rounding with the parameters as fitted would lose. Columns in stored order.
 template <weight_format F>
@@ -66570,17 +70888,25 @@ inline result<void> solve_panel(const gptq_job<F>& job, std::size_t task) {
   p.rows = job.w.rows - p.first_row < panel_rows ? job.w.rows - p.first_row : panel_rows;
   p.w = memory->data(), p.e = p.w + cells, p.extra = p.e + cells;
   float* const scratch = p.extra + cells + 4 * cols;
-  panel_copy<F> kept;
-  if (job.kicks > 0) {
-    auto codes = buffer<code_t<F>>::make(panel_rows * cols / std::size_t(step_of<F>));
-    auto params = buffer<typename F::params>::make(F::group == per_tensor ? 0 : panel_rows * groups);
-    if (!codes) return codes.error();
-    if (!params) return params.error();
-    kept.codes = *std::move(codes), kept.params = *std::move(params);
-  }
+  // Two passes are enough before many kicks, and after them.
+  const bool kick = job.kicks > 0 && job.passes > 0, by_row = kick && kicks_by_table<F>;
+  const int last = job.passes < 2 ? job.passes : 2, passes = by_row && job.kicks >= usual_kicks ? last : job.passes;
+  kick_memory<F> rows;
+  panel_copy<F> copy;
+  if (kick)
+    if (auto made =
+            by_row ? make_kick_memory<F>(rows, cols, !job.out->group_index.empty()) : make_panel_copy<F>(copy, cols);
+        !made)
+      return made.error();
   const auto improve = [&] {
-    improve_panel<F>(p, job.passes, tune ? scratch : nullptr, false);
-    if (job.kicks > 0) kick_panel<F>(p, kept, tune ? scratch : nullptr);
+    improve_panel<F>(p, passes, tune ? scratch : nullptr, false);
+    if (!kick) return;
+    if constexpr (kicks_by_table<F>) {
+      kick_rows<F>(p, rows, tune ? scratch : nullptr);
+      improve_panel<F>(p, last, tune ? scratch : nullptr, true);
+    } else {
+      kick_panel<F>(p, copy, tune ? scratch : nullptr);
+    }
   };
   if (job.start_given) {
     transpose_panel(job.w, p.first_row, {}, p.w);
@@ -66645,8 +70971,9 @@ struct gptq_options {
   column_order order = column_order::activation;
   group_fit groups = group_fit::upfront;
   grid_search grid = grid_search::weighted;
-  int passes = 8;                          // over parameters and codes after the greedy one; 0 to 1000
-  int kicks = 0;                           // then so many random moves of some codes, kept where they end lower
+  int passes = 8;                          // at most, over parameters and codes after the greedy one; 0 to 1000
+  int kicks = -1;                          // then, unless passes is 0, random moves, kept by rows that end lower;
+                                           // -1: 32 of codes of up to 6 bits, none of lattices and wider codes
   bool tune = true;                        // let those passes refit the parameters to the codes (nbit::dials)
   std::span<const float> importance = {};  // weights for fitting, one per column; empty: diag(H)
   search_options search = {};              // the grid of squared and weighted searches
@@ -66657,6 +70984,7 @@ struct gptq_options {
 struct solve_report {
   metric_report metric = {};
   std::uint64_t tokens = 0;
+  int kicks = 0;            // of each row
   double loss_rounded = 0;  // of rounding each weight to nearest with the same parameters
   double loss = 0;          // of the codes returned; never above loss_rounded
   double energy = 0;        // of all-zero weights
@@ -66719,8 +71047,8 @@ inline result<void> check_gptq(matrix_view<const float> w, const hessian& h, con
     return make_error(errc::invalid_option, "number of descent passes is out of range", "0 to 1000")
         .about("passes")
         .with(o.passes);
-  if (o.kicks < 0 || o.kicks > 100000)
-    return make_error(errc::invalid_option, "number of kicks is out of range", "0 to 100000")
+  if (o.kicks < -1 || o.kicks > 100000)
+    return make_error(errc::invalid_option, "number of kicks is out of range", "0 to 100000, or -1")
         .about("kicks")
         .with(o.kicks);
   if (!o.importance.empty() && o.importance.size() != w.cols)
@@ -66738,6 +71066,12 @@ inline result<void> check_gptq(matrix_view<const float> w, const hessian& h, con
           .about("groups");
   }
   return all_finite(w);
+}
+
+/// Kicks that options ask for.
+template <weight_format F>
+NBIT_INLINE constexpr int kicks_asked(const gptq_options& o) {
+  return o.passes == 0 ? 0 : o.kicks >= 0 ? o.kicks : kicks_by_table<F> ? usual_kicks : 0;
 }
 
 /// Weights for fitting: the option's, or the mean squares, made finite and positive, with mean 1.
@@ -66782,8 +71116,11 @@ inline result<void> solve_panels(Job& job, solve_report& report, Executor& ex, c
 /// Quantizes w (outputs x inputs) for inputs with the statistics h.
 /// Errors: shape (h or importance of another width; a row that F cannot hold), not_finite with row and column of the
 /// first bad weight, invalid_option, out_of_memory. Statistics never make it fail: see report.metric.
-/// Cost: cols^3 / 6 + rows cols^2 (3 + 2 passes + 7 kicks) multiply-adds. Memory: 2 cols^2 floats, the codes, and for
-/// every task that runs at a time 3 x 64 rows of floats and 192 floats for each weight of a group.
+/// Cost: cols^3 / 6 + rows cols^2 (3 + 2 passes) multiply-adds, at most 4 passes with 32 kicks or more of codes of up
+/// to 6 bits, which cost some 40 rows cols each; of others 7 rows cols^2. Memory: 2 cols^2 floats, the codes, and for
+/// every task that runs at a time 3 x 64 rows of floats, 192 floats for each weight of a group, and for kicks 21 bytes
+/// for each of at most 2048 columns and the values of their groups; of lattices and wider codes 64 rows of codes and
+/// parameters.
 template <weight_format F, class Executor = serial>
 result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o = {},
                             Executor&& ex = {}) {
@@ -66793,7 +71130,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   if (!made) return made.error();
   gptq_result<F> out;
   out.codes = *std::move(made);
-  out.report.tokens = h.tokens();
+  out.report.tokens = h.tokens(), out.report.kicks = kicks_asked<F>(o);
   if (w.empty()) return result<gptq_result<F>>(std::move(out));  // nvcc does not move it by itself
 
   const std::size_t cols = w.cols, step = std::size_t(step_of<F>), group = group_length<F>(cols);
@@ -66830,7 +71167,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   gptq_job<F> job = {};
   job.m = &*m, job.w = w, job.out = &out.codes;
   job.order = {order, cols}, job.place = {place, cols}, job.group_at = {group_at, cols};
-  job.importance = importance, job.groups = o.groups, job.passes = o.passes, job.kicks = o.kicks;
+  job.importance = importance, job.groups = o.groups, job.passes = o.passes, job.kicks = out.report.kicks;
   job.tune = o.tune;
   job.search = o.search;
   if (o.grid == grid_search::min_max) job.search.coarse_steps = 0;
@@ -66861,13 +71198,13 @@ result<solve_report> refine(matrix_view<const float> w, const hessian& h, coded_
     return make_error(errc::shape, "codes have another shape than the weights", "the same rows and columns")
         .at(static_cast<std::int64_t>(codes.rows), static_cast<std::int64_t>(codes.cols));
   solve_report report = {};
-  report.tokens = h.tokens();
+  report.tokens = h.tokens(), report.kicks = kicks_asked<F>(o);
   if (w.empty()) return report;
   auto m = make_metric(h, {}, {o.damping, o.shrink}, ex);
   if (!m) return m.error();
   report.metric = m->report;
   gptq_job<F> job = {};
-  job.m = &*m, job.w = w, job.out = &codes, job.passes = o.passes, job.kicks = o.kicks, job.tune = o.tune,
+  job.m = &*m, job.w = w, job.out = &codes, job.passes = o.passes, job.kicks = report.kicks, job.tune = o.tune,
   job.start_given = true;
   if (auto done = solve_panels(job, report, ex, [&job](std::size_t task) { return bool(solve_panel<F>(job, task)); });
       !done)
@@ -67216,19 +71553,14 @@ namespace nbit {
 namespace detail {
 constexpr std::array<float, 256> make_dynamic_map() {
   std::array<float, 256> map{};
+  map[127] = 0.0f, map[255] = 1.0f;
   std::size_t n = 0;
   double decade = 1e-6;
   for (int k = 0; k < 7; ++k, decade *= 10.0)
-    for (int i = 0; i < (1 << k); ++i) {
+    for (int i = 0; i < (1 << k); ++i, ++n) {  // ascending, so that nothing is to be sorted
       const double step = 0.9 / static_cast<double>(1 << k);
       const double v = decade * (0.1 + step * (static_cast<double>(i) + 0.5));
-      map[n++] = static_cast<float>(v), map[n++] = static_cast<float>(-v);
-    }
-  map[n++] = 0.0f, map[n++] = 1.0f;
-  for (std::size_t i = 1; i < n; ++i)  // insertion sort
-    for (std::size_t j = i; j > 0 && map[j - 1] > map[j]; --j) {
-      const float v = map[j];
-      map[j] = map[j - 1], map[j - 1] = v;
+      map[128 + n] = static_cast<float>(v), map[126 - n] = static_cast<float>(-v);
     }
   return map;
 }
@@ -76007,15 +80339,19 @@ inline void decode_spqr(const spqr_weights& from, matrix_view<float> out) {
 // BEGIN nbit/io/statistics_file.hpp
 // nbit/io/statistics_file.hpp — calibration statistics of many layers in one safetensors file.
 //
-//   __metadata__  {"format": "nbit-statistics", "version": "1"}, and what the program adds (model, text, ...)
+//   __metadata__  {"format": "nbit-statistics", "version": "2"}, and what the program adds (model, text, ...)
 //   NAME.counts   U64 [6]   columns, tokens, sequences, blocks, tokens pending, 1 if magnitudes are known
 //   NAME.sums     F64 [3]   of blocks' squared lengths, of their squared products, of tokens' squared products
 //   NAME.gram     F64 or F32 [cols (cols + 1) / 2]   the lower triangle of X^T X, row after row
 //   NAME.sum_abs  F64 [cols]       NAME.max_abs  F32 [cols]
+//   NAME.sampled  F64 [6 + 3 n]    by sequence, n = pairs of up to 32 sampled inputs: tokens in sequences that have
+//   ended,
+//                                  in the open one, sequences; the three sums, then the pairs' sums of sequence_sums
 //   NAME.pending  F32 [tokens pending, cols]         the panel that is not multiplied yet
 //
 // Nothing is rounded: statistics that were written and read again go on with the stream as if nothing had happened, to
-// the last bit. Layers before their first token have counts and sums alone. Other tensors are ignored.
+// the last bit. Version 1 has no NAME.sampled: how alike the tokens of its sequences are is not known. Layers before
+// their first token have counts and sums alone. Other tensors are ignored.
 #ifndef NBIT_IO_STATISTICS_FILE_HPP
 #define NBIT_IO_STATISTICS_FILE_HPP
 
@@ -76042,7 +80378,8 @@ struct named_statistics {
 inline namespace NBIT_TAG {
 namespace detail {
 
-inline constexpr const char* statistics_parts[] = {".counts", ".sums", ".gram", ".sum_abs", ".max_abs", ".pending"};
+inline constexpr const char* statistics_parts[] = {".counts",  ".sums",    ".gram",   ".sum_abs",
+                                                   ".max_abs", ".pending", ".sampled"};
 
 /// Numbers from the bytes of a tensor, which may lie at any address.
 template <class T>
@@ -76106,6 +80443,20 @@ inline result<void> read_triangle(const safetensors::tensor_info& t, std::size_t
   return {};
 }
 
+/// Reads NAME.sampled into sums that are allocated.
+inline result<void> read_sampled(const safetensors::tensor_info& t, std::uint64_t tokens, sequence_sums& to) {
+  const std::vector<double> v = numbers_of<double>(t);
+  if (auto fine = finite_numbers<double>(t, v, true); !fine) return fine;
+  for (std::size_t k = 0; k < 6; ++k)
+    if (v[k] < 0 || (k < 3 && v[k] > static_cast<double>(tokens)))
+      return bad_statistics(t, "counts of sequences contradict one another", "0 up to the tokens");
+  to.tokens = static_cast<std::uint64_t>(v[0]), to.open_tokens = static_cast<std::uint64_t>(v[1]);
+  to.count = static_cast<std::uint64_t>(v[2]);
+  to.lengths_square = v[3], to.square = v[4], to.token_square = v[5];
+  for (std::size_t k = 6; k < v.size(); ++k) to.sums[k - 6] = v[k];
+  return {};
+}
+
 }  // namespace detail
 
 /// Writes statistics; metadata are pairs of a name and a text.
@@ -76116,7 +80467,7 @@ template <byte_sink Sink>
   using safetensors::dtype;
   safetensors::writer file;
   file.set_metadata("format", "nbit-statistics");
-  file.set_metadata("version", "1");
+  file.set_metadata("version", "2");
   for (const auto& [name, text] : metadata) file.set_metadata(name, text);
   for (const named_statistics& layer : layers) {
     const detail::gram_sums& g = detail::gram_access::of(*layer.statistics);
@@ -76133,6 +80484,7 @@ template <byte_sink Sink>
     if (auto done = declare(3, dtype::f64, {cols}); !done) return done;
     if (auto done = declare(4, dtype::f32, {cols}); !done) return done;
     if (auto done = declare(5, dtype::f32, {g.pending, cols}); !done) return done;
+    if (auto done = declare(6, dtype::f64, {6 + g.by_sequence.sums.size()}); !done) return done;
   }
   auto stream = file.begin(to);
   if (!stream) return stream.error();
@@ -76156,6 +80508,15 @@ template <byte_sink Sink>
       for (std::size_t c = 0; c < g.cols; ++c) token[c] = g.panel[gram_panel::at(t, c)];
       if (auto done = put(std::span<const float>(token)); !done) return done;
     }
+    const detail::sequence_sums& q = g.by_sequence;
+    const double sampled[6] = {static_cast<double>(q.tokens),
+                               static_cast<double>(q.open_tokens),
+                               static_cast<double>(q.count),
+                               q.lengths_square,
+                               q.square,
+                               q.token_square};
+    if (auto done = put(std::span<const double>(sampled)); !done) return done;
+    if (auto done = put(q.sums.span()); !done) return done;
   }
   return stream->finish();
 }
@@ -76167,8 +80528,8 @@ template <byte_sink Sink>
   const json_value* const version = facts != nullptr ? facts->find("version") : nullptr;
   if (format == nullptr || !format->is(json_kind::string) || format->text() != "nbit-statistics")
     return make_error(errc::malformed, "the file does not hold statistics", "metadata format = nbit-statistics");
-  if (version == nullptr || !version->is(json_kind::string) || version->text() != "1")
-    return make_error(errc::unsupported, "the statistics have another version", "1");
+  if (version == nullptr || !version->is(json_kind::string) || (version->text() != "1" && version->text() != "2"))
+    return make_error(errc::unsupported, "the statistics have another version", "1 or 2");
   std::vector<std::string> names;
   for (const safetensors::tensor_info& t : from.tensors())
     if (t.name.ends_with(".counts")) names.emplace_back(t.name.substr(0, t.name.size() - 7));
@@ -76227,6 +80588,11 @@ template <byte_sink Sink>
   for (const float v : panel)
     if (!(abs(v) <= 1e18f))
       return detail::bad_statistics(*pending_part, "an activation is NaN, infinite or too large", "|x| <= 1e18");
+  if (from.tensor(name + ".sampled")) {  // version 1 has none
+    const auto sampled = detail::statistics_part(from, name, ".sampled", dtype::f64, 6 + g.by_sequence.sums.size());
+    if (!sampled) return sampled.error();
+    if (auto done = detail::read_sampled(*sampled, counts[1], g.by_sequence); !done) return done.error();
+  }
   for (std::size_t c = 0; c < g.cols; ++c) g.sum_abs[c] = sum_abs[c], g.max_abs[c] = max_abs[c];
   for (std::size_t t = 0; t < pending; ++t)
     for (std::size_t c = 0; c < g.cols; ++c) g.panel[gram_panel::at(t, c)] = panel[t * g.cols + c];

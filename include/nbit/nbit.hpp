@@ -120,6 +120,7 @@
 #include <nbit/kernel/register_tile.hpp>
 #include <nbit/kernel/row_dot.hpp>
 #include <nbit/kernel/row_tiles.hpp>
+#include <nbit/kernel/row_update.hpp>
 #include <nbit/kernel/tile_dot.hpp>
 #include <nbit/kernel/weights.hpp>
 #include <nbit/kernel/word_gemv.hpp>
@@ -132,7 +133,9 @@
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/fold.hpp>
 #include <nbit/solver/gptq.hpp>
+#include <nbit/solver/gptq_kicks.hpp>
 #include <nbit/solver/gptq_panel.hpp>
+#include <nbit/solver/gptq_panel_kicks.hpp>
 #include <nbit/solver/gptq_search.hpp>
 #include <nbit/solver/gram.hpp>
 #include <nbit/solver/hqq.hpp>

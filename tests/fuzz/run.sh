@@ -10,7 +10,7 @@ seconds=${1:-20}
 [ $# -gt 0 ] && shift
 names=$*
 if [ -z "$names" ]; then
-  for file in tests/fuzz/*_fuzz.cpp; do
+  for file in $(ls -S tests/fuzz/*_fuzz.cpp); do  # what compiles longest first
     name=$(basename "$file" _fuzz.cpp)
     names="$names $name"
   done
@@ -43,25 +43,15 @@ hunt() {
   [ "$code" = 0 ] || { tail -40 "build/fuzz/$name.log"; return 1; }
 }
 
-failed=""
 # shellcheck disable=SC2086
 set -- $names
-while [ $# -gt 0 ]; do
-  first=$1 second=${2:-}
-  hunt "$first" >"build/fuzz/$first.out" 2>&1 &
-  one=$!
-  if [ -n "$second" ]; then
-    hunt "$second" >"build/fuzz/$second.out" 2>&1 &
-    two=$!
-  fi
-  wait $one || failed="$failed $first"
-  cat "build/fuzz/$first.out"
-  if [ -n "$second" ]; then
-    wait $two || failed="$failed $second"
-    cat "build/fuzz/$second.out"
-    shift
-  fi
-  shift
-done
-[ -z "$failed" ] || { echo "FAILED:$failed"; exit 1; }
+if [ $# = 1 ]; then
+  hunt "$1" >"build/fuzz/$1.out" 2>&1
+  code=$?
+  cat "build/fuzz/$1.out"
+  [ $code = 0 ] || echo "FAILED: $1"
+  exit $code
+fi
+# A run of this script for each, two at a time
+printf '%s\n' "$@" | xargs -P 2 -n 1 sh "$root/tests/fuzz/run.sh" "$seconds" || { echo "FAILED: see above"; exit 1; }
 echo "all fuzz entries passed"
