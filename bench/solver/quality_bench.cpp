@@ -1,7 +1,7 @@
 // bench/solver/quality_bench.cpp — how good the solvers' codes are, beside what other programs reach on the same data.
 //
-//   nbit_quality_bench layers [LAYER...]      output error of real layers on tokens that calibration did not see
-//   nbit_quality_bench model [--windows N] [--rotate SEED] [FORMAT...]     KL divergence of a whole language model
+//   nbit_quality_bench layers [--sort 1] [LAYER...]      output error of real layers on tokens that calibration did not
+//   see nbit_quality_bench model [--windows N] [--rotate SEED] [FORMAT...]     KL divergence of a whole language model
 //
 // Data: the folder NBIT_DATA or ../shared/data (layers/, lm/). Peers' figures come from the data folder too.
 // SPDX-License-Identifier: MIT
@@ -24,6 +24,7 @@
 #include <nbit/format/ggml_q4_k.hpp>
 #include <nbit/parallel/threads.hpp>
 #include <nbit/solver/drift.hpp>
+#include <nbit/solver/fold.hpp>
 #include <nbit/solver/gptq.hpp>
 #include <nbit/solver/rtn.hpp>
 
@@ -107,6 +108,7 @@ struct settings {
   std::size_t windows = 128, kl_windows = 64;
   nbit::drift_options drift = {};
   bool residual = true;        // make good also what went past a layer
+  bool sort = false;           // layers: inputs by strength, as if what makes them had been permuted
   std::uint64_t rotation = 0;  // of the whole model, before anything else; 0: none
   std::vector<std::string> names;
 };
@@ -130,6 +132,8 @@ settings read_settings(int count, char** words) {
       s.drift.damping = number();
     else if (word == "--rotate")
       s.rotation = static_cast<std::uint64_t>(number());
+    else if (word == "--sort")
+      s.sort = number() != 0;
     else if (word == "--tune")
       s.gptq.tune = number() != 0;
     else if (word == "--shrink")
@@ -150,14 +154,34 @@ bool chosen(const settings& s, const char* name) {
   return s.names.empty() || std::find(s.names.begin(), s.names.end(), name) != s.names.end();
 }
 
+/// Sorts a layer's inputs by their mean squares; the tokens are read again, since statistics cannot be permuted.
+void sort_inputs(solver_test::layer& l, const char* name) {
+  const auto file = nbit_test::st_file::load(*nbit_test::data_path("layers/" + std::string(name) + ".safetensors"));
+  if (!file) stop(std::string("no data for layer ") + name);
+  floats strength(l.cols);
+  l.calib.mean_square(strength);
+  std::vector<std::uint32_t> order(l.cols);
+  nbit::strongest_first(strength, order);
+  if (!nbit::permute_columns({l.weight.data(), l.rows, l.cols}, order)) stop("no memory");
+  const auto statistics = [&](const char* which) {
+    const auto bits = (*file)[which].as<std::uint16_t>();
+    floats x(bits.size());
+    for (std::size_t i = 0; i < x.size(); ++i)
+      x[i] = float(nbit::f16::from_bits(bits[i / l.cols * l.cols + order[i % l.cols]]));
+    return solver_test::statistics(x, l.cols);
+  };
+  l.calib = statistics("calib"), l.eval = statistics("eval");
+}
+
 void layers(const settings& s, const engine::workers& pool) {
   std::printf("relative output error on unseen tokens; / RTN: of the same format (ggml: with importance matrix)\n");
   std::printf("%-17s %-7s %9s %9s %6s %9s %6s %9s %6s %7s\n", "layer", "format", "RTN", "nbit", "/ RTN", "peer best",
               "ratio", "peer dflt", "ratio", "seconds");
   for (const char* const name : {"bert_l2_query", "bert_l3_ffn_up", "bert_l4_ffn_down", "lm_l3_q", "lm_l4_down"}) {
     if (!s.names.empty() && !chosen(s, name)) continue;
-    const auto l = solver_test::load_layer(name);
+    auto l = solver_test::load_layer(name);
     if (!l) stop(std::string("no data for layer ") + name);
+    if (s.sort) sort_inputs(*l, name);
     floats importance(l->cols);
     l->calib.mean_square(importance);
     for (const subject& f : subjects) {
