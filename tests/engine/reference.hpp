@@ -19,7 +19,7 @@
 
 namespace engine_test {
 
-inline std::string bundled(const std::string& name) { return std::string(NBIT_SOURCE_DIR) + "/examples/data/" + name; }
+inline std::string bundled(const std::string& name) { return NBIT_SOURCE_DIR "/examples/data/" + name; }
 
 /// The model in examples/data, read once.
 inline const engine::model& bundled_model() {
