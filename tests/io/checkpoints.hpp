@@ -42,9 +42,9 @@ struct checkpoint {
   }
   template <class T>
   std::vector<T> expected(const std::string& name_in_layer, const char* layer = query) const {
-    std::string name = layer;
-    name.append(1, '.').append(name_in_layer);
-    return reference[name].as<T>();
+    std::string full = layer;
+    full.append(1, '.').append(name_in_layer);
+    return reference[full].as<T>();
   }
   nbit::json_value quantization() const {
     const nbit::json_value* const q = config.find("quantization_config");
