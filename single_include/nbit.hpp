@@ -70573,11 +70573,12 @@ class row_search {
   void improve(std::size_t column) {
     NBIT_EXACT
     const value_table<F>& t = table(column);
+    const std::size_t count = t.count < t.size ? t.count : t.size;  // g++ does not see that it is
     std::size_t i = places_[column];
     const float target = t.values[i] + g_[column] / metric_row(column)[column];
     if (!is_finite(target)) return;
     if (g_[column] > 0.0f)
-      for (++i; i + 1 < t.count && t.values[i + 1] - target < target - t.values[i];) ++i;
+      for (++i; i + 1 < count && t.values[i + 1] - target < target - t.values[i];) ++i;
     else
       for (--i; i > 0 && target - t.values[i - 1] < t.values[i] - target;) --i;
     set(column, i, true);
