@@ -45,7 +45,7 @@ inline error explained(cudaError_t e) {
         return no_gpu("no usable GPU: the NVIDIA driver is older than the program's CUDA").with(version);
       return no_gpu("no usable GPU: there is no NVIDIA driver");
     case cudaErrorNoDevice: return no_gpu("no usable GPU: the NVIDIA driver sees none");
-    case cudaErrorStubLibrary: return no_gpu("no usable GPU: the library of the NVIDIA driver is a stub");
+    case cudaErrorStubLibrary: return no_gpu("no usable GPU: the library is for linking, not the NVIDIA driver");
     case cudaErrorInitializationError:
     case cudaErrorSystemNotReady:
     case cudaErrorSystemDriverMismatch:
