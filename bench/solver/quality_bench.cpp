@@ -1,7 +1,9 @@
 // bench/solver/quality_bench.cpp — how good the solvers' codes are, beside what other programs reach on the same data.
 //
-//   nbit_quality_bench layers [--sort 1] [LAYER...]      output error of real layers on tokens that calibration did not
-//   see nbit_quality_bench model [--windows N] [--rotate SEED] [FORMAT...]     KL divergence of a whole language model
+//   nbit_quality_bench layers [--sort 1] [LAYER...]
+//       output error of real layers on tokens that calibration did not see
+//   nbit_quality_bench model [--windows N] [--rotate SEED] [--online SEED] [FORMAT...]
+//       KL divergence of a whole language model; rotated once, or every matrix's inputs as it reads them
 //
 // Data: the folder NBIT_DATA or ../shared/data (layers/, lm/). Peers' figures come from the data folder too.
 // SPDX-License-Identifier: MIT
@@ -15,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include <nbit/format/e8p.hpp>
 #include <nbit/format/ggml_iq2.hpp>
 #include <nbit/format/ggml_iq3.hpp>
 #include <nbit/format/ggml_iq4.hpp>
@@ -100,6 +103,8 @@ constexpr subject subjects[] = {
     of<nbit::iq3_s>("IQ3_S", 0, "ggml_IQ3_S_imatrix", 0.01337, 0.6),
     of<nbit::q4_0>("Q4_0", 0, "ggml_Q4_0_imatrix", 0.00534, 0.6),
     of<nbit::iq2_xs>("IQ2_XS", 0, "ggml_IQ2_XS_imatrix", 0.07292, 0.6),
+    of<nbit::e8p<256>>("E8P", 0, "ggml_IQ2_XS_imatrix", 0.07292, 0.6),    // 2.0625 bits, for IQ2_XS's 2.3125
+    of<nbit::e8p<64>>("E8P_64", 0, "ggml_IQ2_XS_imatrix", 0.07292, 0.6),  // 2.25
 };
 
 /// Options that a command line may change: --damping 0.05 --passes 4 ...
@@ -110,6 +115,7 @@ struct settings {
   bool residual = true;        // make good also what went past a layer
   bool sort = false;           // layers: inputs by strength, as if what makes them had been permuted
   std::uint64_t rotation = 0;  // of the whole model, before anything else; 0: none
+  std::uint64_t online = 0;    // of every matrix's inputs as it reads them; 0: none
   std::vector<std::string> names;
 };
 
@@ -132,6 +138,8 @@ settings read_settings(int count, char** words) {
       s.drift.damping = number();
     else if (word == "--rotate")
       s.rotation = static_cast<std::uint64_t>(number());
+    else if (word == "--online")
+      s.online = static_cast<std::uint64_t>(number());
     else if (word == "--sort")
       s.sort = number() != 0;
     else if (word == "--tune")
@@ -216,7 +224,17 @@ engine::model quantized(const subject& f, const engine::model& m, const engine::
   engine::observer watch, keep;
   // What o and down add to: the block's input, and what the attention made of it.
   const auto adds = [](engine::site at) { return at == engine::site::attention_out || at == engine::site::ffn_out; };
-  keep.input = [&](std::size_t, engine::site at, view x) {
+  floats turned;
+  const auto as_read = [&](view x) {  // what the matrices see of their inputs
+    if (s.online == 0) return x;
+    turned.resize(x.rows * x.cols);
+    for (std::size_t t = 0; t < x.rows; ++t) std::copy(x.row(t).begin(), x.row(t).end(), turned.data() + t * x.cols);
+    const nbit::matrix_view<float> y(turned.data(), x.rows, x.cols);
+    if (!nbit::rotate_rows({x.cols, s.online}, y, pool)) stop("rotation failed");
+    return view(y);
+  };
+  keep.input = [&](std::size_t, engine::site at, view given) {
+    const view x = as_read(given);
     floats& rows = before_rows[static_cast<std::size_t>(at)];
     if (adds(at) && rows.empty()) rows = before.rows.values;
     for (std::size_t t = 0; t < x.rows; ++t) {
@@ -224,7 +242,8 @@ engine::model quantized(const subject& f, const engine::model& m, const engine::
       to.insert(to.end(), x.row(t).begin(), x.row(t).end());
     }
   };
-  watch.input = [&](std::size_t, engine::site at, view x) {
+  watch.input = [&](std::size_t, engine::site at, view given) {
+    const view x = as_read(given);
     if (here.cols() != x.cols) here = nbit::hessian(x.cols), moved = nbit::input_drift(x.cols);
     const std::size_t first = here.tokens();
     for (std::size_t t = 0; t < x.rows; t += text.length, here.end_sequence())
@@ -247,10 +266,15 @@ engine::model quantized(const subject& f, const engine::model& m, const engine::
       floats values(shape.rows * shape.cols);
       const nbit::matrix_view<float> v(values.data(), shape.rows, shape.cols);
       w.decode(v);
+      const nbit::rotation online{shape.cols, s.online};
+      if (s.online != 0 && !nbit::rotate_rows(online, v, pool)) stop("rotation failed");
       nbit::drift_options drift = s.drift;
       if (s.residual && adds(at)) drift.residual = &residual;
       if (s.drift.strength > 0 && !nbit::retarget(view(v), here, moved, v, drift, pool)) stop("retarget failed");
-      w = engine::linear(f.solve(v, here, s.gptq, pool), shape);
+      floats solved = f.solve(v, here, s.gptq, pool);
+      if (s.online != 0 && !nbit::rotate_rows_back(online, {solved.data(), shape.rows, shape.cols}, pool))
+        stop("rotation failed");
+      w = engine::linear(std::move(solved), shape);
     }
     here = nbit::hessian();
   };
@@ -312,6 +336,6 @@ int main(int count, char** words) {
   else
     std::fprintf(
         stderr,
-        "usage: quality_bench layers|model [--damping X] [--passes N] [--windows N] [--rotate SEED] [NAME...]\n");
+        "usage: quality_bench layers|model [--damping X] [--passes N] [--windows N] [--rotate SEED] [--online SEED] [NAME...]\n");
   return what == "layers" || what == "model" ? 0 : 1;
 }

@@ -25,6 +25,7 @@
 
 #include <nbit/format/codebook.hpp>
 #include <nbit/format/concepts.hpp>
+#include <nbit/format/e8p.hpp>
 #include <nbit/format/float_codes.hpp>
 #include <nbit/format/ggml_block.hpp>
 #include <nbit/format/ggml_grids.hpp>

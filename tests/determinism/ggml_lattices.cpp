@@ -1,7 +1,8 @@
-// tests/determinism/ggml_lattices.cpp — ggml's lattice types and tables.
+// tests/determinism/ggml_lattices.cpp — lattices: ggml's types, its tables, and E8P.
 // SPDX-License-Identifier: MIT
 #include "hashes.hpp"
 
+#include <nbit/format/e8p.hpp>
 #include <nbit/format/ggml_iq1.hpp>
 #include <nbit/format/ggml_iq2.hpp>
 #include <nbit/format/ggml_iq3.hpp>
@@ -18,4 +19,6 @@ void nbit_test::add_ggml_lattices(entries& out) {
   add_format<nbit::iq4_nl>("IQ4_NL", out);
   add_format<nbit::iq4_xs>("IQ4_XS", out);
   add_format<nbit::mxfp4>("MXFP4", out);
+  add_format<nbit::e8p<256>>("E8P", out);
+  add_format<nbit::e8p<64>>("E8P-64", out);
 }

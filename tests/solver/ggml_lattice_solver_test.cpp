@@ -1,10 +1,12 @@
-// tests/solver/ggml_lattice_solver_test.cpp — GPTQ into the blocks of ggml's IQ types: ordinary files, lower loss.
+// tests/solver/ggml_lattice_solver_test.cpp — GPTQ into the blocks of ggml's IQ types and E8P: ordinary files, lower
+// loss.
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 
 #include <cstddef>
 #include <vector>
 
+#include <nbit/format/e8p.hpp>
 #include <nbit/format/ggml_iq1.hpp>
 #include <nbit/format/ggml_iq2.hpp>
 #include <nbit/format/ggml_iq3.hpp>
@@ -41,7 +43,7 @@ void gains(double at_most) {
 }
 }  // namespace
 
-TEST_CASE("GPTQ lowers the output error of every IQ type") {
+TEST_CASE("GPTQ lowers the output error of every IQ type, and of E8P") {
   gains<nbit::iq3_s>(0.75);
   gains<nbit::iq3_xxs>(0.75);
   gains<nbit::iq2_s>(0.75);
@@ -49,4 +51,6 @@ TEST_CASE("GPTQ lowers the output error of every IQ type") {
   gains<nbit::iq2_xxs>(0.75);
   gains<nbit::iq1_m>(0.9);
   gains<nbit::iq1_s>(0.9);
+  gains<nbit::e8p<256>>(0.75);
+  gains<nbit::e8p<64>>(0.75);
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <nbit/format/codebook.hpp>
+#include <nbit/format/e8p.hpp>
 #include <nbit/format/ggml_iq1.hpp>
 #include <nbit/format/ggml_iq2.hpp>
 #include <nbit/format/ggml_iq3.hpp>
@@ -265,4 +266,5 @@ TEST_CASE("every solver on every format, relative to rounding with importance") 
   encoder<nbit::iq2_s>("IQ2_S");
   encoder<nbit::iq1_s>("IQ1_S");
   encoder<nbit::iq1_m>("IQ1_M");
+  encoder<nbit::e8p<256>>("E8P");
 }
