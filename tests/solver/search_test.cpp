@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include <nbit/format/codebook.hpp>
@@ -55,7 +57,57 @@ void searches(double ratio) {
   CHECK(same(*searched, *nbit::round_with_search<F>(view, {}, {}, threads{3})));
 }
 struct two_per_row : stored_grid<2, nbit::per_row> {};
+
+template <int Bits, nbit::symmetry Symmetry, nbit::scale_type Scale = nbit::scale_type::f16>
+struct grid : nbit::uniform<nbit::scheme{.bits = Bits, .group = 64, .symmetry = Symmetry, .scale = Scale}> {};
+
+/// Sixteen groups side by side against one after another; how many were compared.
+template <class F>
+int side_by_side() {
+  static_assert(nbit::detail::searched_by_range<F>);
+  int compared = 0;
+  for (const std::size_t n : {std::size_t{64}, std::size_t{1}, std::size_t{37}, std::size_t{7}, std::size_t{200}}) {
+    nbit_test::random rng(n);
+    std::vector<float> w = rng.normals(16 * n), side(16 * n), importance(n), scratch(n);
+    for (float& v : importance) v = std::exp(2.0f * rng.normal());
+    for (std::size_t i = 0; i < n; ++i) {
+      w[1 * n + i] = 0.0f;                                         // nothing
+      w[2 * n + i] = i % 3 == 0 ? -0.0f : std::abs(w[2 * n + i]);  // one side, zeros of the other sign
+      w[3 * n + i] = -0.7f;                                        // constant
+      w[4 * n + i] = 5.0f + 1e-3f * w[4 * n + i];                  // far from zero
+      w[5 * n + i] *= 1e-9f, w[6 * n + i] *= 1e30f, w[7 * n + i] *= 1e-40f;
+      w[8 * n + i] *= i == n / 2 ? 100.0f : 1.0f;
+    }
+    for (std::size_t l = 0; l < 16; ++l)
+      for (std::size_t i = 0; i < n; ++i) side[i * 16 + l] = w[l * n + i];
+    for (const nbit::search_options& o :
+         {nbit::search_options{}, nbit::search_options{.from = -0.5f, .to = 1.3f, .two_sided = false},
+          nbit::search_options{.from = 0.02f, .coarse_steps = 5, .fine_steps = 2},
+          nbit::search_options{.coarse_steps = 0}})
+      for (const std::span<const float> weights : {std::span<const float>(), std::span<const float>(importance)}) {
+        typename F::params found[16];
+        nbit::detail::search_groups<F>(side.data(), n, weights, o, scratch.data(), found);
+        for (std::size_t l = 0; l < 16; ++l, ++compared) {
+          const auto expected = nbit::detail::search_group<F>({w.data() + l * n, n}, weights, o, scratch.data());
+          CAPTURE(n, l, o.coarse_steps, weights.size());
+          CHECK(std::memcmp(&found[l], &expected, sizeof expected) == 0);
+        }
+      }
+  }
+  return compared;
+}
 }  // namespace
+
+TEST_CASE("sixteen searches side by side find what each finds alone, to the bit") {
+  using enum nbit::symmetry;
+  CHECK(side_by_side<grid<4, restricted>>() == 5 * 4 * 2 * 16);
+  side_by_side<grid<3, gptq, nbit::scale_type::f32>>();
+  side_by_side<grid<3, asymmetric>>();
+  side_by_side<grid<1, asymmetric, nbit::scale_type::f8_e4m3>>();
+  side_by_side<grid<2, asymmetric_float>>();
+  side_by_side<grid<8, asymmetric_float, nbit::scale_type::bf16>>();
+  side_by_side<grid<5, restricted, nbit::scale_type::e8m0>>();
+}
 
 TEST_CASE("a search lowers the squared error, a weighted one the weighted error, for every format") {
   searches<stored_grid<2, 64>>(0.75);

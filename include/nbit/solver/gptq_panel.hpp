@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include <nbit/base/config.hpp>
@@ -122,6 +123,22 @@ inline void fit_panel(gptq_panel<F>& p) {
   if constexpr (F::group != per_tensor) {
     const gptq_job<F>& job = *p.job;
     const std::size_t cols = job.w.cols, length = group_length<F>(cols);
+    if constexpr (searched_by_range<F>) {
+      for (std::size_t first = 0, g = 0; first < cols; first += length, ++g) {
+        const std::size_t n = cols - first < length ? cols - first : length;
+        const auto importance = job.importance.empty() ? job.importance : job.importance.subspan(first, n);
+        for (std::size_t r = 0; r < p.rows; r += lane_count) {
+          typename F::params found[lane_count];
+          for (std::size_t k = 0; k < n; ++k)
+            std::memcpy(p.e + k * lane_count, p.w + std::size_t(job.place[first + k]) * panel_rows + r,
+                        lane_count * sizeof(float));
+          search_groups<F>(p.e, n, importance, job.search, p.e + n * lane_count, found);
+          for (std::size_t l = 0; l < lane_count && r + l < p.rows; ++l)
+            job.out->params[job.out->params_index(p.first_row + r + l, g)] = found[l];
+        }
+      }
+      return;
+    }
     for (std::size_t r = 0; r < p.rows; ++r) {
       const std::span<const float> row = job.w.row(p.first_row + r);
       float mean_square = 0.0f;
