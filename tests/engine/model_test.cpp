@@ -123,3 +123,25 @@ TEST_CASE("A model that lacks a weight, or has one of another shape, is refused 
   REQUIRE_FALSE(m.check());
   CHECK(m.check().error().code == nbit::errc::invalid_option);
 }
+
+TEST_CASE("a matrix that reads rotated inputs is the matrix again") {
+  nbit_test::random rng(71);
+  const std::size_t rows = 40, cols = 96, tokens = 5;  // no power of two
+  const std::vector<float> w = rng.normals(rows * cols), x = rng.normals(tokens * cols);
+  const nbit::rotation q{cols, 12};
+  std::vector<float> turned = w;
+  REQUIRE(nbit::rotate_rows(q, {turned.data(), rows, cols}));
+  const engine::linear plain(std::vector<float>(w), {rows, cols});
+  const engine::linear again = engine::linear(turned, {rows, cols}).reading(q);
+  CHECK(again.shape() == plain.shape());
+  CHECK(again.bytes() == plain.bytes());
+  CHECK(!again.stored());  // no file has the rotation
+  std::vector<float> y(tokens * rows), z(tokens * rows), dense(rows * cols), row(cols);
+  plain({x.data(), tokens, cols}, {y.data(), tokens, rows});
+  again({x.data(), tokens, cols}, {z.data(), tokens, rows});
+  for (std::size_t i = 0; i < y.size(); ++i) CHECK(std::fabs(z[i] - y[i]) < 1e-4f);
+  again.decode({dense.data(), rows, cols});
+  again.row(7, row);
+  for (std::size_t i = 0; i < dense.size(); ++i) CHECK(std::fabs(dense[i] - w[i]) < 1e-5f);
+  for (std::size_t c = 0; c < cols; ++c) CHECK(row[c] == dense[7 * cols + c]);
+}

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <nbit/base/buffer.hpp>
+#include <nbit/base/contract.hpp>
 #include <nbit/base/float16.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
@@ -26,6 +27,7 @@
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/gemm.hpp>
 #include <nbit/kernel/gemv.hpp>
+#include <nbit/solver/rotate.hpp>
 #include <nbit/io/ggml_type.hpp>
 
 #include <engine/device.hpp>
@@ -93,6 +95,8 @@ class linear {
   std::optional<stored_weights> stored() const { return held_->stored(); }
   /// The same weights, multiplied by `elsewhere`; rows are still read here.
   linear multiplied(product_function elsewhere) const;
+  /// For weights W Q^T: inputs are turned by Q before they are read, so the matrix is W again.
+  linear reading(nbit::rotation q) const;
   /// The same matrix with row i taken from order[i], dense.
   linear with_rows(std::span<const std::size_t> order) const;
 
@@ -168,8 +172,41 @@ class linear {
     std::optional<stored_weights> stored() const override { return here->stored(); }
   };
 
+  struct turned final : weights {
+    std::shared_ptr<const weights> inside;
+    nbit::rotation q;
+
+    turned(std::shared_ptr<const weights> w, nbit::rotation by) : inside(std::move(w)), q(by) {
+      this->shape = inside->shape, this->bytes = inside->bytes, this->format = inside->format;
+    }
+    void multiply(nbit::matrix_view<const float> x, nbit::matrix_view<float> y, const workers& pool) const override {
+      std::vector<float> values(x.rows * x.cols);
+      for (std::size_t t = 0; t < x.rows; ++t)
+        std::memcpy(values.data() + t * x.cols, x.row(t).data(), x.cols * sizeof(float));
+      const nbit::matrix_view<float> v(values.data(), x.rows, x.cols);
+      (void)nbit::rotate_rows(q, v, pool);  // the widths were compared in reading
+      inside->multiply(v, y, pool);
+    }
+    void row(std::size_t r, std::span<float> out) const override {
+      inside->row(r, out);
+      nbit::rotate_back(q, out);
+    }
+    void decode(nbit::matrix_view<float> out) const override {
+      inside->decode(out);
+      (void)nbit::rotate_rows_back(q, out);
+    }
+  };
+
   std::shared_ptr<const weights> held_;
 };
+
+/// Needs: q is as wide as the matrix.
+inline linear linear::reading(nbit::rotation q) const {
+  NBIT_EXPECTS(held_ && q.width == held_->shape.cols, "a rotation of the matrix's inputs", {});
+  linear made;
+  made.held_ = std::make_shared<turned>(held_, q);
+  return made;
+}
 
 inline linear linear::with_rows(std::span<const std::size_t> order) const {
   const std::size_t cols = shape().cols;
