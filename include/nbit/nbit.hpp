@@ -21,6 +21,7 @@
 #include <nbit/base/prefetch.hpp>
 #include <nbit/base/random.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/two_floats.hpp>
 #include <nbit/base/workspace.hpp>
 
 #include <nbit/format/codebook.hpp>
@@ -140,6 +141,7 @@
 #include <nbit/solver/gptq_panel_kicks.hpp>
 #include <nbit/solver/gptq_search.hpp>
 #include <nbit/solver/gram.hpp>
+#include <nbit/solver/gram_sums.hpp>
 #include <nbit/solver/hqq.hpp>
 #include <nbit/solver/nested_scales.hpp>
 #include <nbit/solver/outliers.hpp>
