@@ -210,6 +210,7 @@
 #include <nbit/plan/mix_rules.hpp>
 #include <nbit/plan/name_pattern.hpp>
 #include <nbit/plan/ragged.hpp>
+#include <nbit/plan/tensor_role.hpp>
 
 #include <nbit/eval/distortion.hpp>
 
