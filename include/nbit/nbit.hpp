@@ -118,6 +118,7 @@
 #include <nbit/kernel/gemv_many.hpp>
 #include <nbit/kernel/gram.hpp>
 #include <nbit/kernel/grid_errors.hpp>
+#include <nbit/kernel/hqq_step.hpp>
 #include <nbit/kernel/product.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/kernel/register_tile.hpp>
