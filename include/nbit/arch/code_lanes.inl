@@ -35,6 +35,7 @@ struct code_lanes<NBIT_ARCH> {
   NBIT_INLINE static bytes centred(bytes v) {
     return v;
   }
+  NBIT_INLINE static sums sums_at(const std::int32_t* p) { return _mm512_loadu_si512(p); }
   NBIT_INLINE static sums start(int v) { return _mm512_set1_epi32(v); }
   NBIT_INLINE static partial none() { return {}; }
   template <int Top>
@@ -137,6 +138,7 @@ struct code_lanes<NBIT_ARCH> {
     const __m256i half = _mm256_set1_epi8(-128);
     return {_mm256_xor_si256(v.lo, half), _mm256_xor_si256(v.hi, half)};
   }
+  NBIT_INLINE static sums sums_at(const std::int32_t* p) { return load(p); }
   NBIT_INLINE static sums start(int v) { return {_mm256_set1_epi32(v), _mm256_set1_epi32(v)}; }
   NBIT_INLINE static partial none() { return start(0); }
   template <int Top>
@@ -236,7 +238,7 @@ struct code_lanes<NBIT_ARCH> {
   }
 };
 
-#else
+#elif NBIT_TARGET != 3
 
 template <>
 struct code_lanes<NBIT_ARCH> {
@@ -276,6 +278,11 @@ struct code_lanes<NBIT_ARCH> {
   template <int Top>
   static bytes centred(const bytes& b) {
     return b;
+  }
+  static sums sums_at(const std::int32_t* p) {
+    sums s;
+    std::memcpy(s.v, p, sizeof s.v);
+    return s;
   }
   static sums start(int v) {
     sums s;
@@ -328,3 +335,7 @@ struct code_lanes<NBIT_ARCH> {
 
 }  // namespace NBIT_TAG
 }  // namespace nbit
+
+#if NBIT_TARGET == 3
+#include <nbit/arch/code_lanes_neon.inl>
+#endif
