@@ -48,8 +48,8 @@ inline subject int8_peak_limit() {
 }
 /// Dots of levels with bf16 numbers in registers, with an extension for them where there is one.
 inline subject bf16_peak_limit() {
-  return {"bf16 peak", nbit::arch::dispatch_extended([](auto tag) { return limits<decltype(tag)>::bf16_operations; }),
-          [] { keep(nbit::arch::dispatch_extended([](auto tag) { return limits<decltype(tag)>::bf16_peak(); })); }};
+  return {"bf16 peak", nbit::arch::dispatch_bf16([](auto tag) { return limits<decltype(tag)>::bf16_operations; }),
+          [] { keep(nbit::arch::dispatch_bf16([](auto tag) { return limits<decltype(tag)>::bf16_peak(); })); }};
 }
 
 }  // namespace nbit_bench

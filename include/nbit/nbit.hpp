@@ -21,7 +21,6 @@
 #include <nbit/base/prefetch.hpp>
 #include <nbit/base/random.hpp>
 #include <nbit/base/result.hpp>
-#include <nbit/base/two_floats.hpp>
 #include <nbit/base/workspace.hpp>
 
 #include <nbit/format/codebook.hpp>
@@ -94,6 +93,7 @@
 #include <nbit/arch/cpu.hpp>
 #include <nbit/arch/lane_math.hpp>
 #include <nbit/arch/level_lanes.hpp>
+#include <nbit/arch/matrix_unit.hpp>
 #include <nbit/arch/past_caches.hpp>
 #include <nbit/arch/quads.hpp>
 #include <nbit/arch/row_codes.hpp>
@@ -118,7 +118,6 @@
 #include <nbit/kernel/gemv_many.hpp>
 #include <nbit/kernel/gram.hpp>
 #include <nbit/kernel/grid_errors.hpp>
-#include <nbit/kernel/hqq_step.hpp>
 #include <nbit/kernel/product.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/kernel/register_tile.hpp>
@@ -142,7 +141,6 @@
 #include <nbit/solver/gptq_panel_kicks.hpp>
 #include <nbit/solver/gptq_search.hpp>
 #include <nbit/solver/gram.hpp>
-#include <nbit/solver/gram_sums.hpp>
 #include <nbit/solver/hqq.hpp>
 #include <nbit/solver/nested_scales.hpp>
 #include <nbit/solver/outliers.hpp>
@@ -211,7 +209,6 @@
 #include <nbit/plan/mix_rules.hpp>
 #include <nbit/plan/name_pattern.hpp>
 #include <nbit/plan/ragged.hpp>
-#include <nbit/plan/tensor_role.hpp>
 
 #include <nbit/eval/distortion.hpp>
 

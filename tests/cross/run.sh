@@ -4,7 +4,7 @@
 # Compiles the program once for each target (static, -O1) and runs it on each machine that the target stands for, as many at
 # a time as there are cores. Targets:
 #   native     this machine, -O2 -march=native: flags must not change a bit
-#   aarch64    cortex-a57 (NEON), cortex-a76 and max (dot products)
+#   aarch64    cortex-a57 (NEON), cortex-a76 (dot products) and max (int8 matrices)
 #   riscv64    scalar
 #   rvv        RISC-V V with registers of 128, 256 and 512 bits (clang 16 or newer)
 #   s390x      big-endian, scalar

@@ -116,15 +116,16 @@ void add_format(const char* name, entries& out) {
   });
 }
 
-/// The same on row tiles, which are repacked.
+/// The same on row tiles, which are repacked; with extensions for int8 gemm.
 template <class F>
 void add_tiles(const char* name, entries& out) {
   using packed = nbit::packed_matrix<F, nbit::row_tiles>;
   static constexpr auto view = [](const void* q) { return static_cast<const packed*>(q)->view(); };
-  nbit::arch::for_each_runnable([&](auto tag) {
-    using arch = decltype(tag);
+  nbit::arch::for_each_runnable_int8([&](auto tag) {
+    using extended = decltype(tag);
+    using arch = nbit::arch::base_of<extended>;
     operations run;
-    run.tag = arch::name;
+    run.tag = extended::name;
     // not the bytes: tiles are for memory, in the machine's own order
     run.quantize = [](nbit::matrix_view<const float> w, hash&, hash&, void* q) {
       const auto made =
@@ -140,16 +141,42 @@ void add_tiles(const char* name, entries& out) {
     run.gemv_32 = [](const void* q, auto x, auto y) { nbit::gemv(arch{}, view(q), x, y); };
     run.gemv_256 = [](const void* q, auto x, auto y) { nbit::gemv(arch{}, view(q), x, y); };
     run.gemm = [](const void* q, auto x, auto y) { nbit::gemm(arch{}, view(q), x, y); };
-    run.gemm_32 = [](const void* q, auto x, auto y) { nbit::gemm(arch{}, view(q), x, y); };
+    run.gemm_32 = [](const void* q, auto x, auto y) { nbit::gemm(extended{}, view(q), x, y); };
     packed q;
     add_operations(name, false, run, &q, out);
+  });
+}
+
+/// Row tiles with so many tokens that panels and matrix registers are used, with extensions.
+inline constexpr problem many_tokens{37, 556, 29};
+template <int Group, class Tag, class Tiles>
+void add_product(Tag tag, const Tiles& tiles, const std::vector<float>& x, hash& h) {
+  auto act = quantized<nbit::arch::scalar, Group>({}, x, many_tokens.tokens, many_tokens.cols);
+  std::vector<float> y(many_tokens.tokens * many_tokens.rows);
+  nbit::gemm(tag, tiles.view(), act.view(), {y.data(), many_tokens.tokens, many_tokens.rows});
+  h.numbers(y);
+}
+template <class F>
+void add_many_tokens(const char* name, entries& out) {
+  nbit::arch::for_each_runnable_int8([&](auto tag) {
+    hash h;
+    nbit::random_stream random(2026);
+    const auto weights = bell(random, many_tokens.rows * many_tokens.cols, 0.1f);
+    const auto x = bell(random, many_tokens.tokens * many_tokens.cols, 1.0f);
+    const auto made = nbit::quantize<F>(nbit::arch::scalar{}, {weights.data(), many_tokens.rows, many_tokens.cols},
+                                        nbit::quantize_options{.ragged = nbit::ragged_rows::pad});
+    if (!made) return;
+    const auto tiles = nbit::repack<nbit::row_tiles>(made->view());
+    if (!tiles) return;
+    add_product<32>(tag, *tiles, x, h), add_product<256>(tag, *tiles, x, h);
+    out.push_back({std::string(name) + " gemm-int8-many", decltype(tag)::name, h.value()});
   });
 }
 
 /// Row tiles with bf16 activations, with extensions.
 template <class F>
 void add_bf16_tiles(const char* name, entries& out) {
-  nbit::arch::for_each_runnable_extended([&](auto tag) {
+  nbit::arch::for_each_runnable_bf16([&](auto tag) {
     hash h;
     nbit::random_stream random(2025);
     for (const problem& p : problems) {

@@ -95,7 +95,7 @@ void check_bf16(const char* name) {
       std::vector<double> first;
       for (std::size_t c = 0; c < s.cols; ++c) first.push_back(double(float(x[c])));
       nbit_test::check_close(expected.data(), nbit_test::exact_product(floats, first, s.rows, s.cols), 8.0);
-      nbit::arch::for_each_runnable_extended([&](auto tag) {
+      nbit::arch::for_each_runnable_bf16([&](auto tag) {
         INFO(decltype(tag)::name);
         std::vector<float> y(tokens * s.rows, 7.0f);
         nbit::gemm(tag, t->view(), {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows}, nbit_test::backwards{});
@@ -131,7 +131,7 @@ TEST_CASE("bf16 activations on other weights are floats") {
   std::vector<float> wide;
   for (const float v : numbers.normals(tokens * s.cols))
     x.push_back(nbit::bf16::from(v)), wide.push_back(float(x.back()));
-  nbit::arch::for_each_runnable_extended([&](auto tag) {
+  nbit::arch::for_each_runnable_bf16([&](auto tag) {
     INFO(decltype(tag)::name);
     std::vector<float> y(tokens * s.rows, 7.0f), expected(tokens * s.rows);
     nbit::gemm(tag, q.view(), {x.data(), tokens, s.cols}, {y.data(), tokens, s.rows});

@@ -44,12 +44,25 @@ using stamped = tag_list<scalar>;
 
 template <class... Tags, class... More>
 tag_list<Tags..., More...> joined(tag_list<Tags...>, tag_list<More...>);
+// Extensions that products with bf16 or int8 activations are stamped for, and those that run on request only.
 #if NBIT_HAS_X86
-using extensions = tag_list<avx512_bf16>;
+using bf16_extensions = tag_list<avx512_bf16>;
 #else
-using extensions = tag_list<>;
+using bf16_extensions = tag_list<>;
 #endif
-using known = decltype(joined(stamped{}, extensions{}));
+#if NBIT_HAS_NEON_I8MM
+using int8_extensions = tag_list<neon_i8mm>;
+#else
+using int8_extensions = tag_list<>;
+#endif
+#if NBIT_HAS_AMX
+using requested = tag_list<amx_int8>;
+#else
+using requested = tag_list<>;
+#endif
+using for_bf16 = decltype(joined(stamped{}, bf16_extensions{}));
+using for_int8 = decltype(joined(stamped{}, int8_extensions{}));
+using known = decltype(joined(for_bf16{}, int8_extensions{}));
 
 #if NBIT_HAS_X86
 struct cpuid_registers {
@@ -71,7 +84,8 @@ constexpr unsigned bits_of(tag_list<Tags...>) {
 }
 inline constexpr unsigned general_levels = bits_of(stamped{});  // of tags that all operations are stamped for
 
-/// One bit for the level of each tag this machine runs. Not all below the best: AVX-512 is older than AVX-VNNI.
+/// One bit for the level of each tag this machine runs, those on request too. Not all below the best: AVX-512 is older
+/// than AVX-VNNI.
 inline unsigned detect_levels() noexcept {
   unsigned levels = bit_of(scalar::level);
 #if NBIT_HAS_X86
@@ -89,14 +103,23 @@ inline unsigned detect_levels() noexcept {
   if (avx512 && vnni && zmm_state) {
     levels |= bit_of(avx512_vnni::level);
     if (seven.a >= 1 && has(cpuid(7, 1).a, 5)) levels |= bit_of(avx512_bf16::level);
+    const bool tiles = has(seven.d, 24) && has(seven.d, 25) && (low & 0x60000u) == 0x60000u;  // and their state
+    if (NBIT_HAS_AMX && tiles) levels |= bit_of(amx_int8::level);
   }
 #elif NBIT_HAS_NEON
   levels |= bit_of(neon::level);
 #if NBIT_HAS_NEON_DOTPROD && defined(__linux__)
   constexpr unsigned long asimddp = 1ul << 20;
   if ((getauxval(AT_HWCAP) & asimddp) != 0) levels |= bit_of(neon_dotprod::level);
+#if NBIT_HAS_NEON_I8MM
+  constexpr unsigned long i8mm = 1ul << 13;
+  if ((getauxval(AT_HWCAP) & asimddp) != 0 && (getauxval(AT_HWCAP2) & i8mm) != 0) levels |= bit_of(neon_i8mm::level);
+#endif
 #elif NBIT_HAS_NEON_DOTPROD && defined(__ARM_FEATURE_DOTPROD)
   levels |= bit_of(neon_dotprod::level);
+#if NBIT_HAS_NEON_I8MM && defined(__ARM_FEATURE_MATMUL_INT8)
+  levels |= bit_of(neon_i8mm::level);
+#endif
 #endif
 #elif NBIT_HAS_RVV
   levels |= bit_of(rvv::level);
@@ -123,7 +146,8 @@ inline bool same_name(const char* a, const char* b) noexcept {
 /// The best of the levels that the environment variable NBIT_ARCH allows: the tag it names and those below. For tests
 /// only; it never raises the choice.
 template <class... Tags>
-inline int narrowed_level(unsigned levels, tag_list<Tags...>) noexcept {
+inline int narrowed_level(unsigned levels, tag_list<Tags...> choice) noexcept {
+  levels &= bits_of(choice);
 #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(__CUDACC_RTC__)
   if (const char* const wish = std::getenv("NBIT_ARCH"); wish != nullptr) {
     const auto narrow = [&](const char* name, int level) {
@@ -186,7 +210,8 @@ inline void call_with_runnable(F&& f, tag_list<Tags...>) {
 /// True when this unit has kernels of that tag and this machine can run them.
 template <class Tag>
 [[nodiscard]] inline bool runnable(Tag) noexcept {
-  return detail::is_stamped<Tag>(detail::known{}) && (detail::detect_levels() & detail::bit_of(Tag::level)) != 0;
+  constexpr bool stamped = detail::is_stamped<Tag>(detail::known{}) || detail::is_stamped<Tag>(detail::requested{});
+  return stamped && (detail::detect_levels() & detail::bit_of(Tag::level)) != 0;
 }
 
 /// Calls f with the best tag of this machine; one branch or two per matrix operation.
@@ -195,10 +220,14 @@ inline decltype(auto) dispatch(F&& f) {
   return detail::call_with(selected_level(), static_cast<F&&>(f), detail::stamped{});
 }
 
-/// The same for operations that are stamped for extensions, too.
+/// The same for products with bf16 or int8 activations, which are stamped for extensions, too.
 template <class F>
-inline decltype(auto) dispatch_extended(F&& f) {
-  return detail::call_with(selected_level(), static_cast<F&&>(f), detail::known{});
+inline decltype(auto) dispatch_bf16(F&& f) {
+  return detail::call_with(selected_level(), static_cast<F&&>(f), detail::for_bf16{});
+}
+template <class F>
+inline decltype(auto) dispatch_int8(F&& f) {
+  return detail::call_with(selected_level(), static_cast<F&&>(f), detail::for_int8{});
 }
 
 /// Calls f with every tag this machine can run, the definition first.
@@ -207,10 +236,14 @@ inline void for_each_runnable(F&& f) {
   detail::call_with_runnable(f, detail::stamped{});
 }
 
-/// The same with extensions.
+/// The same with extensions for bf16 or int8 activations.
 template <class F>
-inline void for_each_runnable_extended(F&& f) {
-  detail::call_with_runnable(f, detail::known{});
+inline void for_each_runnable_bf16(F&& f) {
+  detail::call_with_runnable(f, detail::for_bf16{});
+}
+template <class F>
+inline void for_each_runnable_int8(F&& f) {
+  detail::call_with_runnable(f, detail::for_int8{});
 }
 
 /// The name of the tag that operations without an explicit tag run.

@@ -41,6 +41,15 @@ struct avx512_bf16 {
   static constexpr const char* name = "avx512_bf16";
 };
 
+/// avx512_vnni with products of int8 tiles of 16 x 16 (AMX-INT8). An extension for int8 gemm on row tiles. Untested on
+/// a processor that has it, and of no use before the operating system was asked (docs/dispatch.md): never chosen, only
+/// run where a caller names it.
+struct amx_int8 {
+  using base = avx512_vnni;
+  static constexpr int level = 5;
+  static constexpr const char* name = "amx_int8";
+};
+
 /// Any AArch64 processor.
 struct neon {
   static constexpr int level = 1;
@@ -50,6 +59,13 @@ struct neon {
 struct neon_dotprod {
   static constexpr int level = 2;
   static constexpr const char* name = "neon_dotprod";
+};
+
+/// neon_dotprod with products of int8 matrices (FEAT_I8MM, Armv8.6). An extension for int8 gemm on row tiles.
+struct neon_i8mm {
+  using base = neon_dotprod;
+  static constexpr int level = 3;
+  static constexpr const char* name = "neon_i8mm";
 };
 
 /// RISC-V with vectors of 128 bits or more (V 1.0), in units compiled for them.

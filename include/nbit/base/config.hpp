@@ -70,6 +70,11 @@
 #define NBIT_HAS_AVX_VNNI 0
 #endif
 #endif
+#if NBIT_HAS_X86 && ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && __GNUC__ >= 11))
+#define NBIT_HAS_AMX 1
+#else
+#define NBIT_HAS_AMX 0
+#endif
 #if !defined(NBIT_SCALAR_ONLY) && !defined(__CUDACC__) && defined(__aarch64__) && defined(__ARM_NEON) &&               \
     !defined(__AARCH64EB__)
 #define NBIT_HAS_NEON 1
@@ -81,6 +86,11 @@
 #define NBIT_HAS_NEON_DOTPROD 1
 #else
 #define NBIT_HAS_NEON_DOTPROD 0
+#endif
+#if NBIT_HAS_NEON_DOTPROD && (defined(__ARM_FEATURE_MATMUL_INT8) || !defined(__clang__) || __clang_major__ >= 16)
+#define NBIT_HAS_NEON_I8MM 1
+#else
+#define NBIT_HAS_NEON_I8MM 0
 #endif
 #if !defined(NBIT_SCALAR_ONLY) && defined(__clang__) && defined(__riscv_v) && defined(__riscv_d)
 #define NBIT_HAS_RVV 1

@@ -8,7 +8,8 @@
 #ifndef NBIT_IO_GGUF_WRITER_HPP
 #define NBIT_IO_GGUF_WRITER_HPP
 
-#include <bit>  // endian
+#include <algorithm>  // sort
+#include <bit>        // endian
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -249,7 +250,12 @@ class writer {
   }
 
   result<void> place() {
-    if (const result<void> done = nbit::detail::check_names(tensors()); !done) return done;
+    std::vector<std::string_view> names;
+    for (const declared_tensor& t : tensors_) names.push_back(t.name);
+    std::sort(names.begin(), names.end());
+    for (std::size_t i = 1; i < names.size(); ++i)
+      if (names[i] == names[i - 1])
+        return make_error(errc::duplicate, "a tensor is declared twice", "each name once").about(names[i]);
     std::uint64_t at = 0;
     for (declared_tensor& t : tensors_) {
       t.offset = at;

@@ -151,7 +151,7 @@ constexpr kernel_about about_product(operation op) {
 }
 
 /// What this machine or unit lacks for the next tag of its family, or nullptr.
-inline const char* faster_tag_than(int best) noexcept {
+inline const char* faster_tag_than(int best, [[maybe_unused]] bool int8_products) noexcept {
 #if defined(NBIT_SCALAR_ONLY)
   return best == 0 ? "the unit is built with NBIT_SCALAR_ONLY" : nullptr;
 #elif NBIT_HAS_X86
@@ -163,6 +163,9 @@ inline const char* faster_tag_than(int best) noexcept {
   if (best < arch::neon_dotprod::level)
     return NBIT_HAS_NEON_DOTPROD ? "the processor lacks the int8 dots of Armv8.2"
                                  : "the compiler offers the int8 dots of Armv8.2 only by a flag";
+  if (int8_products && best < arch::neon_i8mm::level)
+    return NBIT_HAS_NEON_I8MM ? "the processor lacks the int8 matrix products of Armv8.6"
+                              : "the compiler offers the int8 matrix products of Armv8.6 only by a flag";
   return nullptr;
 #elif NBIT_HAS_RVV || NBIT_HAS_SIMD128
   return best == 0 ? "unreachable" : nullptr;
@@ -175,12 +178,15 @@ inline const char* faster_tag_than(int best) noexcept {
 #endif
 }
 
-/// Why no tag above this one runs here, or nullptr; extended: the operation is stamped for extensions.
-inline const char* why_not_a_faster_tag(int level, bool extended) noexcept {
-  unsigned levels = arch::detail::detect_levels();
-  if (!extended) levels &= arch::detail::general_levels;
-  const int best = arch::detail::best_level(levels);
-  if (level >= best) return faster_tag_than(best);
+/// Why no tag above this one runs here, or nullptr: of those that the operation is stamped for.
+inline const char* why_not_a_faster_tag(int level, operation op) noexcept {
+  using namespace arch::detail;
+  const bool int8_products = op == operation::gemm_int8;
+  const unsigned stamped = op == operation::gemm_bf16 ? bits_of(for_bf16{})
+                           : int8_products            ? bits_of(for_int8{})
+                                                      : general_levels;
+  const int best = best_level(detect_levels() & stamped);
+  if (level >= best) return faster_tag_than(best, int8_products);
   return arch::selected_level() < best ? "the environment variable NBIT_ARCH lowers the choice"
                                        : "the caller names the tag";
 }
@@ -208,14 +214,14 @@ template <class Arch, weight_matrix W>
   } else if (op == operation::quantize) {
     about = {kernel_path::generic, "nothing: the weights are floats", nullptr};
   }
-  return {op,        Arch::name,  about.path,
-          about.how, about.limit, detail::why_not_a_faster_tag(Arch::level, op == operation::gemm_bf16)};
+  return {op, Arch::name, about.path, about.how, about.limit, detail::why_not_a_faster_tag(Arch::level, op)};
 }
 
 /// Which kernel the operation runs for these weights on this machine.
 template <weight_matrix W>
 [[nodiscard]] inline kernel_description describe(operation op, const W& w) noexcept {
-  if (op == operation::gemm_bf16) return arch::dispatch_extended([&](auto tag) { return describe(tag, op, w); });
+  if (op == operation::gemm_bf16) return arch::dispatch_bf16([&](auto tag) { return describe(tag, op, w); });
+  if (op == operation::gemm_int8) return arch::dispatch_int8([&](auto tag) { return describe(tag, op, w); });
   return arch::dispatch([&](auto tag) { return describe(tag, op, w); });
 }
 

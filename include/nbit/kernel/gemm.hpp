@@ -106,7 +106,7 @@ inline void gemm(Arch, const W& matrix, matrix_view<const bf16> x, matrix_view<f
 }
 template <weight_matrix W, executor E = serial>
 inline void gemm(const W& w, matrix_view<const bf16> x, matrix_view<float> y, E&& ex = {}) noexcept {
-  arch::dispatch_extended([&](auto tag) { gemm(tag, w, x, y, ex); });
+  arch::dispatch_bf16([&](auto tag) { gemm(tag, w, x, y, ex); });
 }
 
 /// Writes y = W x for one token of bf16 activations, as gemm does.  Needs: x.size() == w.cols, y.size() == w.rows.
@@ -117,7 +117,7 @@ inline void gemv(Arch tag, const W& w, std::span<const bf16> x, std::span<float>
 }
 template <weight_matrix W, executor E = serial>
 inline void gemv(const W& w, std::span<const bf16> x, std::span<float> y, E&& ex = {}) noexcept {
-  arch::dispatch_extended([&](auto tag) { gemv(tag, w, x, y, ex); });
+  arch::dispatch_bf16([&](auto tag) { gemv(tag, w, x, y, ex); });
 }
 
 /// Writes Y = X W^T for int8 activations.  Needs: as above.
@@ -128,7 +128,7 @@ inline void gemm(Arch, const W& matrix, int8_activations<Group> x, matrix_view<f
 }
 template <weight_matrix W, int Group, executor E = serial>
 inline void gemm(const W& w, int8_activations<Group> x, matrix_view<float> y, E&& ex = {}) noexcept {
-  arch::dispatch([&](auto tag) { gemm(tag, w, x, y, ex); });
+  arch::dispatch_int8([&](auto tag) { gemm(tag, w, x, y, ex); });
 }
 
 }  // namespace NBIT_TAG

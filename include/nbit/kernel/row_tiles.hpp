@@ -22,6 +22,7 @@
 #include <nbit/tensor/row_tiles.hpp>
 #include <nbit/arch/code_lanes.hpp>
 #include <nbit/arch/level_lanes.hpp>
+#include <nbit/arch/matrix_unit.hpp>
 #include <nbit/arch/simd.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/about.hpp>
@@ -42,6 +43,10 @@ struct tile_block;
 /// Tiles of one form unpacked to bytes or levels and f32 numbers.
 template <class Arch, tile_form Form, class X>
 struct tile_panel;
+
+/// A few tokens with a panel, in registers that hold matrices.
+template <class Arch, tile_form Form, class X>
+struct matrix_block;
 
 /// Tiles of one form as floats.
 template <class Arch, tile_form Form>
@@ -69,6 +74,8 @@ using dot_for = typename dot_chosen<Arch, Form, X>::type;
 #include <nbit/arch/stamp.inl>
 #define NBIT_STAMP <nbit/kernel/row_tiles.inl>
 #include <nbit/arch/stamp.inl>
+#define NBIT_STAMP <nbit/kernel/matrix_products.inl>
+#include <nbit/arch/stamp_matrices.inl>
 
 namespace nbit {
 inline namespace NBIT_TAG {
