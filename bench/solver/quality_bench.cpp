@@ -8,11 +8,11 @@
 // Data: the folder NBIT_DATA or ../shared/data (layers/, lm/). Peers' figures come from the data folder too.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +34,7 @@
 #include <engine/evaluate.hpp>
 #include <engine/load.hpp>
 #include <engine/rotate.hpp>
+#include <engine/sort.hpp>
 
 #include "solver/support.hpp"
 
@@ -43,9 +44,8 @@ using solver_test::stored_grid;
 using floats = std::vector<float>;
 using view = nbit::matrix_view<const float>;
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
+/// Processor time of all threads: other programs on the machine do not count.
+double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 [[noreturn]] void stop(const std::string& why) {
   std::fprintf(stderr, "quality_bench: %s\n", why.c_str());
@@ -113,7 +113,7 @@ struct settings {
   std::size_t windows = 128, kl_windows = 64;
   nbit::drift_options drift = {};
   bool residual = true;        // make good also what went past a layer
-  bool sort = false;           // layers: inputs by strength, as if what makes them had been permuted
+  bool sort = false;           // channels by strength; layers: as if what makes the inputs had been permuted
   std::uint64_t rotation = 0;  // of the whole model, before anything else; 0: none
   std::uint64_t online = 0;    // of every matrix's inputs as it reads them; 0: none
   std::vector<std::string> names;
@@ -184,7 +184,7 @@ void sort_inputs(solver_test::layer& l, const char* name) {
 void layers(const settings& s, const engine::workers& pool) {
   std::printf("relative output error on unseen tokens; / RTN: of the same format (ggml: with importance matrix)\n");
   std::printf("%-17s %-7s %9s %9s %6s %9s %6s %9s %6s %7s\n", "layer", "format", "RTN", "nbit", "/ RTN", "peer best",
-              "ratio", "peer dflt", "ratio", "seconds");
+              "ratio", "peer dflt", "ratio", "cpu s");
   for (const char* const name : {"bert_l2_query", "bert_l3_ffn_up", "bert_l4_ffn_down", "lm_l3_q", "lm_l4_down"}) {
     if (!s.names.empty() && !chosen(s, name)) continue;
     auto l = solver_test::load_layer(name);
@@ -194,15 +194,15 @@ void layers(const settings& s, const engine::workers& pool) {
     l->calib.mean_square(importance);
     for (const subject& f : subjects) {
       if (l->cols % 256 != 0 && f.bits == 0 && std::strcmp(f.name, "Q4_0") != 0) continue;
-      const auto begun = std::chrono::steady_clock::now();
+      const double begun = processor_seconds();
       const floats mine = f.solve(l->w(), l->calib, s.gptq, pool);
-      const double took = seconds_since(begun);
+      const double took = processor_seconds() - begun;
       const floats rounded = f.round(l->w(), f.bits != 0 ? std::span<const float>() : importance);
       const double ours = l->on_eval(view(mine.data(), l->rows, l->cols)),
                    rtn = l->on_eval(view(rounded.data(), l->rows, l->cols));
       const double best = l->peer(f.layer_peer, "eval", f.bits, f.bits != 0 ? 128 : 0);
       const double usual = f.bits != 0 ? l->peer("gptqmodel7.7_GAR(default)", "eval", f.bits, 128) : std::nan("");
-      std::printf("%-17s %-7s %9.6f %9.6f %6.3f %9.6f %6.3f %9.6f %6.3f %7.2f\n", name, f.name, rtn, ours, ours / rtn,
+      std::printf("%-17s %-7s %9.6f %9.6f %6.3f %9.6f %6.3f %9.6f %6.3f %7.3f\n", name, f.name, rtn, ours, ours / rtn,
                   best, ours / best, usual, ours / usual, took);
       std::fflush(stdout);
     }
@@ -304,17 +304,20 @@ void model(const settings& s, const engine::workers& pool) {
   const engine::token_windows text = windows_of(base + "/calib_ids.safetensors", s.windows);
   const engine::token_windows dev = windows_of(base + "/dev_ids.safetensors", s.kl_windows);
   const engine::reference_scores reference = engine::reference(*m, dev, dev.count, pool);
-  const auto start = s.rotation == 0 ? nbit::result<engine::model>(*m) : engine::rotated(*m, s.rotation, pool);
+  nbit::result<engine::model> start = *m;
+  if (s.rotation != 0) start = engine::rotated(*m, s.rotation, pool);
+  if (s.sort)
+    start = engine::reordered(*m, *engine::strongest_first(m->config, engine::input_strengths(*m, text, pool)));
   if (!start) stop(std::string(start.error().what));
   std::printf(
       "KL divergence from f32 on text that calibration did not see; peer: the best program's file of equal size\n");
   std::printf("%-7s %9s %9s %6s %7s %9s %6s %8s\n", "format", "nbit KL", "peer KL", "ratio", "target", "ppl", "top-1",
-              "seconds");
+              "cpu s");
   for (const subject& f : subjects) {
     if (!chosen(s, f.name)) continue;
-    const auto begun = std::chrono::steady_clock::now();
+    const double begun = processor_seconds();
     const engine::model q = quantized(f, *start, text, s, pool);
-    const double took = seconds_since(begun);
+    const double took = processor_seconds() - begun;
     const engine::evaluation found = engine::evaluate(q, dev, &reference, pool);
     std::printf("%-7s %9.5f %9.5f %6.3f %7.2f %9.4f %6.4f %8.1f\n", f.name, found.kl, f.peer_kl, found.kl / f.peer_kl,
                 f.target, found.perplexity, found.top1, took);

@@ -61,7 +61,7 @@ constexpr option known[] = {
     {"--damping", "PERMILLE", "gptq, sign_round: share of the mean added to the diagonal (default 50)"},
     {"--passes", "N", "gptq: rounds of reconsidering scales and codes (default 8)"},
     {"--kicks", "N",
-     "gptq: then N times a few codes of every row at random, kept where the row ends lower (default 32;\n"
+     "gptq: then N times a few codes of every row at random, kept where the row ends lower (default 64;\n"
      "of IQ1 to IQ3 and 8 bits 0, where each takes about as long as three passes)"},
     {"--seconds", "N",
      "gptq: instead of --kicks, as many as a run of N seconds seems to have time for; so the same command does\n"

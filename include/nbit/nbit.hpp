@@ -21,6 +21,7 @@
 #include <nbit/base/prefetch.hpp>
 #include <nbit/base/random.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/two_floats.hpp>
 #include <nbit/base/workspace.hpp>
 
 #include <nbit/format/codebook.hpp>
@@ -118,6 +119,7 @@
 #include <nbit/kernel/gemv_many.hpp>
 #include <nbit/kernel/gram.hpp>
 #include <nbit/kernel/grid_errors.hpp>
+#include <nbit/kernel/hqq_step.hpp>
 #include <nbit/kernel/product.hpp>
 #include <nbit/kernel/quantize.hpp>
 #include <nbit/kernel/register_tile.hpp>
@@ -141,6 +143,7 @@
 #include <nbit/solver/gptq_panel_kicks.hpp>
 #include <nbit/solver/gptq_search.hpp>
 #include <nbit/solver/gram.hpp>
+#include <nbit/solver/gram_sums.hpp>
 #include <nbit/solver/hqq.hpp>
 #include <nbit/solver/nested_scales.hpp>
 #include <nbit/solver/outliers.hpp>
@@ -209,6 +212,7 @@
 #include <nbit/plan/mix_rules.hpp>
 #include <nbit/plan/name_pattern.hpp>
 #include <nbit/plan/ragged.hpp>
+#include <nbit/plan/tensor_role.hpp>
 
 #include <nbit/eval/distortion.hpp>
 

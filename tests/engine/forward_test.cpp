@@ -11,6 +11,7 @@
 #include <engine/generate.hpp>
 #include <engine/load_safetensors.hpp>
 #include <engine/rotate.hpp>
+#include <engine/sort.hpp>
 #include <support/data.hpp>
 #include <support/random.hpp>
 #include <support/st.hpp>
@@ -67,8 +68,9 @@ TEST_CASE("A small model with a tied head agrees with the reference, and writes 
   CHECK(*written == std::vector<std::int32_t>(ids.begin() + 1, ids.end()));
 }
 
-TEST_CASE("A rotated model has the logits of the one it was, and a tied head is one no more") {
-  // Widths that are no powers of two, grouped heads, a tied head and gains that differ.
+namespace {
+/// Widths that are no powers of two, grouped heads, a tied head and gains that differ.
+engine::model small_model() {
   nbit_test::random numbers(9);
   engine::model m;
   m.config.layers = 2, m.config.width = 48, m.config.ffn_width = 40, m.config.heads = 4, m.config.kv_heads = 2;
@@ -91,6 +93,12 @@ TEST_CASE("A rotated model has the logits of the one it was, and a tied head is 
     for (std::size_t r = 0; r < engine::role_count; ++r) to.matrices[r] = matrix(rows[r], cols[r]);
   }
   REQUIRE(m.check());
+  return m;
+}
+}  // namespace
+
+TEST_CASE("A rotated model has the logits of the one it was, and a tied head is one no more") {
+  const engine::model m = small_model();
   const auto turned = engine::rotated(m, 5);
   REQUIRE(turned);
   REQUIRE(turned->check());
@@ -101,6 +109,36 @@ TEST_CASE("A rotated model has the logits of the one it was, and a tied head is 
   engine::floats a(48, 40), b(48, 40);
   m.blocks[0][engine::role::ffn_down].decode(a.view()), turned->blocks[0][engine::role::ffn_down].decode(b.view());
   CHECK(largest_difference(a.values, b.values) > 0.1);
+}
+
+TEST_CASE("A sorted model has the logits of the one it was, and inputs that fall in strength") {
+  const engine::model m = small_model();
+  engine::token_windows text{2, 8, {3, 1, 41, 5, 9, 26, 49, 0, 7, 7, 12, 30, 2, 48, 11, 6}};
+  const auto strengths = engine::input_strengths(m, text);
+  const auto orders = engine::strongest_first(m.config, strengths);
+  REQUIRE(orders);
+  for (const std::string& name : m.names()) CHECK(orders->of(name));
+  CHECK_FALSE(orders->of("blk.0.attn_q_norm.weight"));
+  const auto sorted = engine::reordered(m, *orders);
+  REQUIRE(sorted);
+  REQUIRE(sorted->check());
+  CHECK_FALSE(sorted->output);
+  const auto before = engine_test::logits_of(m, text[0]), after = engine_test::logits_of(*sorted, text[0]);
+  CHECK(largest_difference(before.values, after.values) < 2e-5);
+  // What the ffn's last matrix reads now falls from channel to channel; what attention's reads, within a pair of heads.
+  const auto now = engine::input_strengths(*sorted, text);
+  for (std::size_t b = 0; b < 2; ++b) {
+    const std::vector<float>& ffn = now[b][static_cast<std::size_t>(engine::site::ffn_out)];
+    CHECK_FALSE(std::is_sorted(strengths[b].back().rbegin(), strengths[b].back().rend()));
+    for (std::size_t i = 1; i < ffn.size(); ++i) CHECK(ffn[i] <= ffn[i - 1] * 1.0001f);
+    const std::vector<float>& heads = now[b][static_cast<std::size_t>(engine::site::attention_out)];
+    for (const std::size_t first : {0, 24})
+      for (std::size_t i = 1; i < 12; ++i)
+        CHECK(heads[first + i] + heads[first + 12 + i] <= 1.0001f * (heads[first + i - 1] + heads[first + 11 + i]));
+  }
+  auto other = strengths;
+  other[1][2].pop_back();
+  CHECK(engine::strongest_first(m.config, other).error().code == nbit::errc::shape);
 }
 
 TEST_CASE("Threads and the size of steps do not change a bit of the hidden states") {

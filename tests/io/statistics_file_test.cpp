@@ -23,7 +23,7 @@ std::vector<std::byte> written(const std::vector<nbit::named_statistics>& layers
 }  // namespace
 
 TEST_CASE("statistics that were written and read go on with the stream to the last bit") {
-  for (const auto storage : {nbit::gram_storage::f64, nbit::gram_storage::f32})
+  for (const auto storage : {nbit::gram_storage::f64, nbit::gram_storage::f32, nbit::gram_storage::two_f32})
     for (const std::size_t cols : {std::size_t{1}, std::size_t{50}})
       for (const std::size_t cut :
            {std::size_t{0}, std::size_t{1}, std::size_t{300}, std::size_t{512}, std::size_t{777}}) {

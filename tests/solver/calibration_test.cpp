@@ -100,6 +100,125 @@ TEST_CASE("a merge is the same from both sides, also with short panels, and equa
   CHECK(other.merge(ab).error().code == nbit::errc::shape);
 }
 
+namespace {
+constexpr nbit::gram_storage every_storage[] = {nbit::gram_storage::f64, nbit::gram_storage::f32,
+                                                nbit::gram_storage::two_f32};
+
+/// Sequences of tokens that all have a large part in common, as activations with a few huge channels do.
+std::vector<float> with_offset(std::size_t tokens, std::size_t cols, float offset, std::uint64_t seed) {
+  nbit_test::random rng(seed);
+  std::vector<float> x = rng.normals(tokens * cols);
+  for (float& v : x) v += offset;
+  return x;
+}
+
+/// The largest error of a Gram matrix, as a share of the variance of an entry (1 for these tokens).
+double worst_error(const hessian& h, const std::vector<double>& exact) {
+  // gram_write rounds to f32: differences from the offset's square are read from the sums themselves
+  const nbit::detail::gram_sums& g = nbit::detail::gram_access::of(h);
+  double worst = 0;
+  nbit::detail::gram_each_piece(
+      g, 0, g.padded, [&](std::size_t row, std::size_t c, std::size_t n, const auto* sums, double) {
+        for (std::size_t k = 0; k < n && c + k < h.cols(); ++k)
+          worst = std::max(worst, std::fabs(static_cast<double>(sums[k]) - exact[row * h.cols() + c + k]));
+      });
+  return worst / static_cast<double>(h.tokens());
+}
+}  // namespace
+
+TEST_CASE("compensated sums and f64 keep what a million tokens with a common offset differ in, f32 loses it") {
+  const std::size_t cols = 7, batch = 4096, batches = 250;
+  std::vector<double> exact(cols * cols);
+  hessian kept[] = {hessian(cols, every_storage[0]), hessian(cols, every_storage[1]), hessian(cols, every_storage[2])};
+  for (std::size_t b = 0; b < batches; ++b) {
+    const std::vector<float> x = with_offset(batch, cols, 1000.0f, b);
+    for (hessian& h : kept) REQUIRE(h.add({x.data(), batch, cols}));
+    for (std::size_t t = 0; t < batch; ++t)
+      for (std::size_t i = 0; i < cols; ++i)
+        for (std::size_t j = 0; j < cols; ++j) exact[i * cols + j] += double(x[t * cols + i]) * double(x[t * cols + j]);
+  }
+  REQUIRE(kept[0].tokens() == 1'024'000);
+  const double f64 = worst_error(kept[0], exact), f32 = worst_error(kept[1], exact), two = worst_error(kept[2], exact);
+  INFO("f64 " << f64 << ", two f32 " << two << ", f32 " << f32);
+  CHECK(f64 < 0.02);
+  CHECK(two < 0.02);
+  CHECK(std::fabs(two - f64) < 1e-4 * f64 + 1e-7);  // what is left is the rounding of products
+  CHECK(f32 > 20 * two);
+}
+
+TEST_CASE("every storage: the same bits for every cut and executor, merges from both sides alike, merges add up") {
+  for (const nbit::gram_storage storage : every_storage) {
+    const std::size_t cols = 70, tokens = 1300, half = 700;
+    const std::vector<float> x = with_offset(tokens, cols, 30.0f, 5);
+    hessian whole(cols, storage), cut(cols, storage), apart(cols, storage);
+    REQUIRE(whole.add({x.data(), tokens, cols}));
+    for (std::size_t t = 0, n = 1; t < tokens; t += n, n = std::min(tokens - t, n * 3 % 251 + 1))
+      REQUIRE(cut.add({x.data() + t * cols, n, cols}, backwards{}));
+    REQUIRE(apart.add({x.data(), tokens, cols}, threads{3}));
+    const std::vector<float> expected = gram_of(whole);
+    CHECK(gram_of(cut) == expected);
+    CHECK(gram_of(apart) == expected);
+    CHECK(cut.shrinkage() == whole.shrinkage());
+    hessian a(cols, storage), b(cols, storage), ab(cols, storage), ba(cols, storage);
+    for (hessian* h : {&a, &ab}) REQUIRE(h->add({x.data(), half, cols}));
+    for (hessian* h : {&b, &ba}) REQUIRE(h->add({x.data() + half * cols, tokens - half, cols}));
+    REQUIRE(ab.merge(b));
+    REQUIRE(ba.merge(a));
+    CHECK(gram_of(ab) == gram_of(ba));
+    CHECK(ab.shrinkage() == ba.shrinkage());
+    const auto& p = nbit::detail::gram_access::of(ab);
+    const auto& q = nbit::detail::gram_access::of(ba);
+    for (std::size_t r = 0; r < cols && !p.two_f32.empty(); ++r)
+      for (std::size_t c = 0; c <= r; ++c) {
+        const nbit::two_floats u = p.two_f32[nbit::gram_triangle::at(r, c)],
+                               v = q.two_f32[nbit::gram_triangle::at(r, c)];
+        REQUIRE((u.high == v.high && u.low == v.low));
+      }
+    for (std::size_t k = 0; k < expected.size(); ++k)
+      CHECK(nbit::abs(gram_of(ab)[k] - expected[k]) <= 1e-6f * nbit::abs(expected[k]));
+  }
+}
+
+TEST_CASE("sums in two floats have the same bits on every instruction set") {
+  constexpr std::size_t cols = 96, tokens = 200;
+  const std::vector<float> x = with_offset(tokens, cols, 100.0f, 6);
+  std::vector<float> panel(cols * nbit::gram_panel::tokens);
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t c = 0; c < cols; ++c) panel[nbit::gram_panel::at(t, c)] = x[t * cols + c];
+  std::vector<nbit::two_floats> expected;
+  nbit::arch::for_each_runnable([&](auto tag) {
+    INFO(decltype(tag)::name);
+    std::vector<nbit::two_floats> sums(nbit::gram_triangle::strip_at(cols / 16), nbit::two_floats(1.0f / 3.0f));
+    std::vector<float> squares(cols * 16);
+    for (int round = 0; round < 3; ++round)
+      nbit::gram_kernel<decltype(tag)>::add(nbit::gram_operands<nbit::two_floats>{
+          panel.data(), tokens, 0, cols, 0, cols, sums.data(), 0, squares.data()});
+    if (expected.empty()) expected = sums;
+    for (std::size_t r = 0; r < cols; ++r)
+      for (std::size_t c = 0; c <= r; ++c) {
+        const nbit::two_floats a = sums[nbit::gram_triangle::at(r, c)], b = expected[nbit::gram_triangle::at(r, c)];
+        REQUIRE((a.high == b.high && a.low == b.low));
+      }
+  });
+}
+
+TEST_CASE("statistics of one storage can be merged into those of another") {
+  const std::size_t cols = 20;
+  const std::vector<float> x = activations(300, cols, 3), y = activations(500, cols, 4);
+  hessian expected = statistics(x, cols);
+  REQUIRE(expected.merge(statistics(y, cols)));
+  for (const nbit::gram_storage to : every_storage)
+    for (const nbit::gram_storage from : every_storage) {
+      hessian a(cols, to), b(cols, from);
+      REQUIRE(a.add({x.data(), 300, cols}));
+      REQUIRE(b.add({y.data(), 500, cols}));
+      REQUIRE(a.merge(b));
+      CHECK(a.storage() == to);
+      const std::vector<float> g = gram_of(a), e = gram_of(expected);
+      for (std::size_t k = 0; k < g.size(); ++k) CHECK(nbit::abs(g[k] - e[k]) <= 2e-6f * (1.0f + nbit::abs(e[k])));
+    }
+}
+
 TEST_CASE("column statistics come from the same pass") {
   const std::size_t cols = 5;
   const std::vector<float> x = {1, -2, 0, 4, 0.5f, -3, 2, 0, 1, 0.5f};

@@ -145,7 +145,7 @@ TEST_CASE("passes 0 means no kicks; the default is none for lattices and wide co
     REQUIRE(solved);
     return solved->report.kicks;
   };
-  CHECK(kicks(stored_grid<4, 32>{}, {}) == 32);
+  CHECK(kicks(stored_grid<4, 32>{}, {}) == 64);
   CHECK(kicks(stored_grid<8, 32>{}, {}) == 0);
   CHECK(kicks(checkerboard{}, {}) == 0);
   CHECK(kicks(checkerboard{}, {.kicks = 2}) == 2);

@@ -5,10 +5,13 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstring>
+#include <span>
 #include <vector>
 
 #include <nbit/format/codebook.hpp>
 #include <nbit/format/ggml_q3_k.hpp>
+#include <nbit/format/presets.hpp>
 #include <nbit/solver/gptq.hpp>
 #include <nbit/solver/hqq.hpp>
 #include <nbit/solver/nested_scales.hpp>
@@ -83,6 +86,50 @@ TEST_CASE("HQQ lowers the errors' magnitudes, more so when scales may move") {
   CHECK(nbit::hqq<F>(l.view(), {.beta = 0.0f}).error().code == nbit::errc::invalid_option);
   const std::vector<float> zeros(128);
   CHECK(all_values_finite(*nbit::hqq<F>({zeros.data(), 1, 128})));
+}
+
+namespace {
+/// Sixteen groups side by side against one after another; how many were found without asking for the latter.
+template <class F>
+int hqq_lanes(std::size_t n, std::size_t count, const nbit::hqq_options& o) {
+  nbit_test::random rng(n + count);
+  std::vector<float> w = rng.normals(16 * n), scratch(32 * n);
+  for (std::size_t i = 0; i < n; ++i) {
+    w[i] = 0.0f, w[n + i] = 0.25f, w[2 * n + i] = 50.0f + 1e-3f * w[2 * n + i];
+    w[3 * n + i] *= 1e-12f, w[4 * n + i] *= 1e30f, w[5 * n + i] *= i % 9 == 0 ? 10.0f : 0.1f;
+    w[6 * n + i] = i == 0 ? 3.0f : 0.0f;
+  }
+  const float* rows[16] = {};
+  typename F::params found[16] = {};
+  typename F::params* params[16] = {};
+  bool solved[16] = {};
+  for (std::size_t l = 0; l < count; ++l)
+    rows[l] = w.data() + l * n, found[l] = F::fit({rows[l], n}, {}), params[l] = &found[l];
+  nbit::detail::solve_hqq_lanes<F>(rows, count, n, o, params, scratch.data(), solved);
+  int compared = 0;
+  for (std::size_t l = 0; l < count; ++l) {
+    const std::span<const float> group(rows[l], n);
+    typename F::params expected = F::fit(group, {});
+    std::vector<nbit::code_t<F>> codes(n), again(n), trial(n);
+    nbit::detail::round_group<F>(group, expected, 0, codes.data());
+    nbit::detail::solve_hqq<F>(group, o, expected, codes.data(), scratch.data(), trial.data());
+    if (!solved[l]) continue;
+    ++compared;
+    CAPTURE(n, l);
+    CHECK(std::memcmp(&expected, &found[l], sizeof expected) == 0);
+    nbit::detail::round_group<F>(group, found[l], 0, again.data());
+    CHECK(again == codes);
+  }
+  return compared;
+}
+}  // namespace
+
+TEST_CASE("HQQ of sixteen groups side by side finds what each finds alone, to the bit") {
+  CHECK(hqq_lanes<float_zero<4, 64>>(64, 16, {}) >= 11);
+  CHECK(hqq_lanes<float_zero<2, 64>>(37, 9, {.iterations = 3, .norm = 1.0f, .growth = 1.5f}) >= 4);
+  CHECK(hqq_lanes<nbit::w4g128a>(128, 16, {}) >= 11);
+  CHECK(hqq_lanes<nbit::w3g64a>(64, 16, {.norm = 0.4f, .beta = 2.0f}) >= 11);
+  CHECK(hqq_lanes<nbit::w2g64a>(3, 9, {}) >= 1);
 }
 
 TEST_CASE("sign descent ends far below rounding and keeps the best codes it saw") {

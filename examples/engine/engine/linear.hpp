@@ -221,6 +221,17 @@ inline linear linear::multiplied(product_function f) const {
   return made;
 }
 
+/// What change, called with the weights as a matrix of floats, makes of them: dense, of the same shape.
+template <class F>
+linear changed(const linear& w, F&& change) {
+  const nbit::shape s = w.shape();
+  std::vector<float> values(s.rows * s.cols);
+  const nbit::matrix_view<float> v(values.data(), s.rows, s.cols);
+  w.decode(v);
+  change(v);
+  return linear(std::move(values), s);
+}
+
 /// Dense numbers of a file as weights: in place where they are aligned for T, else copied.
 template <class T>
 nbit::result<linear> dense_linear(std::span<const std::byte> bytes, nbit::shape s, std::shared_ptr<const void> owner) {

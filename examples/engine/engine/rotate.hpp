@@ -29,19 +29,12 @@ inline nbit::result<model> rotated(const model& m, std::uint64_t seed, const wor
   const auto also = [&done](nbit::result<void> next) {
     if (done && !next) done = next;
   };
-  const auto changed = [](linear& w, auto&& change) {
-    const nbit::shape s = w.shape();
-    std::vector<float> values(s.rows * s.cols);
-    const nbit::matrix_view<float> v(values.data(), s.rows, s.cols);
-    w.decode(v);
-    change(v);
-    w = linear(std::move(values), s);
-  };
   model out = m;
   out.output = m.head();
-  changed(out.token_embd, [&](nbit::matrix_view<float> w) { also(nbit::rotate_rows(stream, w, pool)); });
+  out.token_embd =
+      changed(out.token_embd, [&](nbit::matrix_view<float> w) { also(nbit::rotate_rows(stream, w, pool)); });
   const auto reads_stream = [&](linear& w, const std::vector<float>& gain) {
-    changed(w, [&](nbit::matrix_view<float> v) {
+    w = changed(w, [&](nbit::matrix_view<float> v) {
       also(nbit::fold_gain_into_columns(gain, v));
       also(nbit::rotate_rows(stream, v, pool));
     });
@@ -52,13 +45,15 @@ inline nbit::result<model> rotated(const model& m, std::uint64_t seed, const wor
     for (const role r : {role::attn_q, role::attn_k, role::attn_v}) reads_stream(b[r], b.attn_norm);
     for (const role r : {role::ffn_gate, role::ffn_up}) reads_stream(b[r], b.ffn_norm);
     b.attn_norm.assign(m.config.width, 1.0f), b.ffn_norm.assign(m.config.width, 1.0f);
-    changed(b[role::attn_v], [&](nbit::matrix_view<float> v) { also(nbit::rotate_outputs(head, v)); });
-    changed(b[role::attn_output], [&](nbit::matrix_view<float> v) {
+    b[role::attn_v] =
+        changed(b[role::attn_v], [&](nbit::matrix_view<float> v) { also(nbit::rotate_outputs(head, v)); });
+    b[role::attn_output] = changed(b[role::attn_output], [&](nbit::matrix_view<float> v) {
       for (std::size_t first = 0; first < v.cols; first += head.width)
         also(nbit::rotate_rows(head, {v.data + first, v.rows, head.width, v.stride}, pool));
       also(nbit::rotate_outputs(stream, v));
     });
-    changed(b[role::ffn_down], [&](nbit::matrix_view<float> v) { also(nbit::rotate_outputs(stream, v)); });
+    b[role::ffn_down] =
+        changed(b[role::ffn_down], [&](nbit::matrix_view<float> v) { also(nbit::rotate_outputs(stream, v)); });
   }
   if (!done) return done.error();
   return out;

@@ -59,6 +59,7 @@ inline result<void> all_arrays(hessian& h, Move&& move) {
   if (auto done = array(q.sums.data(), q.sums.size()); !done) return done;  // merged: none is open
   if (auto done = array(g.f64.data(), g.f64.size()); !done) return done;
   if (auto done = array(g.f32.data(), g.f32.size()); !done) return done;
+  if (auto done = array(g.two_f32.data(), g.two_f32.size()); !done) return done;
   if (auto done = array(g.sum_abs.data(), g.sum_abs.size()); !done) return done;
   if (auto done = array(g.max_abs.data(), g.max_abs.size()); !done) return done;
   g.tokens = counts[0], g.sequences = counts[1], g.blocks = counts[2], g.magnitudes = counts[3] != 0;

@@ -54,6 +54,14 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   }
   NBIT_INLINE static type lookup(const float* table, type at) { return {lookup8(table, at.lo), lookup8(table, at.hi)}; }
 
+  /// x = mantissa(x) 2^exponent(x), 1 <= mantissa < 2; times_power(a, n) = a 2^n.  Needs: x normal, above 0; n whole,
+  /// from -126 to 127.
+  NBIT_INLINE static type exponent(type x) { return {exponent8(x.lo), exponent8(x.hi)}; }
+  NBIT_INLINE static type mantissa(type x) { return {mantissa8(x.lo), mantissa8(x.hi)}; }
+  NBIT_INLINE static type times_power(type a, type n) {
+    return {_mm256_mul_ps(a.lo, power8(n.lo)), _mm256_mul_ps(a.hi, power8(n.hi))};
+  }
+
   /// ggml_block::level_of(v, low, high), whatever v is.
   NBIT_INLINE static type level_of(type v, int low, int high) {
     return {_mm256_cvtepi32_ps(level8(v.lo, low, high, 0)), _mm256_cvtepi32_ps(level8(v.hi, low, high, 0))};
@@ -164,6 +172,17 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m256i exponent = _mm256_set1_epi32(0x7f800000);
     return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_castps_si256(v), exponent), exponent));
   }
+  NBIT_INLINE static __m256 exponent8(__m256 x) {
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(x), 23), _mm256_set1_epi32(127)));
+  }
+  NBIT_INLINE static __m256 mantissa8(__m256 x) {
+    const __m256 fraction = _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffff)));
+    return _mm256_or_ps(fraction, _mm256_set1_ps(1.0f));
+  }
+  NBIT_INLINE static __m256 power8(__m256 n) {
+    const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+  }
   NBIT_INLINE static __m256 bytes8(std::uint64_t v) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(static_cast<long long>(v))));
   }
@@ -233,6 +252,14 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   NBIT_INLINE static type lookup(const float* table, type at) {
     return _mm512_permutex2var_ps(_mm512_loadu_ps(table), _mm512_castps_si512(at), _mm512_loadu_ps(table + 16));
   }
+
+  /// x = mantissa(x) 2^exponent(x), 1 <= mantissa < 2; times_power(a, n) = a 2^n.  Needs: x normal, above 0; n whole,
+  /// from -126 to 127.
+  NBIT_INLINE static type exponent(type x) { return _mm512_maskz_getexp_ps(all, x); }
+  NBIT_INLINE static type mantissa(type x) {
+    return _mm512_maskz_getmant_ps(all, x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
+  }
+  NBIT_INLINE static type times_power(type a, type n) { return _mm512_maskz_scalef_ps(all, a, n); }
 
   /// ggml_block::level_of(v, low, high), whatever v is.
   NBIT_INLINE static type level_of(type v, int low, int high) {

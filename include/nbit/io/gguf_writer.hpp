@@ -8,8 +8,7 @@
 #ifndef NBIT_IO_GGUF_WRITER_HPP
 #define NBIT_IO_GGUF_WRITER_HPP
 
-#include <algorithm>  // sort
-#include <bit>        // endian
+#include <bit>  // endian
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -250,12 +249,7 @@ class writer {
   }
 
   result<void> place() {
-    std::vector<std::string_view> names;
-    for (const declared_tensor& t : tensors_) names.push_back(t.name);
-    std::sort(names.begin(), names.end());
-    for (std::size_t i = 1; i < names.size(); ++i)
-      if (names[i] == names[i - 1])
-        return make_error(errc::duplicate, "a tensor is declared twice", "each name once").about(names[i]);
+    if (const result<void> done = nbit::detail::check_names(tensors()); !done) return done;
     std::uint64_t at = 0;
     for (declared_tensor& t : tensors_) {
       t.offset = at;

@@ -255,19 +255,8 @@ inline result<gptq_config> read_gptq_config(const json_value& from) {
   if (!bits) return bits.error();
   if (*bits != 2 && *bits != 3 && *bits != 4 && *bits != 8)
     return refused("bits", "code width of a GPTQ checkpoint", "2, 3, 4 or 8").with(*bits);
-  const result<std::int64_t> group = from.get<std::int64_t>("group_size");
-  if (!group) return group.error();
-  if (*group != -1 && *group < 1)
-    return make_error(errc::malformed, "group size of a GPTQ checkpoint", "-1, or 1 and more")
-        .about("group_size")
-        .with(*group);
-  c.bits = *bits, c.group = *group;
-  for (const auto& [name, to] : {std::pair<const char*, bool*>{"sym", &c.symmetric}, {"desc_act", &c.act_order}}) {
-    if (from.find(name) == nullptr) continue;
-    const result<bool> set = from.get<bool>(name);
-    if (!set) return set.error();
-    *to = *set;
-  }
+  c.bits = *bits;
+  if (const result<void> done = detail::gptq_read_options(from, c); !done) return done.error();
   return c;
 }
 

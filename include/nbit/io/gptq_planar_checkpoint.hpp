@@ -172,22 +172,11 @@ inline result<gptq_planar_config> read_gptq_planar_config(const json_value& from
   }
   gptq_planar_config c;
   const result<int> bits = from.get<int>("bits");
-  const result<std::int64_t> group = from.get<std::int64_t>("group_size");
   if (!bits) return bits.error();
-  if (!group) return group.error();
   if (*bits < 2 || *bits > 8)
     return make_error(errc::unsupported, "code width of a planar GPTQ checkpoint", "2 to 8").about("bits").with(*bits);
-  if (*group != -1 && *group < 1)
-    return make_error(errc::malformed, "group size of a GPTQ checkpoint", "-1, or 1 and more")
-        .about("group_size")
-        .with(*group);
-  c.bits = *bits, c.group = *group;
-  for (const auto& [name, to] : {std::pair<const char*, bool*>{"sym", &c.symmetric}, {"desc_act", &c.act_order}}) {
-    if (from.find(name) == nullptr) continue;
-    const result<bool> set = from.get<bool>(name);
-    if (!set) return set.error();
-    *to = *set;
-  }
+  c.bits = *bits;
+  if (const result<void> done = detail::gptq_read_options(from, c); !done) return done.error();
   return c;
 }
 

@@ -19,6 +19,7 @@
 #include <nbit/tensor/coded_matrix.hpp>
 #include <nbit/io/checkpoint_check.hpp>
 #include <nbit/io/checkpoint_tensor.hpp>
+#include <nbit/io/json_value.hpp>
 
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -84,6 +85,25 @@ inline result<void> gptq_read_groups(std::span<const std::byte> g_idx, coded_mat
     in_order = in_order && (*index)[c] == to.group_of(c);
   }
   if (!in_order) to.group_index = *std::move(index);
+  return {};
+}
+
+/// Reads group_size, and sym and desc_act where they are given, from a config, whatever its packing.
+template <class Config>
+inline result<void> gptq_read_options(const json_value& from, Config& to) {
+  const result<std::int64_t> group = from.get<std::int64_t>("group_size");
+  if (!group) return group.error();
+  if (*group != -1 && *group < 1)
+    return make_error(errc::malformed, "group size of a GPTQ checkpoint", "-1, or 1 and more")
+        .about("group_size")
+        .with(*group);
+  to.group = *group;
+  for (const auto& [name, flag] : {std::pair<const char*, bool*>{"sym", &to.symmetric}, {"desc_act", &to.act_order}}) {
+    if (from.find(name) == nullptr) continue;
+    const result<bool> set = from.get<bool>(name);
+    if (!set) return set.error();
+    *flag = *set;
+  }
   return {};
 }
 

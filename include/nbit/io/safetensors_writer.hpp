@@ -7,7 +7,6 @@
 #ifndef NBIT_IO_SAFETENSORS_WRITER_HPP
 #define NBIT_IO_SAFETENSORS_WRITER_HPP
 
-#include <algorithm>  // sort
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -92,12 +91,7 @@ class writer {
   /// Writes the header; the stream takes the rest.  Errors: duplicate, overflow (header), and those of the sink.
   template <byte_sink Sink>
   [[nodiscard]] result<tensor_stream<declared_tensor, Sink>> begin(Sink& to) const {
-    std::vector<std::string_view> names;
-    for (const declared_tensor& t : tensors_) names.push_back(t.name);
-    std::sort(names.begin(), names.end());
-    for (std::size_t i = 1; i < names.size(); ++i)
-      if (names[i] == names[i - 1])
-        return make_error(errc::duplicate, "a tensor is declared twice", "each name once").about(names[i]);
+    if (const result<void> done = nbit::detail::check_names(tensors()); !done) return done.error();
 
     json_value header = json_value::object();
     if (metadata_.size() != 0) header.add("__metadata__", metadata_);

@@ -4,6 +4,7 @@
 //   NAME.counts   U64 [6]   columns, tokens, sequences, blocks, tokens pending, 1 if magnitudes are known
 //   NAME.sums     F64 [3]   of blocks' squared lengths, of their squared products, of tokens' squared products
 //   NAME.gram     F64 or F32 [cols (cols + 1) / 2]   the lower triangle of X^T X, row after row
+//                 or F32 [cols (cols + 1) / 2, 2]    the same in two floats each (gram_storage::two_f32)
 //   NAME.sum_abs  F64 [cols]       NAME.max_abs  F32 [cols]
 //   NAME.sampled  F64 [6 + 3 n]    by sequence, n = pairs of up to 32 sampled inputs: tokens in sequences that have
 //   ended,
@@ -26,6 +27,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -101,14 +103,23 @@ inline result<void> finite_numbers(const safetensors::tensor_info& t, std::span<
   return {};
 }
 
+/// What a sum is stored as, and how many of them.
+template <class Sum>
+using stored_number = std::conditional_t<std::is_same_v<Sum, double>, double, float>;
+template <class Sum>
+inline constexpr std::size_t numbers_in = sizeof(Sum) / sizeof(stored_number<Sum>);
+
 template <class Sum>
 inline result<void> read_triangle(const safetensors::tensor_info& t, std::size_t cols, Sum* to) {
-  const std::vector<Sum> sums = numbers_of<Sum>(t);
-  if (auto fine = finite_numbers<Sum>(t, sums, true); !fine) return fine;
-  const Sum* from = sums.data();
-  for (std::size_t r = 0; r < cols; from += r + 1, ++r) {
-    if (from[r] < Sum(0)) return bad_statistics(t, "a mean square is negative", "0 or more");
-    std::memcpy(to + gram_triangle::at(r, 0), from, (r + 1) * sizeof(Sum));
+  using number = stored_number<Sum>;
+  const std::vector<number> sums = numbers_of<number>(t);
+  if (auto fine = finite_numbers<number>(t, sums, true); !fine) return fine;
+  const number* from = sums.data();
+  for (std::size_t r = 0; r < cols; ++r) {
+    std::memcpy(static_cast<void*>(to + gram_triangle::at(r, 0)), from, (r + 1) * sizeof(Sum));
+    from += (r + 1) * numbers_in<Sum>;
+    if (from[-static_cast<std::ptrdiff_t>(numbers_in<Sum>)] < number(0))
+      return bad_statistics(t, "a mean square is negative", "0 or more");
   }
   return {};
 }
@@ -150,7 +161,10 @@ template <byte_sink Sink>
     if (auto done = declare(1, dtype::f64, {3}); !done) return done;
     if (g.empty()) continue;
     const dtype sums = g.storage == gram_storage::f64 ? dtype::f64 : dtype::f32;
-    if (auto done = declare(2, sums, {cols * (cols + 1) / 2}); !done) return done;
+    if (auto done = g.storage == gram_storage::two_f32 ? declare(2, sums, {cols * (cols + 1) / 2, 2})
+                                                       : declare(2, sums, {cols * (cols + 1) / 2});
+        !done)
+      return done;
     if (auto done = declare(3, dtype::f64, {cols}); !done) return done;
     if (auto done = declare(4, dtype::f32, {cols}); !done) return done;
     if (auto done = declare(5, dtype::f32, {g.pending, cols}); !done) return done;
@@ -168,7 +182,13 @@ template <byte_sink Sink>
     if (g.empty()) continue;
     for (std::size_t r = 0; r < g.cols; ++r)
       if (auto done =
-              detail::with_sums(g, [&](const auto* s) { return put(std::span(s + gram_triangle::at(r, 0), r + 1)); });
+              detail::with_sums(g,
+                                [&](const auto* s) {
+                                  using sum = std::remove_cvref_t<decltype(*s)>;
+                                  std::vector<detail::stored_number<sum>> row((r + 1) * detail::numbers_in<sum>);
+                                  std::memcpy(row.data(), s + gram_triangle::at(r, 0), (r + 1) * sizeof(sum));
+                                  return put(std::span<const detail::stored_number<sum>>(row));
+                                });
           !done)
         return done;
     if (auto done = put(g.sum_abs.span().first(g.cols)); !done) return done;
@@ -231,10 +251,10 @@ template <byte_sink Sink>
     return none;
   }
   if (!gram_part) return gram_part.error();
-  const bool wide = gram_part->type == dtype::f64;
+  const bool wide = gram_part->type == dtype::f64, two = !wide && gram_part->elements() == cols * (cols + 1);
   // Sizes are compared before anything is taken from memory: the file holds as much as will be allocated.
   const auto triangle =
-      detail::statistics_part(from, name, ".gram", wide ? dtype::f64 : dtype::f32, cols * (cols + 1) / 2);
+      detail::statistics_part(from, name, ".gram", wide ? dtype::f64 : dtype::f32, cols * (cols + 1) / (two ? 1 : 2));
   if (!triangle) return triangle.error();
   const auto abs_part = detail::statistics_part(from, name, ".sum_abs", dtype::f64, cols);
   if (!abs_part) return abs_part.error();
@@ -243,12 +263,12 @@ template <byte_sink Sink>
   const auto pending_part = detail::statistics_part(from, name, ".pending", dtype::f32, pending * cols);
   if (!pending_part) return pending_part.error();
 
-  auto made = hessian::make(static_cast<std::size_t>(cols), wide ? gram_storage::f64 : gram_storage::f32);
+  auto made = hessian::make(static_cast<std::size_t>(cols), wide  ? gram_storage::f64
+                                                            : two ? gram_storage::two_f32
+                                                                  : gram_storage::f32);
   if (!made) return made.error();
   detail::gram_sums& g = detail::gram_access::of(*made);
-  if (auto done = wide ? detail::read_triangle(*triangle, g.cols, g.f64.data())
-                       : detail::read_triangle(*triangle, g.cols, g.f32.data());
-      !done)
+  if (auto done = detail::with_sums(g, [&](auto* to) { return detail::read_triangle(*triangle, g.cols, to); }); !done)
     return done.error();
   const std::vector<double> sum_abs = detail::numbers_of<double>(*abs_part);
   const std::vector<float> max_abs = detail::numbers_of<float>(*max_part);

@@ -3,10 +3,12 @@
 #ifndef NBIT_IO_TENSOR_STREAM_HPP
 #define NBIT_IO_TENSOR_STREAM_HPP
 
+#include <algorithm>  // sort
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
@@ -15,6 +17,19 @@
 namespace nbit {
 
 inline namespace NBIT_TAG {
+namespace detail {
+/// Errors: duplicate, when two declared tensors have one name.
+template <class Declared>
+result<void> check_names(std::span<const Declared> tensors) {
+  std::vector<std::string_view> names;
+  for (const Declared& t : tensors) names.push_back(t.name);
+  std::sort(names.begin(), names.end());
+  for (std::size_t i = 1; i < names.size(); ++i)
+    if (names[i] == names[i - 1])
+      return make_error(errc::duplicate, "a tensor is declared twice", "each name once").about(names[i]);
+  return {};
+}
+}  // namespace detail
 
 /// Takes the bytes of declared tensors in order and pads each with zeros to the alignment. A Declared has name and
 /// bytes. Made by a writer's begin(); the writer, unchanged, and the sink outlive it.

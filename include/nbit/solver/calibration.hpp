@@ -2,7 +2,7 @@
 //
 // Also mean |x|, max |x|, mean square (llama.cpp's imatrix), token and sequence counts, and the shrinkage intensity
 // (Ledoit and Wolf 2004, with the diagonal as target): how far the sampled correlations are to be trusted. The sums and
-// their order: solver/gram.hpp.
+// their order: solver/gram_sums.hpp.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_SOLVER_CALIBRATION_HPP
 #define NBIT_SOLVER_CALIBRATION_HPP

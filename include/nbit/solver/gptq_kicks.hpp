@@ -42,8 +42,8 @@ inline constexpr std::size_t kick_columns = 2048;
 /// more than a few pushes, or a share of the columns, hardly a row ends lower.
 inline constexpr std::size_t kick_pushes = 6, kick_examined = 64;
 inline constexpr int kicks_between_refits = 64;
-/// Kicks that take about the time of the passes which they make needless.
-inline constexpr int usual_kicks = 32;
+/// Kicks of every row unless another number is asked for, and how many take the time of the passes they make needless.
+inline constexpr int usual_kicks = 64, kicks_for_passes = 32;
 
 /// Whether codes have few enough values for tables; gptq_panel_kicks.hpp serves the other formats.
 template <class F>

@@ -147,7 +147,8 @@ inline result<void> solve_panel(const gptq_job<F>& job, std::size_t task) {
   float* const scratch = p.extra + cells + 4 * cols;
   // Two passes are enough before many kicks, and after them.
   const bool kick = job.kicks > 0 && job.passes > 0, by_row = kick && kicks_by_table<F>;
-  const int last = job.passes < 2 ? job.passes : 2, passes = by_row && job.kicks >= usual_kicks ? last : job.passes;
+  const int last = job.passes < 2 ? job.passes : 2,
+            passes = by_row && job.kicks >= kicks_for_passes ? last : job.passes;
   kick_memory<F> rows;
   panel_copy<F> copy;
   if (kick)

@@ -10,7 +10,6 @@
 #ifndef NBIT_SOLVER_HQQ_HPP
 #define NBIT_SOLVER_HQQ_HPP
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -21,9 +20,11 @@
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
+#include <nbit/format/uniform.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
 #include <nbit/tensor/encode.hpp>
 #include <nbit/parallel/executor.hpp>
+#include <nbit/kernel/hqq_step.hpp>
 #include <nbit/solver/dials.hpp>
 #include <nbit/solver/rtn.hpp>
 
@@ -45,21 +46,6 @@ struct hqq_options {
 
 inline namespace NBIT_TAG {
 namespace detail {
-
-/// x^p from polynomials, good to 1e-4: thresholds need no more, and it is a vector loop.  Needs: x normal, above 0.
-NBIT_INLINE float rough_power(float x, float p) {
-  NBIT_EXACT
-  const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
-  const float m = std::bit_cast<float>((u & 0x7fffffu) | 0x3f800000u) - 1.0f;
-  const float log = static_cast<float>(static_cast<int>(u >> 23) - 127) +
-                    m * (1.4423f + m * (-0.7168f + m * (0.4456f + m * (-0.2329f + m * 0.0618f))));
-  float y = log * p;
-  y = y < -126.0f ? -126.0f : y > 126.0f ? 126.0f : y;
-  const int whole = round_even(y);
-  const float t = (y - static_cast<float>(whole)) * 0.69314718f;
-  const float power = 1.0f + t * (1.0f + t * (0.5f + t * (0.16666667f + t * 0.041666667f)));
-  return power * std::bit_cast<float>(static_cast<std::uint32_t>(whole + 127) << 23);
-}
 
 /// The sum of the errors' magnitudes over a group.
 inline float error_sum(std::span<const float> w, const float* value) {
@@ -123,7 +109,7 @@ inline void solve_hqq(std::span<const float> w, const hqq_options& o, typename F
     for (std::size_t i = 0; i < n; ++i) {
       const float x = (w[i] - value[i]) * unit, a = abs(x) > 1e-9f ? abs(x) : 1e-9f;
       const float left = a - rough_power(a, o.norm - 1.0f) / beta;
-      const float outlier = left > 0.0f ? left / unit : 0.0f;
+      const float outlier = (left > 0.0f ? left : 0.0f) / unit;
       target[i] = w[i] - (x < 0.0f ? -outlier : outlier);
     }
     refit_to<F>({target, n}, trial, moving, o.move_scale, work, work + n);
@@ -137,6 +123,94 @@ inline void solve_hqq(std::span<const float> w, const hqq_options& o, typename F
     }
     least = error, p = moving, worse = 0;
     for (std::size_t i = 0; i < count; ++i) codes[i] = trial[i];
+  }
+}
+
+/// Formats whose zeros alone move, so that sixteen groups can be solved side by side.
+template <weight_format F>
+inline constexpr bool hqq_side_by_side = [] {
+  if constexpr (is_uniform<F>)
+    return !F::symmetric;
+  else
+    return false;
+}();
+
+/// The parameters that solve_hqq finds for `count` groups, at most sixteen, of n weights each; rows[l] is the first
+/// weight of group l, params[l] its parameters as fitted. solved[l] is false where solve_hqq has to be asked instead.
+/// scratch: 32 floats for each weight.
+template <weight_format F>
+  requires hqq_side_by_side<F>
+inline void solve_hqq_lanes(const float* const* rows, std::size_t count, std::size_t n, const hqq_options& o,
+                            typename F::params* const* params, float* scratch, bool* solved) {
+  NBIT_EXACT
+  using set = dials<F>;
+  constexpr bool whole = F::scheme.symmetry == symmetry::asymmetric;
+  constexpr int top = (1 << F::bits) - 1;
+  hqq_lanes lanes_in = {};
+  lanes_in.w = scratch, lanes_in.code = scratch + n * lane_count, lanes_in.n = n;
+  for (std::size_t l = 0; l < lane_count; ++l)
+    for (std::size_t i = 0; i < n; ++i) scratch[i * lane_count + l] = rows[l < count ? l : 0][i];
+  typename F::params moving[lane_count];
+  hqq_shrink shrink = {};
+  hqq_rounding rounding = {};
+  float least[lane_count];
+  int worse[lane_count];
+  bool active[lane_count];
+  const auto round_all = [&] {
+    for (std::size_t l = 0; l < lane_count; ++l) {
+      lanes_in.scale[l] = float(moving[l].scale), lanes_in.zero[l] = F::zero(moving[l]);
+      const float zero = lanes_in.zero[l], limit = static_cast<float>(top);
+      rounding.shift[l] = whole ? 0.0f : zero, rounding.offset[l] = whole ? zero : 0.0f;
+      rounding.low[l] = whole ? -zero : 0.0f, rounding.high[l] = whole ? limit - zero : limit;
+    }
+    arch::dispatch([&](auto tag) { hqq_kernel<decltype(tag)>::round(lanes_in, rounding); });
+  };
+  for (std::size_t l = 0; l < lane_count; ++l) {
+    moving[l] = *params[l < count ? l : 0];
+    float sum = 0.0f;
+    for (std::size_t i = 0; i < n; ++i) sum += abs(scratch[i * lane_count + l]);
+    shrink.unit[l] = static_cast<float>(n) / sum;
+    solved[l] = true, worse[l] = 0;
+    active[l] = l < count && sum > 0.0f;
+    // Without a step there is nothing to divide by.
+    if (active[l] && !(float(moving[l].scale) > 0.0f)) active[l] = solved[l] = false;
+  }
+  round_all();
+  for (std::size_t l = 0; l < lane_count; ++l) least[l] = is_finite(rounding.error[l]) ? rounding.error[l] : 3e38f;
+  shrink.beta = o.beta, shrink.power = o.norm - 1.0f;
+  const auto any_active = [&] {
+    bool any = false;
+    for (const bool a : active) any |= a;
+    return any;
+  };
+  for (int step = 0; step < o.iterations && any_active(); ++step) {
+    for (std::size_t l = 0; l < lane_count; ++l) {
+      typename F::params moved = moving[l];
+      const float now = set::get(moved, 1);
+      set::set(moved, 1, whole || now == 0.0f ? now + 1.0f : now * 2.0f);
+      if (whole && set::get(moved, 1) == now) set::set(moved, 1, now - 1.0f);
+      shrink.other_zero[l] = set::get(moved, 1), shrink.by[l] = shrink.other_zero[l] - now;
+    }
+    arch::dispatch([&](auto tag) { hqq_kernel<decltype(tag)>::shrink(lanes_in, shrink); });
+    for (std::size_t l = 0; l < lane_count; ++l) {
+      const float wanted = lanes_in.zero[l] + shrink.along[l] / shrink.square[l];
+      const float least_slope = shrink.least_slope[l], most_slope = shrink.most_slope[l];
+      const bool shift = most_slope - least_slope <= 1e-3f * (abs(most_slope) + abs(least_slope));
+      if (shift && shrink.by[l] != 0.0f && shrink.square[l] > 0.0f && is_finite(wanted)) set::set(moving[l], 1, wanted);
+      // Where all codes are nearly alike seen from the zero, the scale shifts all values alike too, and would move.
+      const float low = rounding.least_code[l] - F::zero(moving[l]), high = rounding.most_code[l] - F::zero(moving[l]);
+      if (active[l] && !(high - low > 4e-3f * (abs(low) + abs(high)))) active[l] = solved[l] = false;
+    }
+    round_all();
+    shrink.beta *= o.growth;
+    for (std::size_t l = 0; l < lane_count; ++l) {
+      if (!active[l]) continue;
+      const float error = is_finite(rounding.error[l]) ? rounding.error[l] : 3e38f;
+      if (error < least[l])
+        least[l] = error, *params[l] = moving[l], worse[l] = 0;
+      else
+        active[l] = ++worse[l] < 3;
+    }
   }
 }
 
@@ -162,7 +236,10 @@ result<coded_matrix<F>> hqq(matrix_view<const float> w, const hqq_options& o = {
     if (!made || w.empty()) return made;
     const std::size_t length = group_length<F>(w.cols) < w.cols ? group_length<F>(w.cols) : w.cols;
     const std::size_t tasks = (w.rows + 31) / 32;
-    auto scratch = buffer<float>::make(tasks * length * 4);
+    constexpr std::size_t floats_each = hqq_side_by_side<F> ? 2 * lane_count : 4;
+    const bool side_by_side =
+        hqq_side_by_side<F> && !o.move_scale && arch::dispatch([](auto tag) { return has_lane_math<decltype(tag)>; });
+    auto scratch = buffer<float>::make(tasks * length * floats_each);
     auto trial = buffer<code_t<F>>::make(tasks * length);
     if (!scratch) return scratch.error();
     if (!trial) return trial.error();
@@ -170,13 +247,35 @@ result<coded_matrix<F>> hqq(matrix_view<const float> w, const hqq_options& o = {
     float* const floats = scratch->data();
     code_t<F>* const trials = trial->data();
     ex(tasks, [=, &o](std::size_t task) {
-      for (std::size_t r = task * 32; r < w.rows && r < task * 32 + 32; ++r)
-        for (std::size_t first = 0, g = 0; first < w.cols; first += length, ++g) {
-          const std::size_t n = w.cols - first < length ? w.cols - first : length;
-          solve_hqq<F>(w.row(r).subspan(first, n), o, q->params[q->params_index(r, g)],
-                       q->row_codes(r) + first / std::size_t(step_of<F>), floats + task * length * 4,
-                       trials + task * length);
+      const std::size_t last = w.rows - task * 32 < 32 ? w.rows : task * 32 + 32;
+      float* const own = floats + task * length * floats_each;
+      code_t<F>* const trial_codes = trials + task * length;
+      const auto solve_one = [&](std::size_t r, std::size_t g, std::size_t n) {
+        solve_hqq<F>(w.row(r).subspan(g * length, n), o, q->params[q->params_index(r, g)],
+                     q->row_codes(r) + g * length / std::size_t(step_of<F>), own, trial_codes);
+      };
+      for (std::size_t first = 0, g = 0; first < w.cols; first += length, ++g) {
+        const std::size_t n = w.cols - first < length ? w.cols - first : length;
+        if constexpr (hqq_side_by_side<F>) {
+          for (std::size_t r = task * 32; r < last && side_by_side; r += lane_count) {
+            const std::size_t count = last - r < lane_count ? last - r : lane_count;
+            const float* rows[lane_count] = {};
+            typename F::params* params[lane_count] = {};
+            typename F::params before[lane_count];
+            bool solved[lane_count];
+            for (std::size_t l = 0; l < count; ++l)
+              rows[l] = w.row(r + l).data() + first, params[l] = &q->params[q->params_index(r + l, g)],
+              before[l] = *params[l];
+            solve_hqq_lanes<F>(rows, count, n, o, params, own, solved);
+            for (std::size_t l = 0; l < count; ++l) {
+              if (!solved[l]) *params[l] = before[l], solve_one(r + l, g, n);
+              round_group<F>(w.row(r + l).subspan(first, n), *params[l], 0, q->row_codes(r + l) + first);
+            }
+          }
+          if (side_by_side) continue;
         }
+        for (std::size_t r = task * 32; r < last; ++r) solve_one(r, g, n);
+      }
     });
   }
   return made;

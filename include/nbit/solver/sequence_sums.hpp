@@ -3,7 +3,7 @@
 // Tokens of one text are alike, so n of them say less about correlations than n independent ones would. How much less
 // is a ratio: the variance of the mean Gram matrix's entries, seen between sequences, over what it would be if all
 // tokens were independent. Up to 32 inputs show it well enough (all pairs of them; every pair up to 32 columns), for
-// 496 multiply-adds a token, while the tokens' own variance is known of all pairs (solver/gram.hpp).
+// 496 multiply-adds a token, while the tokens' own variance is known of all pairs (solver/gram_sums.hpp).
 // Sums are in f64, token after token: products of floats are exact there, so how a stream is cut changes nothing.
 // SPDX-License-Identifier: MIT
 #ifndef NBIT_SOLVER_SEQUENCE_SUMS_HPP
