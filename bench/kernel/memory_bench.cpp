@@ -5,6 +5,7 @@
 // floats from memory, activations are 64 KiB of them. A cache of 256 KiB of keys and as much of values fits the second
 // cache; a token reads both. Decoding: nbit_decode_bench.
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -60,9 +61,12 @@ struct bench {
   template <int Group>
   void activations(const char* name) const {
     constexpr std::size_t rows = 4, cols = 4096, repeats = 64;
-    const auto x = nbit_bench::bell(rows * cols, 1.0f);
+    const auto values = nbit_bench::bell(rows * cols, 1.0f);
+    auto aligned = *nbit::buffer<float>::make(values.size());  // as engines hold them
+    const std::span<float> x = aligned.span();
+    std::copy(values.begin(), values.end(), x.begin());
     auto q = *nbit::int8_activation_matrix<Group>::make({rows, cols});
-    const subject once = nbit_bench::read_limit(std::as_bytes(std::span(x)));
+    const subject once = nbit_bench::read_limit(std::as_bytes(x));
     share({{once.name, double(repeats) * once.work,
             [&] {
               for (std::size_t i = 0; i < repeats; ++i) once.call();

@@ -17,7 +17,7 @@ namespace {
 template <int Group>
 void check_group() {
   nbit_test::random numbers(Group + 1);
-  for (const std::size_t cols : {0u, 1u, 15u, 64u, 100u, 333u}) {
+  for (const std::size_t cols : {0u, 1u, 15u, 64u, 100u, 333u, 2064u, 3200u}) {
     const auto x = numbers.normals(3 * cols, 10.0f);
     std::vector<std::byte> first;
     nbit::arch::for_each_runnable([&](auto tag) {
@@ -43,12 +43,43 @@ void check_group() {
   }
 }
 
+// Numbers of every size, NaN and infinities in some groups of long rows: the bytes of the scalar text.
+template <int Group>
+void check_floats() {
+  nbit_test::random numbers(Group + 7);
+  constexpr std::size_t rows = 2, cols = 4208;
+  auto x = numbers.normals(rows * cols, 1.0f);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::ldexp(x[i], int(i / 100 % 60) * 5 - 150);
+  x[3] = std::numeric_limits<float>::quiet_NaN(), x[2700] = -std::numeric_limits<float>::infinity();
+  x[1300] = std::numeric_limits<float>::max(), x[cols + 5] = -std::numeric_limits<float>::quiet_NaN();
+  for (std::size_t i = 0; i < 300; ++i) x[1500 + i] = -0.0f;
+  const nbit::matrix_view<const float> m(x.data(), rows, cols);
+  auto expected = *nbit::int8_activation_matrix<Group>::make({rows, cols}), act = *expected.make({rows, cols});
+  nbit::quantize_activations(nbit::arch::scalar{}, m, expected.view());
+  nbit::arch::for_each_runnable([&](auto tag) {
+    nbit::quantize_activations(tag, m, act.view());
+    REQUIRE(std::equal(act.bytes.begin(), act.bytes.end(), expected.bytes.begin()));
+  });
+}
+
 }  // namespace
 
-TEST_CASE("groups of 16, 32, 128 and whole rows") {
+TEST_CASE("any floats in long rows have the bytes of the scalar text") {
+  check_floats<16>();
+  check_floats<32>();
+  check_floats<64>();
+  check_floats<128>();
+  check_floats<256>();
+  check_floats<nbit::per_row>();
+}
+
+TEST_CASE("groups of 16 to 256 and whole rows") {
   check_group<16>();
   check_group<32>();
+  check_group<48>();
+  check_group<64>();
   check_group<128>();
+  check_group<256>();
   check_group<nbit::per_row>();
 }
 

@@ -18,6 +18,7 @@
 #include <nbit/base/contract.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/numeric.hpp>
+#include <nbit/base/prefetch.hpp>
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/arch/cpu.hpp>

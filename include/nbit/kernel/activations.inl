@@ -1,7 +1,9 @@
 // nbit/kernel/activations.inl — quantizes a row of activations; included by kernel/activations.hpp once per target.
 //
 // Sixteen groups at a time: their largest magnitudes, then all scales at once, then the codes. Magnitudes are compared
-// as integers, which puts infinity and NaN above all others; groups with either take the slow path.
+// as integers, which puts infinity and NaN above all others; groups with either take the slow path. Where registers are
+// wide the magnitudes are found two chunks of groups ahead of the codes, so that reading, divisions and rounding
+// overlap.
 // SPDX-License-Identifier: MIT
 namespace nbit {
 inline namespace NBIT_TAG {
@@ -20,7 +22,13 @@ struct activation_kernel<NBIT_ARCH> {
     const std::size_t whole = cols / length;  // groups without padding
     std::size_t together = at_once;
     while (together < at_most && 2 * together * length <= nearby) together *= 2;
-    for (std::size_t g = 0; g < whole; g += together) {
+    std::size_t done = 0;
+#if NBIT_TARGET == 2
+    if constexpr (Group == 16 || Group == 32 || Group == 64 || Group == 128 || Group == 256)
+      done = quantize_chunks<std::size_t(Group)>(x.data(), whole, codes, out.row_scales(r), out.row_sums(r));
+#endif
+    const std::size_t summed = done * length / 64 * 64;
+    for (std::size_t g = done; g < whole; g += together) {
       const std::size_t n = whole - g < together ? whole - g : together;
       quantize_groups<(Group > 0 ? std::size_t(Group) : 0)>(x.data() + g * length, length, n, codes + g * length,
                                                             out.row_scales(r) + g);
@@ -33,7 +41,7 @@ struct activation_kernel<NBIT_ARCH> {
       for (std::size_t g = whole + 1; g < groups; ++g) out.row_scales(r)[g] = 0.0f;
       std::memset(codes + end, 0, stride - end);
     }
-    sums(codes, stride / 16, out.row_sums(r));
+    sums(codes + summed, (stride - summed) / 16, out.row_sums(r) + summed / 16);
   }
 
  private:
@@ -143,23 +151,130 @@ struct activation_kernel<NBIT_ARCH> {
         for (std::size_t i = 16; i < Length; i += 16)
           v[g] = larger(v[g], _mm512_and_si512(_mm512_loadu_si512(p + i), magnitude));
       }
-      __m512i pairs[8], fours[4], halves[2];  // groups side by side, ever fewer candidates
-      NBIT_UNROLL
-      for (int i = 0; i < 8; ++i)
-        pairs[i] = larger(_mm512_maskz_unpacklo_epi32(all, v[2 * i], v[2 * i + 1]),
-                          _mm512_maskz_unpackhi_epi32(all, v[2 * i], v[2 * i + 1]));
-      NBIT_UNROLL
-      for (int i = 0; i < 4; ++i)
-        fours[i] = larger(_mm512_maskz_unpacklo_epi64(0xff, pairs[2 * i], pairs[2 * i + 1]),
-                          _mm512_maskz_unpackhi_epi64(0xff, pairs[2 * i], pairs[2 * i + 1]));
-      NBIT_UNROLL
-      for (int i = 0; i < 2; ++i) halves[i] = fold(fours[2 * i], fours[2 * i + 1]);
-      _mm512_storeu_si512(top, fold(halves[0], halves[1]));
+      _mm512_storeu_si512(top, side_by_side<at_once>(v));
     }
+  }
+  /// Lane i: the largest of vector i, of N.
+  template <std::size_t N>
+  NBIT_INLINE static __m512i side_by_side(const __m512i (&v)[N]) noexcept {
+    __m512i pairs[8], fours[4];  // ever fewer candidates
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < 8; ++i)
+      pairs[i] = 2 * i >= N ? pairs[i % (N / 2)]
+                            : larger(_mm512_maskz_unpacklo_epi32(all, v[2 * i % N], v[(2 * i + 1) % N]),
+                                     _mm512_maskz_unpackhi_epi32(all, v[2 * i % N], v[(2 * i + 1) % N]));
+    NBIT_UNROLL
+    for (std::size_t i = 0; i < 4; ++i)
+      fours[i] = 4 * i >= N ? fours[i % (N / 4)]
+                            : larger(_mm512_maskz_unpacklo_epi64(0xff, pairs[2 * i], pairs[2 * i + 1]),
+                                     _mm512_maskz_unpackhi_epi64(0xff, pairs[2 * i], pairs[2 * i + 1]));
+    return fold(fold(fours[0], fours[1]), fold(fours[2], fours[3]));
   }
   NBIT_INLINE static __m512i larger(__m512i a, __m512i b) noexcept { return _mm512_maskz_max_epu32(all, a, b); }
   NBIT_INLINE static __m512i fold(__m512i a, __m512i b) noexcept {
     return larger(_mm512_maskz_shuffle_i32x4(all, a, b, 0x88), _mm512_maskz_shuffle_i32x4(all, a, b, 0xdd));
+  }
+  /// Whole chunks of n groups; answers how many groups they had. What waits for a chunk's scales would hold up all that
+  /// comes after, so magnitudes are found two chunks ahead of the codes, sixteen numbers of the one beside sixteen of
+  /// the other.
+  template <std::size_t Length>
+  static std::size_t quantize_chunks(const float* x, std::size_t n, std::int8_t* codes, float* scales,
+                                     std::int16_t* sums) noexcept {
+    constexpr std::size_t many = Length > 64 ? 1024 / Length : 16, columns = many * Length;
+    const std::size_t chunks = n / many;
+    alignas(64) float inverse[2][16];
+    bool any_floats[2] = {};
+    __m512i top[many];
+    const auto scale = [&](std::size_t i) __attribute__((always_inline)) {
+      any_floats[i % 2] = !scales_of<many>(side_by_side<many>(top), inverse[i % 2], scales + i * many);
+    };
+    const auto round_chunk = [&]<bool Find>(std::bool_constant<Find>, std::size_t i) __attribute__((always_inline)) {
+      NBIT_UNROLL
+      for (std::size_t k = 0; k < columns; k += 256) {
+        const std::size_t at = i * columns + k;
+        round_256<Length, Find>(x + at, inverse[i % 2] + k / Length, codes + at, sums + at / 16, x, at + 2 * columns,
+                                top + k / Length);
+      }
+      if (any_floats[i % 2])
+        quantize_again(x + i * columns, Length, many, codes + i * columns, scales + i * many, sums + i * columns / 16);
+    };
+    for (std::size_t i = 0; i < 2 && i < chunks; ++i) {
+      for (std::size_t g = 0; g < many; ++g) {
+        top[g] = magnitudes(x + i * columns + g * Length);
+        for (std::size_t k = 16; k < Length; k += 16)
+          top[g] = larger(top[g], magnitudes(x + i * columns + g * Length + k));
+      }
+      scale(i);
+    }
+    for (std::size_t i = 0; i < chunks; ++i) {
+      if (i + 2 < chunks) {
+        round_chunk(std::true_type{}, i);
+        scale(i + 2);
+      } else {
+        round_chunk(std::false_type{}, i);
+      }
+    }
+    return chunks * many;
+  }
+  // Not inlined: it is rare.
+  [[gnu::noinline]] static void quantize_again(const float* x, std::size_t length, std::size_t n, std::int8_t* codes,
+                                               float* scales, std::int16_t* to) noexcept {
+    for (std::size_t g = 0; g < n; ++g) scales[g] = quantize_any(x + g * length, length, codes + g * length);
+    sums(codes, n * length / 16, to);
+  }
+  NBIT_INLINE static __m512i magnitudes(const float* x) noexcept {
+    return _mm512_and_si512(_mm512_loadu_si512(x), _mm512_set1_epi32(0x7fffffff));
+  }
+  /// Scales of N groups and their reciprocals, or false if one holds an infinity or NaN.
+  template <std::size_t N>
+  NBIT_INLINE static bool scales_of(__m512i top, float* inverse, float* scales) noexcept {
+    const __m512i infinity = _mm512_set1_epi32(0x7f800000);
+    const __m512 full = _mm512_set1_ps(127.0f), magnitude = _mm512_castsi512_ps(top),
+                 by = _mm512_div_ps(full, magnitude);
+    const __mmask16 any = _mm512_cmplt_epu32_mask(_mm512_castps_si512(by), infinity);
+    _mm512_store_ps(inverse, _mm512_maskz_mov_ps(any, by));
+    _mm512_mask_storeu_ps(scales, static_cast<__mmask16>((1u << N) - 1), _mm512_maskz_div_ps(any, magnitude, full));
+    return _mm512_cmpge_epu32_mask(top, infinity) == 0;
+  }
+  /// Codes and sums of 256 columns in groups of Length; Find: and the magnitudes of the groups of 256 columns at
+  /// next[at], else what may come there is fetched: another row.
+  template <std::size_t Length, bool Find>
+  NBIT_INLINE static void round_256(const float* x, const float* inverse, std::int8_t* codes, std::int16_t* sums,
+                                    const float* next, std::size_t at, __m512i* top) noexcept {
+    const __m512i ones = _mm512_set1_epi8(1);
+    __m512i four[4], largest = ones;
+    NBIT_UNROLL
+    for (std::size_t q = 0; q < 4; ++q) {
+      __m512i v[4];
+      NBIT_UNROLL
+      for (std::size_t k = 0; k < 4; ++k) {
+        const std::size_t i = 64 * q + 16 * k;
+        if constexpr (Find) {
+          largest = i % Length == 0 ? magnitudes(next + at + i) : larger(largest, magnitudes(next + at + i));
+          if ((i + 16) % Length == 0) top[i / Length] = largest;
+        } else {
+          detail::prefetch_ahead(next, at + i);
+        }
+        v[k] =
+            _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(inverse[i / Length])));
+      }
+      const __m512i rounded = bytes(v);
+      _mm512_storeu_si512(codes + 64 * q, rounded);
+      four[q] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, rounded);
+    }
+    // dword 4 l + q has the sum of block 4 q + l
+    const __m512i sum = add_long_pairs(add_neighbours(four[0], four[1]), add_neighbours(four[2], four[3]));
+    const __m512i order =
+        _mm512_setr_epi32(0x80000, 0x180010, 0xa0002, 0x1a0012, 0xc0004, 0x1c0014, 0xe0006, 0x1e0016,  //
+                          0, 0, 0, 0, 0, 0, 0, 0);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums),
+                        _mm512_maskz_extracti64x4_epi64(0xff, _mm512_maskz_permutexvar_epi16(~0u, order, sum), 0));
+  }
+  NBIT_INLINE static __m512i add_neighbours(__m512i a, __m512i b) noexcept {
+    return _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(all, a, b), _mm512_maskz_unpackhi_epi32(all, a, b));
+  }
+  NBIT_INLINE static __m512i add_long_pairs(__m512i a, __m512i b) noexcept {
+    return _mm512_add_epi32(_mm512_maskz_unpacklo_epi64(0xff, a, b), _mm512_maskz_unpackhi_epi64(0xff, a, b));
   }
   /// Codes of n groups, sixty-four at a time.
   template <std::size_t Length>
@@ -174,7 +289,8 @@ struct activation_kernel<NBIT_ARCH> {
           __m512i v[4];
           NBIT_UNROLL
           for (std::size_t j = 0; j < 4; ++j)
-            v[j] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + g * length + k + 16 * j), by));
+            v[j] = _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(x + g * length + k + 16 * j), by)),
+            detail::prefetch_ahead(x, (g + 1) * length + k + 16 * j);  // what often comes next: another row
           _mm512_storeu_si512(codes + g * length + k, bytes(v));
         }
         round(x + g * length + k, length - k, inverse[g], codes + g * length + k);
