@@ -131,6 +131,7 @@
 #include <nbit/kernel/word_gemv.hpp>
 
 #include <nbit/solver/awq.hpp>
+#include <nbit/solver/awq_search.hpp>
 #include <nbit/solver/calibration.hpp>
 #include <nbit/solver/dials.hpp>
 #include <nbit/solver/drift.hpp>

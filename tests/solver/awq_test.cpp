@@ -103,6 +103,22 @@ TEST_CASE("without steps and clipping AWQ leaves weights alone") {
   CHECK(a->loss == a->loss_rounded);
 }
 
+TEST_CASE("AWQ gives up the weights of one end alone") {
+  // From -2 to 0.5, and one of 2 that reads next to nothing: a symmetric limit would cut the others first.
+  const std::size_t cols = 32;
+  std::vector<float> w(cols), x = nbit_test::random(51).normals(300 * cols);
+  for (std::size_t c = 0; c < cols; ++c) w[c] = 0.5f - 2.5f * static_cast<float>(c) / 31.0f;
+  w[7] = 2.0f;
+  for (std::size_t t = 0; t < 300; ++t) x[t * cols + 7] *= 1e-3f;
+  awq_options o;
+  o.steps = 0;
+  const auto a = awq<stored_grid<3, 32>>(matrix_view<const float>(w.data(), 1, cols), statistics(x, cols), o);
+  REQUIRE(a);
+  CHECK(a->weights[7] < 1.0f);
+  CHECK(*std::min_element(a->weights.begin(), a->weights.end()) < -1.2f);
+  CHECK(a->loss < 0.6 * a->loss_rounded);
+}
+
 TEST_CASE("AWQ survives bad statistics and names bad weights") {
   using F = stored_grid<4, 32>;
   std::vector<float> w = nbit_test::random(49).normals(3 * 64);

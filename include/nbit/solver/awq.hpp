@@ -23,10 +23,9 @@
 #include <nbit/base/result.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
-#include <nbit/tensor/encode.hpp>
 #include <nbit/parallel/executor.hpp>
+#include <nbit/solver/awq_search.hpp>
 #include <nbit/solver/calibration.hpp>
-#include <nbit/solver/quadratic.hpp>
 
 #if !defined(NBIT_NO_HEAP)
 
@@ -38,7 +37,7 @@ namespace nbit {
 struct awq_options {
   int steps = 20;       // exponents tried: 0/steps ... (steps - 1)/steps; 0: no scaling, 1 to 1000
   bool duo = true;      // s = |x|^r / |w|^(1-r) with relative weight magnitudes; false: s = |x|^r
-  bool clip = true;     // then search a limit for the weights of every group
+  bool clip = true;     // then search limits for the weights of every group, at the end for either side by itself
   int clip_steps = 14;  // limits tried: largest |w| times 1, 1 - 1/20, 1 - 2/20 ...; 1 to 19
   bool shrink = true;   // take the sampling noise out of the correlations (hessian::shrinkage)
 };
@@ -65,164 +64,6 @@ struct awq_result {
 
 inline namespace NBIT_TAG {
 namespace detail {
-
-/// Rounds one row and writes its values.
-template <weight_format F>
-inline void round_row(std::span<const float> row, std::span<const float> importance, code_t<F>* codes,
-                      typename F::params* params, std::span<float> out) {
-  encode_row<F>(row, importance, codes, params);
-  decode_row<F>(codes, params, {}, out);
-}
-
-/// What the tasks of one search share.
-struct awq_job {
-  std::span<const matrix_view<const float>> linears;
-  std::span<const std::size_t> first_panel;  // of each linear, and one past the last
-  std::span<const std::size_t> first_row;
-  const float* gram = nullptr;
-  std::size_t cols = 0, stride = 0, candidates = 0;
-  const float* scales = nullptr;      // candidates x cols
-  const float* importance = nullptr;  // candidates x cols
-};
-
-/// The rows of panel `task`: their linear, where they start in it and how many they are.
-struct awq_rows {
-  matrix_view<const float> w;
-  std::size_t first = 0, count = 0, stacked = 0;
-};
-
-inline awq_rows rows_of(const awq_job& job, std::size_t task) {
-  std::size_t k = 0;
-  while (job.first_panel[k + 1] <= task) ++k;
-  awq_rows r = {};
-  r.w = job.linears[k];
-  r.first = (task - job.first_panel[k]) * panel_rows;
-  r.count = r.w.rows - r.first < panel_rows ? r.w.rows - r.first : panel_rows;
-  r.stacked = job.first_row[k] + r.first;
-  return r;
-}
-
-/// Memory of one task.
-template <weight_format F>
-struct awq_scratch {
-  buffer<float> floats;  // panel (cols x 32), row, values
-  buffer<code_t<F>> codes;
-  buffer<typename F::params> params;
-
-  NBIT_HOST_INLINE awq_scratch() noexcept = default;
-  NBIT_HOST_INLINE awq_scratch(awq_scratch&&) noexcept = default;
-  NBIT_HOST_INLINE awq_scratch& operator=(awq_scratch&&) noexcept = default;
-  NBIT_HOST_INLINE ~awq_scratch() = default;
-
-  NBIT_INLINE bool make(std::size_t cols) {
-    auto f = buffer<float>::make(cols * (2 * panel_rows + 2));
-    auto c = buffer<code_t<F>>::make(codes_per_row<F>(cols));
-    auto p = buffer<typename F::params>::make(groups_per_row<F>(cols));
-    if (!f || !c || !p) return false;
-    floats = *std::move(f), codes = *std::move(c), params = *std::move(p);
-    return true;
-  }
-};
-
-/// Losses of one panel for every candidate, and its energy at the end; false without memory.
-template <weight_format F>
-inline bool score_panel(const awq_job& job, std::size_t task, double* losses) {
-  NBIT_EXACT
-  const awq_rows rows = rows_of(job, task);
-  const std::size_t cols = job.cols;
-  awq_scratch<F> memory;
-  if (!memory.make(cols)) return false;
-  float *const panel = memory.floats.data(), *const row = panel + 2 * cols * panel_rows, *const values = row + cols;
-  double sums[panel_rows];
-  for (std::size_t k = 0; k <= job.candidates; ++k) {
-    for (std::size_t i = 0; i < cols * panel_rows; ++i) panel[i] = 0.0f;
-    for (std::size_t r = 0; r < rows.count; ++r) {
-      const std::span<const float> w = rows.w.row(rows.first + r);
-      if (k == job.candidates) {
-        for (std::size_t c = 0; c < cols; ++c) panel[c * panel_rows + r] = w[c];
-        continue;
-      }
-      const float* const s = job.scales + k * cols;
-      for (std::size_t c = 0; c < cols; ++c) row[c] = w[c] * s[c];
-      round_row<F>({row, cols}, {job.importance + k * cols, cols}, memory.codes.data(), memory.params.data(),
-                   {values, cols});
-      for (std::size_t c = 0; c < cols; ++c) {
-        const float e = values[c] / s[c] - w[c];
-        panel[c * panel_rows + r] = is_finite(e) ? e : 0.0f;
-      }
-    }
-    quadratic_form(job.gram, job.stride, cols, panel, sums);
-    double sum = 0;
-    for (std::size_t r = 0; r < rows.count; ++r) sum += sums[r];
-    losses[k] = sum;
-  }
-  return true;
-}
-
-/// Writes the scaled weights of one panel, each group held to the limit that suits its block of the Gram matrix
-/// best, and the panel's loss. limits: how many are tried.
-template <weight_format F>
-inline bool clip_panel(const awq_job& job, std::size_t task, int limits, float* out, double* loss) {
-  NBIT_EXACT
-  const awq_rows rows = rows_of(job, task);
-  const std::size_t cols = job.cols, length = group_length<F>(cols);
-  awq_scratch<F> memory;
-  if (!memory.make(cols)) return false;
-  float *const panel = memory.floats.data(), *const row = panel + 2 * cols * panel_rows, *const values = row + cols;
-  float* const stacked = out + rows.stacked * cols;
-  double sums[panel_rows], least[panel_rows];
-  float best[panel_rows], largest[panel_rows];
-  for (std::size_t r = 0; r < rows.count; ++r)
-    for (std::size_t c = 0; c < cols; ++c) stacked[r * cols + c] = rows.w(rows.first + r, c) * job.scales[c];
-  for (std::size_t first = 0; limits > 1 && first < cols; first += length) {
-    const std::size_t n = cols - first < length ? cols - first : length;
-    for (std::size_t i = 0; i < n * panel_rows; ++i) panel[i] = 0.0f;
-    for (std::size_t r = 0; r < rows.count; ++r) {
-      largest[r] = 0.0f;
-      for (std::size_t c = 0; c < n; ++c) {
-        const float a = abs(stacked[r * cols + first + c]);
-        largest[r] = a > largest[r] ? a : largest[r];
-      }
-    }
-    for (int k = 0; k < limits; ++k) {
-      for (std::size_t r = 0; r < rows.count; ++r) {
-        const float limit = largest[r] * (1.0f - static_cast<float>(k) / 20.0f);
-        const float* const w = stacked + r * cols + first;
-        float mean_square = 0.0f;
-        if constexpr (encodes_itself<F>) mean_square = row_mean_square({stacked + r * cols, cols});
-        for (std::size_t c = 0; c < n; ++c) row[c] = w[c] > limit ? limit : w[c] < -limit ? -limit : w[c];
-        encode_group<F>({row, n}, {job.importance + first, n}, mean_square, memory.params[0], memory.codes.data());
-        value_group<F>(memory.codes.data(), memory.params[0], 0, {values, n});
-        for (std::size_t c = 0; c < n; ++c) {
-          const float e = (values[c] - w[c]) / job.scales[first + c];
-          panel[c * panel_rows + r] = is_finite(e) ? e : 0.0f;
-        }
-      }
-      quadratic_form(job.gram + first * job.stride + first, job.stride, n, panel, sums);
-      for (std::size_t r = 0; r < rows.count; ++r)
-        if (k == 0 || sums[r] < least[r])
-          least[r] = sums[r], best[r] = largest[r] * (1.0f - static_cast<float>(k) / 20.0f);
-    }
-    for (std::size_t r = 0; r < rows.count; ++r)
-      for (std::size_t c = 0; c < n; ++c) {
-        float& v = stacked[r * cols + first + c];
-        v = v > best[r] ? best[r] : v < -best[r] ? -best[r] : v;
-      }
-  }
-  for (std::size_t i = 0; i < cols * panel_rows; ++i) panel[i] = 0.0f;
-  for (std::size_t r = 0; r < rows.count; ++r) {
-    round_row<F>({stacked + r * cols, cols}, {job.importance, cols}, memory.codes.data(), memory.params.data(),
-                 {values, cols});
-    for (std::size_t c = 0; c < cols; ++c) {
-      const float e = values[c] / job.scales[c] - rows.w(rows.first + r, c);
-      panel[c * panel_rows + r] = is_finite(e) ? e : 0.0f;
-    }
-  }
-  quadratic_form(job.gram, job.stride, cols, panel, sums);
-  *loss = 0;
-  for (std::size_t r = 0; r < rows.count; ++r) *loss += sums[r];
-  return true;
-}
 
 /// Column means of |w| / largest |w| of its group, over all rows of all linears.
 template <weight_format F>
@@ -269,8 +110,8 @@ inline void scale_candidate(std::span<const float> x, std::span<const float> w, 
 /// Scales and clips linears that share one input; F is the format they will be stored in.
 /// Errors: shape (linears or statistics of different widths; a row that F cannot hold), not_finite with row and column
 /// of the first bad weight, invalid_option, out_of_memory.
-/// Cost: rows cols^2 / 2 multiply-adds for each step, rows cols group / 2 for each limit at every third step, and as
-/// many encodings.
+/// Cost: rows cols^2 / 2 multiply-adds for each step, rows cols group / 2 for each limit at every third step and
+/// three times at the end, and as many encodings.
 template <weight_format F, class Executor = serial>
 result<awq_result> awq(std::span<const matrix_view<const float>> linears, const hessian& h, const awq_options& o = {},
                        Executor&& ex = {}) {
@@ -384,27 +225,31 @@ result<awq_result> awq(std::span<const matrix_view<const float>> linears, const 
   // Clipping likes milder scales than plain rounding does: the choice is made again with it, over every third exponent.
   float* const stacked = out.weights.data();
   const int limits = o.clip ? o.clip_steps : 1;
-  const auto clip = [&](std::size_t k) {
+  const auto clip = [&](std::size_t k, bool apart) {
     job.scales = grid->data() + k * cols, job.importance = importance + k * cols;
-    ex(tasks, [&job, loss, failures, stacked, limits](std::size_t task) {
-      failures[task] = clip_panel<F>(job, task, limits, stacked, loss + task) ? 0 : 1;
+    ex(tasks, [&job, loss, failures, stacked, limits, apart](std::size_t task) {
+      failures[task] = clip_panel<F>(job, task, limits, apart, stacked, loss + task) ? 0 : 1;
     });
     double total = 0;
     for (std::size_t t = 0; t < tasks; ++t) total += loss[t];
     return total;
   };
-  std::size_t last = candidates;
+  bool any = false;
   const auto reconsider = [&](std::size_t k) {
-    const double total = clip(k);
-    if (last == candidates || total < out.loss) out.loss = total, best = k;
-    last = k;
+    const double total = clip(k, false);
+    if (!any || total < out.loss) out.loss = total, best = k;
+    any = true;
   };
   const std::size_t unclipped = best;
   if (o.clip)
     for (std::size_t k = 0; k < candidates; k += 3)
       if (k != unclipped) reconsider(k);
   reconsider(unclipped);
-  if (last != best) out.loss = clip(best);
+  // The chosen one with limits of their own for either end, unless groups disturb each other.
+  if (o.clip) {
+    const double apart = clip(best, true);
+    out.loss = apart <= out.loss ? apart : clip(best, false);
+  }
   if (any_failed()) return make_error(errc::out_of_memory, "no memory for a panel of rows");
   if (best != 0) out.exponent = static_cast<float>(best - 1) / static_cast<float>(o.steps);
   for (std::size_t c = 0; c < cols; ++c) out.scales[c] = (*grid)[best * cols + c];
