@@ -48,6 +48,23 @@ void gains(const char* name, std::size_t cols = 256) {
 }
 }  // namespace
 
+TEST_CASE("a solve that is not measured gives the same codes, and no losses") {
+  const std::size_t rows = 40, cols = 200;
+  const std::vector<float> w = nbit_test::random(23).normals(rows * cols);
+  const hessian h = statistics(activations(1024, cols, 24), cols);
+  for (const int passes : {0, 2}) {
+    const auto measured = gptq<nbit::w4g64>({w.data(), rows, cols}, h, {.passes = passes}),
+               plain = gptq<nbit::w4g64>({w.data(), rows, cols}, h, {.passes = passes, .measure = false});
+    REQUIRE(measured);
+    REQUIRE(plain);
+    CHECK(measured->report.loss < measured->report.loss_rounded);
+    CHECK(same(measured->codes, plain->codes));  // here no row goes back to rounding
+    CHECK(plain->report.loss == 0);
+    CHECK(plain->report.loss_rounded == 0);
+    CHECK(plain->report.energy == 0);
+  }
+}
+
 TEST_CASE("GPTQ lowers the output error of every kind of format") {
   gains<stored_grid<2, 64>>("2 bits");
   gains<nbit::w4g128>("4 bits symmetric");

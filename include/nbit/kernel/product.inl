@@ -28,7 +28,7 @@ struct product_kernel<NBIT_ARCH> {
         for (at.t = 0; at.t < p.k; at.t += chunk) {
           at.terms = p.k - at.t < chunk ? p.k - at.t : chunk;
           at.rows = p.m - at.i < block_rows ? p.m - at.i : block_rows;
-          at.last = p.n - first < block_cols ? p.n : first + block_cols;
+          at.first = first, at.last = p.n - first < block_cols ? p.n : first + block_cols;
           pack(p.a + at.t * p.a_stride + at.i, p.a_stride, at.rows, at.terms, packed_a);
           for (at.j = first; at.j + strip <= at.last; at.j += strip)
             strip_of<strip_vectors>(p, at, packed_a, packed_b, sink);
@@ -65,7 +65,7 @@ struct product_kernel<NBIT_ARCH> {
 
  private:
   struct place {
-    std::size_t i, rows, j, last, t, terms;
+    std::size_t i, rows, first, j, last, t, terms;
   };
 
   struct add_to_floats {
@@ -102,10 +102,10 @@ struct product_kernel<NBIT_ARCH> {
     }
   }
 
-  /// Asks for the share of rows that a tile at r of `rows` brings nearer.
+  /// Asks for the share of rows that a tile at r of `rows` brings nearer, `step` further.
   static void fetch(const float* from, std::size_t stride, std::size_t width, std::size_t terms, std::size_t r,
-                    std::size_t rows) noexcept {
-    for (std::size_t t = r * terms / rows; t < (r + tile_rows) * terms / rows && t < terms; ++t)
+                    std::size_t step, std::size_t rows) noexcept {
+    for (std::size_t t = r * terms / rows; t < (r + step) * terms / rows && t < terms; ++t)
       for (std::size_t i = 0; i < width; i += lane_count) __builtin_prefetch(from + t * stride + i, 0, 2);
   }
 
@@ -124,10 +124,11 @@ struct product_kernel<NBIT_ARCH> {
     const bool last_strip = at.j + width >= at.last, last_terms = at.t + at.terms >= p.k;
     for (std::size_t r = 0; r < at.rows; r += tile_rows) {
       if (distant && !last_strip)
-        fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, at.rows);
-      if (last_strip && !last_terms)
+        fetch(p.b + at.t * p.b_stride + at.j + width, p.b_stride, width, at.terms, r, tile_rows, at.rows);
+      if (!last_terms)  // the next chunk of A, evenly over all tiles
         fetch(p.a + (at.t + chunk) * p.a_stride + at.i, p.a_stride, at.rows,
-              p.k - at.t - chunk < chunk ? p.k - at.t - chunk : chunk, r, at.rows);
+              p.k - at.t - chunk < chunk ? p.k - at.t - chunk : chunk, (at.j - at.first) * at.rows + r * width,
+              tile_rows * width, (at.last - at.first) * at.rows);
       tile<Vectors>(at.i + r, at.j, at.rows - r, valid, a + r * chunk, b, b_stride, at.terms, sink);
     }
   }

@@ -44,12 +44,14 @@ struct gptq_options {
   int kicks = -1;                          // then, unless passes is 0, random moves, kept by rows that end lower;
                                            // -1: 32 of codes of up to 6 bits, none of lattices and wider codes
   bool tune = true;                        // let those passes refit the parameters to the codes (nbit::dials)
+  bool measure = true;                     // the losses, and go back to plain rounding where a row lost by all this;
+                                           // without passes they are most of the work
   std::span<const float> importance = {};  // weights for fitting, one per column; empty: diag(H)
   search_options search = {};              // the grid of squared and weighted searches
 };
 
 /// What a solve did. Losses are tr(E H E^T) in the metric that was minimised, in units where live inputs have mean
-/// square 1; loss / energy is the relative error of the layer's output under that metric.
+/// square 1; loss / energy is the relative error of the layer's output under that metric. Not measured: 0.
 struct solve_report {
   metric_report metric = {};
   std::uint64_t tokens = 0;
@@ -185,11 +187,11 @@ inline result<void> solve_panels(Job& job, solve_report& report, Executor& ex, c
 /// Quantizes w (outputs x inputs) for inputs with the statistics h.
 /// Errors: shape (h or importance of another width; a row that F cannot hold), not_finite with row and column of the
 /// first bad weight, invalid_option, out_of_memory. Statistics never make it fail: see report.metric.
-/// Cost: cols^3 / 6 + rows cols^2 (3 + 2 passes) multiply-adds, at most 4 passes with 32 kicks or more of codes of up
-/// to 6 bits, which cost some 40 rows cols each; of others 7 rows cols^2. Memory: 2 cols^2 floats, the codes, and for
-/// every task that runs at a time 3 x 64 rows of floats, 192 floats for each weight of a group, and for kicks 21 bytes
-/// for each of at most 2048 columns and the values of their groups; of lattices and wider codes 64 rows of codes and
-/// parameters.
+/// Cost: cols^3 / 6 + rows cols^2 (2 + 2 passes) multiply-adds, at most 4 passes with 32 kicks or more of codes of up
+/// to 6 bits, which cost some 40 rows cols each; of others 7 rows cols^2; 3/2 rows cols^2 less where nothing is
+/// measured. Memory: 2 cols^2 floats, the codes, and for every task that runs at a time 3 x 64 rows of floats, 192
+/// floats for each weight of a group, and for kicks 21 bytes for each of at most 2048 columns and the values of their
+/// groups; of lattices and wider codes 64 rows of codes and parameters.
 template <weight_format F, class Executor = serial>
 result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const gptq_options& o = {},
                             Executor&& ex = {}) {
@@ -237,7 +239,7 @@ result<gptq_result<F>> gptq(matrix_view<const float> w, const hessian& h, const 
   job.m = &*m, job.w = w, job.out = &out.codes;
   job.order = {order, cols}, job.place = {place, cols}, job.group_at = {group_at, cols};
   job.importance = importance, job.groups = o.groups, job.passes = o.passes, job.kicks = out.report.kicks;
-  job.tune = o.tune;
+  job.tune = o.tune, job.measure = o.measure;
   job.search = o.search;
   if (o.grid == grid_search::min_max) job.search.coarse_steps = 0;
   if constexpr (F::group == per_tensor) {

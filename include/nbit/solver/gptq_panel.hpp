@@ -68,6 +68,7 @@ struct gptq_job {
   int passes = 0;
   int kicks = 0;
   bool tune = false;
+  bool measure = true;
   bool start_given = false;   // codes and parameters are in `out`: only improve them
   double* rounded = nullptr;  // by row: loss of plain rounding with the same parameters
   double* solved = nullptr;   // by row: loss of what was stored

@@ -182,12 +182,13 @@ inline result<void> solve_panel(const gptq_job<F>& job, std::size_t task) {
     for (std::size_t k = 0; k < cols; ++k) p.e[k] = 0.0f;  // was the search's scratch
   }
   round_panel<F>(p);
+  if (!job.measure && job.passes == 0) return {};
   store_order<F>(p);
-  measure_rounding<F>(p);
+  if (job.measure) measure_rounding<F>(p);
   for (std::size_t k = 0; tune && k < p.rows * groups; ++k)
     (*fitted)[k] = job.out->params[job.out->params_index(p.first_row + k / groups, k % groups)];
   improve();
-  measure_panel<F>(p, fitted->span());
+  if (job.measure) measure_panel<F>(p, fitted->span());
   return {};
 }
 
