@@ -105,13 +105,13 @@ inline result<void> finite_numbers(const safetensors::tensor_info& t, std::span<
 
 /// What a sum is stored as, and how many of them.
 template <class Sum>
-using stored_number = std::conditional_t<std::is_same_v<Sum, double>, double, float>;
+using number_in_file = std::conditional_t<std::is_same_v<Sum, double>, double, float>;
 template <class Sum>
-inline constexpr std::size_t numbers_in = sizeof(Sum) / sizeof(stored_number<Sum>);
+inline constexpr std::size_t numbers_in = sizeof(Sum) / sizeof(number_in_file<Sum>);
 
 template <class Sum>
 inline result<void> read_triangle(const safetensors::tensor_info& t, std::size_t cols, Sum* to) {
-  using number = stored_number<Sum>;
+  using number = number_in_file<Sum>;
   const std::vector<number> sums = numbers_of<number>(t);
   if (auto fine = finite_numbers<number>(t, sums, true); !fine) return fine;
   const number* from = sums.data();
@@ -185,9 +185,9 @@ template <byte_sink Sink>
               detail::with_sums(g,
                                 [&](const auto* s) {
                                   using sum = std::remove_cvref_t<decltype(*s)>;
-                                  std::vector<detail::stored_number<sum>> row((r + 1) * detail::numbers_in<sum>);
+                                  std::vector<detail::number_in_file<sum>> row((r + 1) * detail::numbers_in<sum>);
                                   std::memcpy(row.data(), s + gram_triangle::at(r, 0), (r + 1) * sizeof(sum));
-                                  return put(std::span<const detail::stored_number<sum>>(row));
+                                  return put(std::span<const detail::number_in_file<sum>>(row));
                                 });
           !done)
         return done;
