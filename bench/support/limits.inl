@@ -45,28 +45,30 @@ struct limits<NBIT_ARCH> {
     return vec::reduce(vec::add(vec::add(vec::add(a, b), vec::add(c, d)), vec::add(vec::add(e, f), vec::add(g, h))));
   }
 
-  // twelve chains of the dot that gemm uses; the compiler may not know that they are the same
+  // chains of the dot that gemm uses, as many as registers hold beside what they multiply; the compiler may not know
+  // that they are the same
   static constexpr double int8_operations = 2.0 * 64 * 12 * double(steps / 16);
   static float int8_peak() {
     using code = nbit::code_lanes<base>;
+    constexpr int chains = NBIT_TARGET == 1 ? 4 : 12, rounds = 12 / chains * int(steps / 16);
     alignas(64) std::uint8_t bytes[64];
     alignas(64) std::int8_t x[64];
     for (int i = 0; i < 64; ++i) bytes[i] = static_cast<std::uint8_t>(i % 16), x[i] = static_cast<std::int8_t>(i - 32);
     const auto w = code::load(bytes);
-    typename code::sums sum[12];
-    typename code::partial part[12];
+    typename code::sums sum[chains];
+    typename code::partial part[chains];
     NBIT_UNROLL
-    for (int i = 0; i < 12; ++i) sum[i] = code::start(i), part[i] = code::none();
-    for (std::size_t k = 0; k < steps / 16; ++k) {
+    for (int i = 0; i < chains; ++i) sum[i] = code::start(i), part[i] = code::none();
+    for (int k = 0; k < rounds; ++k) {
       NBIT_UNROLL
-      for (int i = 0; i < 12; ++i) code::template step<15>(sum[i], part[i], w, x + 4 * i);
+      for (int i = 0; i < chains; ++i) code::template step<15>(sum[i], part[i], w, x + 4 * (i % 2));
       if (k % 8 == 7) {
         NBIT_UNROLL
-        for (int i = 0; i < 12; ++i) code::template flush<15>(sum[i], part[i]);
+        for (int i = 0; i < chains; ++i) code::template flush<15>(sum[i], part[i]);
       }
     }
     auto total = vec::zero();
-    for (int i = 0; i < 12; ++i) total = vec::add(total, code::to_float(sum[i]));
+    for (int i = 0; i < chains; ++i) total = vec::add(total, code::to_float(sum[i]));
     return vec::reduce(total);
   }
 
@@ -83,7 +85,7 @@ struct limits<NBIT_ARCH> {
     for (int i = 0; i < 12; ++i) sum[i] = vec::broadcast(float(i));
     for (std::size_t k = 0; k < steps / 16; ++k) {
       NBIT_UNROLL
-      for (int i = 0; i < 12; ++i) level::template dot<0>(sum[i], w, x + 4 * i);
+      for (int i = 0; i < 12; ++i) level::template dot<0>(sum[i], w, x + 4 * (i % 2));
     }
     auto total = vec::zero();
     for (int i = 0; i < 12; ++i) total = vec::add(total, sum[i]);

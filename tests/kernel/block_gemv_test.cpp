@@ -49,8 +49,16 @@ template <class F, int Group>
 void check(const char* name) {
   INFO(name);
   nbit::random_stream numbers(Group);
-  for (const nbit::shape s :
-       {nbit::shape{1, 1}, {3, 17}, {33, 64}, {5, 300}, {66, 256}, {2, 769}, {7, 1024 + 96}, {1, 16384 + 544}}) {
+  for (const nbit::shape s : {nbit::shape{1, 1},
+                              {3, 17},
+                              {33, 64},
+                              {5, 300},
+                              {66, 256},
+                              {141, 128},
+                              {5, 32},
+                              {2, 769},
+                              {7, 1024 + 96},
+                              {1, 16384 + 544}}) {
     for (const int fill : {-1, 0x00, 0xff, 0x80, 0x7f}) {
       INFO("shape " << s.rows << " x " << s.cols << ", bytes " << fill);
       const auto bytes = blocks_of<F>(s, fill, numbers);

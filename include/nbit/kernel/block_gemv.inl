@@ -32,6 +32,9 @@ struct block_gemv<NBIT_ARCH, Weights> {
   static void rows(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
                    std::size_t m, std::size_t tokens_left, float* y, std::size_t stride) noexcept {
     using work = piece<Tokens, detail::int8_blocks<F, Group>::length>;
+    if constexpr (Tokens == 1 && work::several) {
+      if (work::takes_several(w.cols)) return work::short_rows(w, first, count, x, m, y);
+    }
     for (std::size_t r = first; r < first + count; r += tall) {
       const std::size_t n = first + count - r < tall ? first + count - r : tall;
       float chains[4 * tall * Tokens] = {};
@@ -67,6 +70,12 @@ struct block_gemv<NBIT_ARCH, Weights> {
     static constexpr std::size_t code_stride = most * dots::width + 64, extra_stride = most * dots::extra + 16;
     using code_row = block_row<std::int8_t, Tokens, code_stride>;
     using extra_row = block_row<std::int32_t, Tokens, extra_stride>;
+
+    /// Whether a step can take several short rows, which then are neighbours as blocks of one row are: a KV cache.
+    static constexpr bool several = !source::apart && !two_level && merged == 1;
+    static bool takes_several(std::size_t cols) {
+      return cols != 0 && cols % source::group == 0 && 2 * cols <= columns * step && columns * step % cols == 0;
+    }
 
     // What the activations of up to `wide` columns bring: codes in the order that the dots want, `extra` integers for
     // each block, its scale and, for formats with an offset on one level, scale * (sum of codes).
@@ -151,7 +160,56 @@ struct block_gemv<NBIT_ARCH, Weights> {
       quad::store(chains, s0), quad::store(chains + 4, s1), quad::store(chains + 8, s2), quad::store(chains + 12, s3);
     }
 
+    template <int Group>
+    static void short_rows(const Weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                           std::size_t m, float* y) noexcept {
+      const std::size_t blocks = w.cols / columns, together = step / blocks, bytes = source::bytes(w.cols);
+      side s;
+      prepare_repeated(x, m, w.cols, s);
+      found row;
+      for (std::size_t r = first; r < first + count; r += together) {
+        const std::size_t n = first + count - r < together ? first + count - r : together;
+        const std::byte* from = source::at(w, r, 0);
+        std::byte rest[step_bytes];
+        if (n < together) {
+          std::memset(rest, 0, sizeof rest);
+          std::memcpy(rest, from, n * bytes);
+          from = rest;
+        }
+        take(from, s, 0, row);
+        multiply(s, row);
+        for (std::size_t i = 0; i < n; ++i) {
+          auto chain = quad::zero();
+          for (std::size_t b = 0; b < blocks; b += 4)
+            chain = quad::first(blocks - b, add<0>(row, s, i * blocks + b, chain), chain);
+          y[r + i] = quad::reduce(chain);
+        }
+      }
+    }
+
    private:
+    // The activations of a step of short rows: the same ones for each.
+    template <int Group>
+    static void prepare_repeated(const int8_activations<Group>& x, std::size_t m, std::size_t cols, side& s) {
+      s.blocks = step, s.steps = 1;
+      alignas(64) std::int8_t codes[columns * step];
+      std::int16_t sums[columns * step / 16];
+      for (std::size_t c = 0; c < columns * step; c += cols) {
+        std::memcpy(codes + c, x.row_codes(m), cols);
+        std::memcpy(sums + c / 16, x.row_sums(m), cols / 16 * sizeof sums[0]);
+      }
+      dots::arrange(codes, sums, s.codes, s.extra);
+      for (std::size_t b = 0; b < step; ++b) {
+        const std::size_t at = b * columns % cols / 16;
+        s.scale[0][b] = x.scale16(m, at);
+        if constexpr (offset && !two_level) {
+          int sum = 0;
+          for (std::size_t k = at; k < at + columns / 16; ++k) sum += x.row_sums(m)[k];
+          s.sum[0][b] = s.scale[0][b] * static_cast<float>(sum);
+        }
+      }
+    }
+
     template <std::size_t Token>
     NBIT_INLINE static typename quad::type add(const found& row, const side& s, std::size_t b, typename quad::type to) {
       to = quad::fma(quad::load(row.scale[Token] + b), quad::load(row.sum[Token] + b), to);
