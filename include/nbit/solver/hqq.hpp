@@ -35,9 +35,11 @@
 namespace nbit {
 
 struct hqq_options {
-  int iterations = 20;   // 0 to 1000; it stops when the error has grown three times
-  float norm = 0.7f;     // p, above 0 and at most 1
-  float beta = 10.0f;    // the first threshold is |x|^(p - 1) / beta, in units of the group's mean |w|
+  int iterations = 20;  // 0 to 1000; it stops when the error has grown three times
+  float norm = 0.7f;    // p, above 0 and at most 1
+  // The first threshold is |x|^(p - 1) / beta, in units of the group's mean |w|. -1: 2, or 10 where scales move. The
+  // published 10 is in the weights' own units, where next to no error of usual weights, some .05 large, is an outlier.
+  float beta = -1.0f;
   float growth = 1.01f;  // of beta from step to step, at least 1
   // Move scales too, not only zeros and minima as published: better for weights alone, but it clips weights that
   // inputs may need.
@@ -220,8 +222,10 @@ inline void solve_hqq_lanes(const float* const* rows, std::size_t count, std::si
 /// Errors: shape, not_finite with row and column, invalid_option, out_of_memory.
 /// Cost: iterations times a rounding and a fit of every group.
 template <weight_format F, class Executor = serial>
-result<coded_matrix<F>> hqq(matrix_view<const float> w, const hqq_options& o = {}, Executor&& ex = {}) {
+result<coded_matrix<F>> hqq(matrix_view<const float> w, const hqq_options& options = {}, Executor&& ex = {}) {
   using namespace detail;
+  hqq_options o = options;
+  if (o.beta == -1.0f) o.beta = o.move_scale ? 10.0f : 2.0f;
   if (o.iterations < 0 || o.iterations > 1000)
     return make_error(errc::invalid_option, "number of iterations is out of range", "0 to 1000")
         .about("iterations")
