@@ -136,6 +136,7 @@
 #include <nbit/solver/dials.hpp>
 #include <nbit/solver/drift.hpp>
 #include <nbit/solver/drift_statistics.hpp>
+#include <nbit/solver/experts.hpp>
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/fold.hpp>
 #include <nbit/solver/gptq.hpp>
