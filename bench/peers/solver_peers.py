@@ -134,7 +134,7 @@ def main():
                     start = time.perf_counter()
                     peers[solver]()
                     peer = min(peer, time.perf_counter() - start)
-                    command = [given.bench, solver, threads, 2, n, n, files[0], x.shape[0], files[1]]
+                    command = [given.bench, solver, threads, 1, n, n, files[0], x.shape[0], files[1]]
                     lines = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True).stdout
                     for line in lines.splitlines():
                         name, seconds = line.split("\t")

@@ -76,7 +76,7 @@ int main(int count, char** words) {
                        }});
   for (const int passes : {0, 4})
     factors.push_back(
-        {"GPTQ w4g128, " + std::to_string(passes) + " passes", cube * (1.0 / 6 + 2 + passes), [&, passes] {
+        {"GPTQ w4g128, " + std::to_string(passes) + " passes", cube * (1.0 / 6 + 2 + 2 * passes), [&, passes] {
            nbit::gptq_options o;
            o.passes = passes, o.kicks = 0;
            nbit_bench::keep(nbit::gptq<nbit::w4g128>({w.data(), n, n}, h, o) ? 1.0f : 0.0f);

@@ -139,7 +139,7 @@ inline constexpr bool hqq_side_by_side = [] {
 
 /// The parameters that solve_hqq finds for `count` groups, at most sixteen, of n weights each; rows[l] is the first
 /// weight of group l, params[l] its parameters as fitted. solved[l] is false where solve_hqq has to be asked instead.
-/// scratch: 32 floats for each weight.
+/// scratch: 32 floats for each weight; the codes lie in the second half of them, as whole numbers, [n][16].
 template <weight_format F>
   requires hqq_side_by_side<F>
 inline void solve_hqq_lanes(const float* const* rows, std::size_t count, std::size_t n, const hqq_options& o,
@@ -172,10 +172,9 @@ inline void solve_hqq_lanes(const float* const* rows, std::size_t count, std::si
     float sum = 0.0f;
     for (std::size_t i = 0; i < n; ++i) sum += abs(scratch[i * lane_count + l]);
     shrink.unit[l] = static_cast<float>(n) / sum;
-    solved[l] = true, worse[l] = 0;
-    active[l] = l < count && sum > 0.0f;
+    worse[l] = 0;
     // Without a step there is nothing to divide by.
-    if (active[l] && !(float(moving[l].scale) > 0.0f)) active[l] = solved[l] = false;
+    active[l] = solved[l] = l < count && sum > 0.0f && float(moving[l].scale) > 0.0f;
   }
   round_all();
   for (std::size_t l = 0; l < lane_count; ++l) least[l] = is_finite(rounding.error[l]) ? rounding.error[l] : 3e38f;
@@ -214,6 +213,8 @@ inline void solve_hqq_lanes(const float* const* rows, std::size_t count, std::si
         active[l] = ++worse[l] < 3;
     }
   }
+  for (std::size_t l = 0; l < count; ++l) moving[l] = *params[l];
+  round_all();
 }
 
 }  // namespace detail
@@ -272,9 +273,13 @@ result<coded_matrix<F>> hqq(matrix_view<const float> w, const hqq_options& optio
               before[l] = *params[l];
             solve_hqq_lanes<F>(rows, count, n, o, params, own, solved);
             for (std::size_t l = 0; l < count; ++l) {
-              if (!solved[l]) *params[l] = before[l], solve_one(r + l, g, n);
-              round_group<F>(w.row(r + l).subspan(first, n), *params[l], 0, q->row_codes(r + l) + first);
+              code_t<F>* const to = q->row_codes(r + l) + first;
+              const float* const codes = own + n * lane_count + l;
+              for (std::size_t i = 0; i < n && solved[l]; ++i)
+                to[i] = static_cast<code_t<F>>(static_cast<int>(codes[i * lane_count]));
             }
+            for (std::size_t l = 0; l < count; ++l)
+              if (!solved[l]) *params[l] = before[l], solve_one(r + l, g, n);
           }
           if (side_by_side) continue;
         }
