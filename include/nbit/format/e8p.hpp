@@ -79,7 +79,12 @@ NBIT_INLINE int level_of(unsigned code, unsigned signs, int i) {
   return ((m ^ minus) - minus) + ((code >> 15 & 1u) != 0 ? 1 : -1);
 }
 
-#if !defined(__CUDACC_RTC__)  // for encoders on the host alone
+#if defined(__CUDACC_RTC__)  // as ggml_search.hpp: declared for the encoders' text
+
+int code_of(const float* w, float d);
+f16 fitted_step(std::span<const float> w, std::span<const float> importance);
+
+#else
 
 /// Eight magnitudes, the largest first, with the places they stood at.
 struct sorted_eight {
@@ -245,7 +250,6 @@ struct e8p {
   static constexpr const char* name = "E8P";
   using params = e8p_params;
 
-#if !defined(__CUDACC_RTC__)
   NBIT_HOST_INLINE static params fit(std::span<const float> w, std::span<const float> importance) {
     return {e8p_detail::fitted_step(w, importance)};
   }
@@ -253,7 +257,6 @@ struct e8p {
   NBIT_HOST_INLINE static int code(std::span<const float> w, const params& p, int /*i*/) {
     return e8p_detail::code_of(w.data(), static_cast<float>(p.d));
   }
-#endif
   NBIT_INLINE static void value(int c, const params& p, int /*i*/, std::span<float> out) {
     const unsigned u = static_cast<unsigned>(c), signs = e8p_detail::signs_of(u);
     for (int i = 0; i < 8; ++i)  // 11 bits times 4: exact
