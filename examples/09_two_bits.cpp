@@ -109,7 +109,7 @@ engine::model in_two_bits(const engine::model& m, const engine::token_windows& t
       values dense(w.shape().rows * w.shape().cols);
       w.decode({dense.data(), w.shape().rows, w.shape().cols});
       const values v = turned({dense.data(), w.shape().rows, w.shape().cols}, pool);
-      const auto solved = nbit::gptq<F>({v.data(), w.shape().rows, w.shape().cols}, here, {}, pool);
+      const auto solved = nbit::gptq<F>({v.data(), w.shape().rows, w.shape().cols}, here, {.passes = 2}, pool);
       if (!solved) fail(solved.error());
       auto packed = nbit::pack_codes<nbit::blocks>(solved->codes);
       if (!packed) fail(packed.error());
