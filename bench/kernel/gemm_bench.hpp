@@ -243,7 +243,7 @@ class gemm_bench {
         void (*)(int, int, int, int, int, int, float, const float*, int, const float*, int, float, float*, int);
     const blas_peer blas;
     const auto sgemm = blas.symbol<sgemm_t>("cblas_sgemm");
-    for (const std::size_t tokens : {std::size_t{32}, std::size_t{128}, std::size_t{512}}) {
+    for (const std::size_t tokens : {std::size_t{8}, std::size_t{32}, std::size_t{128}, std::size_t{512}}) {
       auto x = std::make_shared<std::vector<float>>(some_activations(tokens));
       auto y = std::make_shared<std::vector<float>>(tokens * outputs);
       std::vector<subject> s = {peak_limit(), {name, 2.0 * double(tokens) * outputs * cols, [=] {

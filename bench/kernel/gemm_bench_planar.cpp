@@ -12,4 +12,5 @@ void nbit_bench::gemm_planar(gemm_bench& b) {
   b.bf16<nbit::w4g128>("w4g128");
   b.bf16<nbit::w4g32>("w4g32");
   b.floats<nbit::w4g128>("w4g128");
+  b.floats<nbit::nf4>("NF4");
 }

@@ -76,6 +76,11 @@ TEST_CASE("what has kernels: blocks of files on x86, row tiles everywhere") {
     for (const operation op : {operation::gemv, operation::gemv_int8, operation::gemm, operation::gemm_int8})
       CHECK(nbit::describe(tag, op, tiles).path == nbit::kernel_path::own);
     CHECK(nbit::describe(tag, operation::gemm_bf16, tiles).path == nbit::kernel_path::own);
+    const auto codebook = nbit::packed_view<nbit::nf4, nbit::row_tiles>();
+    CHECK(nbit::describe(tag, operation::gemm, codebook).path == nbit::kernel_path::own);
+    CHECK(nbit::describe(tag, operation::gemm, codebook).for_format == nullptr);
+    CHECK(nbit::describe(tag, operation::gemm_int8, codebook).for_format != nullptr);
+    CHECK(nbit::describe(tag, operation::gemv_int8, codebook).for_format != nullptr);
     const auto blocks = nbit::describe(tag, operation::gemv_int8, nbit::packed_view<nbit::q4_0>());
     if (NBIT_HAS_X86 && decltype(tag)::level > 0) CHECK(blocks.path == nbit::kernel_path::own);
     if (decltype(tag)::level == 0) CHECK(blocks.path == nbit::kernel_path::generic);

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <numeric>
 
+#include <nbit/format/codebook.hpp>
 #include <nbit/format/ggml_iq4.hpp>
 #include <nbit/format/ggml_q2_k.hpp>
 #include <nbit/format/presets.hpp>
@@ -16,6 +17,9 @@ namespace {
 using nbit::scheme;
 using nbit::symmetry;
 struct w8a : nbit::uniform<scheme{.bits = 8, .group = 512, .symmetry = symmetry::asymmetric}> {};
+struct log3 : nbit::codebook<log3, 3, 48> {
+  static constexpr std::array<float, 8> levels = {-1, -0.5f, -0.25f, -0.0f, 0.125f, 0.25f, 0.5f, 1};
+};
 
 int cells = 0;
 
@@ -113,6 +117,56 @@ void check_products(const char* name) {
   }
 }
 
+/// One chain for each output over rising columns.
+std::vector<float> chains(const std::vector<float>& w, const std::vector<float>& x, nbit::shape s, std::size_t tokens) {
+  std::vector<float> y(tokens * s.rows);
+  for (std::size_t i = 0; i < y.size(); ++i)
+    for (std::size_t c = 0; c < s.cols; ++c)
+      y[i] = std::fma(x[i / s.rows * s.cols + c], w[i % s.rows * s.cols + c], y[i]);
+  return y;
+}
+
+/// Levels that are floats: bf16 and int8 activations become floats too.
+template <class F>
+void check_codebook(const char* name) {
+  INFO(name);
+  const nbit::shape s{150, 513};
+  constexpr std::size_t tokens = 8;
+  std::vector<float> floats, from_bf16, from_int8;
+  const auto q = some_weights<F>(s, s.rows, &floats);
+  const auto t = nbit::repack<nbit::row_tiles>(q.view());
+  auto act = nbit::int8_activation_matrix<32>::make({tokens, s.cols});
+  REQUIRE((t && act));
+  nbit_test::random numbers(11);
+  const auto x = numbers.normals(tokens * s.cols);
+  std::vector<nbit::bf16> halves;
+  nbit::quantize_activations(nbit::arch::scalar{}, {x.data(), tokens, s.cols}, act->view());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t m = i / s.cols, c = i % s.cols;
+    halves.push_back(nbit::bf16::from(x[i])), from_bf16.push_back(float(halves.back()));
+    from_int8.push_back(act->view().scale16(m, c / 16) * static_cast<float>(act->view().row_codes(m)[c]));
+  }
+  const auto by_bf16 = chains(floats, from_bf16, s, tokens), by_int8 = chains(floats, from_int8, s, tokens);
+  const auto check = [&](auto tag) {
+    INFO(decltype(tag)::name);
+    std::vector<float> y(tokens * s.rows, 7.0f);
+    nbit::gemm(tag, t->view(), {halves.data(), tokens, s.cols}, {y.data(), tokens, s.rows}, nbit_test::backwards{});
+    REQUIRE(nbit_test::same_bits(y, by_bf16));
+    y.assign(y.size(), 7.0f);
+    nbit::gemm(tag, t->view(), act->view(), {y.data(), tokens, s.rows}, nbit_test::backwards{});
+    REQUIRE(nbit_test::same_bits(y, by_int8));
+    ++cells;
+  };
+  nbit::arch::for_each_runnable_bf16(check);
+  nbit::arch::for_each_runnable([&](auto tag) {
+    auto one = nbit::int8_activation_matrix<32>::make({1, s.cols});
+    nbit::quantize_activations(nbit::arch::scalar{}, {x.data(), 1, s.cols}, one->view());
+    std::vector<float> y(s.rows, 7.0f);
+    nbit::gemv(tag, t->view(), one->view(), std::span<float>(y), nbit_test::backwards{});
+    REQUIRE(std::equal(y.begin(), y.end(), by_int8.begin()));
+  });
+}
+
 template <class F>
 void check_floats(const char* name) {
   INFO(name);
@@ -124,10 +178,7 @@ void check_floats(const char* name) {
     constexpr std::size_t tokens = 8;
     nbit_test::random numbers(8);
     const auto x = numbers.normals(tokens * s.cols);
-    std::vector<float> expected(tokens * s.rows);
-    for (std::size_t i = 0; i < expected.size(); ++i)
-      for (std::size_t c = 0; c < s.cols; ++c)
-        expected[i] = std::fma(x[i / s.rows * s.cols + c], floats[i % s.rows * s.cols + c], expected[i]);
+    const auto expected = chains(floats, x, s, tokens);
     nbit::arch::for_each_runnable([&](auto tag) {
       INFO(decltype(tag)::name);
       std::vector<float> y(tokens * s.rows, 7.0f), one(s.rows, 7.0f);
@@ -157,6 +208,8 @@ TEST_CASE("int8 products of row tiles, in the order that is written down") {
 TEST_CASE("f32 products of row tiles: one chain for each output") {
   cells = 0;
   check_floats<nbit::w4g128>("w4g128"), check_floats<nbit::q2_k>("Q2_K");
+  check_floats<nbit::nf4>("NF4"), check_floats<nbit::fp4>("FP4"), check_floats<log3>("log3");
+  check_codebook<nbit::nf4>("NF4"), check_codebook<log3>("log3");
   std::printf("row tiles: %d f32 cells\n", cells);
 }
 

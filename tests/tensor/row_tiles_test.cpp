@@ -39,7 +39,13 @@ struct w7 : nbit::uniform<scheme{.bits = 7, .group = nbit::per_row, .symmetry = 
 struct w8a : nbit::uniform<scheme{.bits = 8, .group = 512, .symmetry = symmetry::asymmetric}> {};
 struct w8t : nbit::uniform<scheme{.bits = 8, .group = nbit::per_tensor, .scale = scale_type::e8m0}> {};
 
-static_assert(!nbit::tileable<nbit::nf4>, "its levels are no integers");
+struct log3 : nbit::codebook<log3, 3, 48> {
+  static constexpr std::array<float, 8> levels = {-1, -0.5f, -0.25f, -0.0f, 0.125f, 0.25f, 0.5f, 1};
+};
+struct log5 : nbit::codebook<log5, 5, 32> {
+  static constexpr std::array<float, 32> levels = {};
+};
+static_assert(nbit::tileable<nbit::nf4> && nbit::form_of<nbit::nf4>.floats && !nbit::tileable<log5>, "up to 4 bits");
 static_assert(nbit::form_of<nbit::w4g128> == nbit::form_of<nbit::uniform<scheme{.bits = 4, .group = 128}>>);
 static_assert(nbit::form_of<nbit::q4_k>.tile_bytes(256) == 16 * 148, "4.625 bits a weight");
 
@@ -104,6 +110,6 @@ TEST_CASE("row tiles hold every tileable format exactly") {
   check<nbit::q6_k>("Q6_K"), check<nbit::q8_k>("Q8_K"), check<nbit::iq4_nl>("IQ4_NL");
   check<nbit::iq4_xs>("IQ4_XS"), check<nbit::mxfp4>("MXFP4"), check<nbit::nvfp4>("NVFP4");
   check<nbit::tq1_0>("TQ1_0"), check<nbit::tq2_0>("TQ2_0"), check<nbit::q1_0>("Q1_0");
-  check<nbit::q2_0>("Q2_0");
+  check<nbit::q2_0>("Q2_0"), check<nbit::nf4>("NF4"), check<nbit::fp4>("FP4"), check<log3>("log3");
   std::printf("row tiles: %d storage cells\n", cells);
 }

@@ -5,6 +5,7 @@
 #ifndef NBIT_ARCH_CODE_LANES_HPP
 #define NBIT_ARCH_CODE_LANES_HPP
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,7 +21,7 @@ inline namespace NBIT_TAG {
 /// field<Low, Width, To>(b): bits Low .. of every byte, moved to bit To. lookup: a table of sixteen bytes.
 /// step<Top>(sums, partial, b, x): lane r adds b[4r + j] * x[j], j = 0..3; bytes are unsigned, 0 .. Top.
 /// At most `steps<Top>` of them before flush<Top>(sums, partial), which leaves the exact sums and empties partial.
-/// sums_at: sixteen int32 in memory.
+/// sums_at: sixteen int32 in memory. level<J>(values, b): values[b[4r + J]] as float, of sixteen; bytes are 0 .. 15.
 /// centre<Top>: what an instruction set wants to be subtracted from bytes up to Top (128 where it has signed dots
 /// only).
 template <class Arch>

@@ -63,6 +63,10 @@ struct code_lanes<NBIT_ARCH> {
   NBIT_INLINE static real column(bytes v) {
     return to_float(_mm512_and_si512(_mm512_maskz_srli_epi32(all, v, 8 * J), _mm512_set1_epi32(255)));
   }
+  template <int J>
+  NBIT_INLINE static real level(const std::uint32_t* values, bytes v) {  // the permutation ignores higher bits
+    return _mm512_maskz_permutexvar_ps(all, _mm512_maskz_srli_epi32(all, v, 8 * J), _mm512_loadu_ps(values));
+  }
   /// Bits at .. at + Bits - 1 of every 32 as floats.
   template <int Bits>
   NBIT_INLINE static real field_at(bytes v, int at) {
@@ -195,6 +199,10 @@ struct code_lanes<NBIT_ARCH> {
     return to_float({_mm256_and_si256(_mm256_srli_epi32(v.lo, 8 * J), mask),
                      _mm256_and_si256(_mm256_srli_epi32(v.hi, 8 * J), mask)});
   }
+  template <int J>
+  NBIT_INLINE static real level(const std::uint32_t* values, bytes v) {
+    return {half_level(values, _mm256_srli_epi32(v.lo, 8 * J)), half_level(values, _mm256_srli_epi32(v.hi, 8 * J))};
+  }
   template <int Bits>
   NBIT_INLINE static real field_at(bytes v, int at) {
     const __m256i by = _mm256_set1_epi32(at), mask = _mm256_set1_epi32((1 << Bits) - 1);
@@ -232,6 +240,14 @@ struct code_lanes<NBIT_ARCH> {
     else if constexpr (Low < To)
       v = _mm256_slli_epi16(v, To - Low);
     return _mm256_and_si256(v, _mm256_set1_epi8(static_cast<char>(((1 << Width) - 1) << To)));
+  }
+  // bit 3 chooses between two permutations of eight, which ignore it
+  NBIT_INLINE static __m256 half_level(const std::uint32_t* values, __m256i codes) {
+    const __m256i* const t = reinterpret_cast<const __m256i*>(values);
+    const __m256i low = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(t), codes);
+    const __m256i high = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(t + 1), codes);
+    return _mm256_blendv_ps(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28)));
   }
   NBIT_INLINE static __m128i eight(const void* p, std::size_t at) {
     return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(static_cast<const char*>(p) + at));
@@ -320,6 +336,10 @@ struct code_lanes<NBIT_ARCH> {
   template <int J>
   static real column(const bytes& b) {
     return each([&](std::size_t i) { return static_cast<float>(b.v[4 * i + std::size_t(J)]); });
+  }
+  template <int J>
+  static real level(const std::uint32_t* values, const bytes& b) {
+    return each([&](std::size_t i) { return std::bit_cast<float>(values[b.v[4 * i + std::size_t(J)]]); });
   }
 
  private:

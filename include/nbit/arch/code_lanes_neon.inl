@@ -89,6 +89,12 @@ struct code_lanes<NBIT_ARCH> {
   NBIT_INLINE static real column(bytes v) {
     return {one_column<J>(v.a), one_column<J>(v.b), one_column<J>(v.c), one_column<J>(v.d)};
   }
+  template <int J>
+  NBIT_INLINE static real level(const std::uint32_t* values, bytes v) {
+    const std::uint8_t* const t = reinterpret_cast<const std::uint8_t*>(values);
+    const uint8x16x4_t table = {{vld1q_u8(t), vld1q_u8(t + 16), vld1q_u8(t + 32), vld1q_u8(t + 48)}};
+    return {one_level<J>(table, v.a), one_level<J>(table, v.b), one_level<J>(table, v.c), one_level<J>(table, v.d)};
+  }
 
  private:
   NBIT_INLINE static int32x4_t dot(int32x4_t sum, uint8x16_t codes, int8x16_t x) {
@@ -114,6 +120,15 @@ struct code_lanes<NBIT_ARCH> {
   }
   NBIT_INLINE static float32x4_t high_half(const std::uint16_t* p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+  }
+  // code c stands for bytes 4 c ... 4 c + 3 of the table
+  template <int J>
+  NBIT_INLINE static float32x4_t one_level(uint8x16x4_t table, uint8x16_t v) {
+    uint32x4_t code = vreinterpretq_u32_u8(v);
+    if constexpr (J != 0) code = vshrq_n_u32(code, 8 * J);
+    code = vandq_u32(code, vdupq_n_u32(255));
+    const uint32x4_t at = vmlaq_u32(vdupq_n_u32(0x03020100), code, vdupq_n_u32(0x04040404));
+    return vreinterpretq_f32_u8(vqtbl4q_u8(table, vreinterpretq_u8_u32(at)));
   }
   template <int J>
   NBIT_INLINE static float32x4_t one_column(uint8x16_t v) {

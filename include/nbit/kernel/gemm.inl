@@ -20,11 +20,11 @@ struct panel_product<NBIT_ARCH> {
 #endif
   static constexpr std::size_t width = vectors * lane_count;
 
-  /// y(m, first + n) for n < count; x: float or bf16. fill(n, outputs, c, depth, panel) writes weights of outputs n ...
-  /// and columns c ... as panel[column][width]; Depth: columns it is asked for at most.
-  template <std::size_t Depth, class T, class Fill>
-  static void block(std::size_t cols, std::size_t first, std::size_t count, matrix_view<const T> x,
-                    matrix_view<float> y, Fill fill) noexcept {
+  /// y(m, first + n) for n < count; x: float, bf16 or int8 activations. fill(n, outputs, c, depth, panel) writes
+  /// weights of outputs n ... and columns c ... as panel[column][width]; Depth: columns it is asked for at most.
+  template <std::size_t Depth, class X, class Fill>
+  static void block(std::size_t cols, std::size_t first, std::size_t count, const X& x, matrix_view<float> y,
+                    Fill fill) noexcept {
     if (cols == 0) {
       for (std::size_t m = 0; m < y.rows; ++m)
         for (std::size_t n = 0; n < count; ++n) y(m, first + n) = 0.0f;
@@ -41,11 +41,11 @@ struct panel_product<NBIT_ARCH> {
           const auto multiply = [&](const float* rows, std::size_t stride) {
             sized<tile_tokens>(tokens, panel, depth, rows, stride, &y(m, first + n), y.stride, outputs, c == 0);
           };
-          if constexpr (std::is_same_v<T, float>) {
+          if constexpr (std::is_same_v<X, matrix_view<const float>>) {
             multiply(&x(m, c), x.stride);
           } else {
             float rows[tile_tokens * Depth];
-            for (std::size_t t = 0; t < tokens; ++t) widen(&x(m + t, c), depth, rows + t * Depth);
+            for (std::size_t t = 0; t < tokens; ++t) widen(x, m + t, c, depth, rows + t * Depth);
             multiply(rows, Depth);
           }
         }
@@ -54,11 +54,17 @@ struct panel_product<NBIT_ARCH> {
   }
 
  private:
-  static void widen(const bf16* from, std::size_t n, float* to) noexcept {
+  static void widen(matrix_view<const bf16> x, std::size_t m, std::size_t c, std::size_t n, float* to) noexcept {
+    const bf16* const from = &x(m, c);
     std::size_t i = 0;
     for (; i + lane_count <= n; i += lane_count)
       for (std::size_t j = 0; j < lane_count; ++j) to[i + j] = float(from[i + j]);
     for (; i < n; ++i) to[i] = float(from[i]);
+  }
+  template <int Group>
+  static void widen(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n, float* to) noexcept {
+    const std::int8_t* const from = x.row_codes(m) + c;
+    for (std::size_t i = 0; i < n; ++i) to[i] = x.scale16(m, (c + i) / 16) * static_cast<float>(from[i]);
   }
   template <std::size_t Tokens>
   NBIT_INLINE static void sized(std::size_t count, const float* panel, std::size_t depth, const float* x,

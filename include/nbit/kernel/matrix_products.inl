@@ -113,17 +113,27 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>>
   using rest = gemm_kernel<arch::base_of<NBIT_ARCH>, weights>;
   using rest::block, rest::form;
 #if NBIT_TARGET == 2
-  static constexpr kernel_about about_int8 =
+  static constexpr kernel_about of_matrices =
       own_kernel("row tiles unpacked to panels of 128 rows, AMX tiles (tested by emulation only)");
 #else
-  static constexpr kernel_about about_int8 = own_kernel("row tiles unpacked to panels of 128 rows, smmla");
+  static constexpr kernel_about of_matrices = own_kernel("row tiles unpacked to panels of 128 rows, smmla");
 #endif
+  static constexpr kernel_about about_int8 = form.floats ? rest::about_int8 : of_matrices;
 
   /// Needs: first is a multiple of sixteen.
   template <int Group>
   static void block(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
                     matrix_view<float> y) noexcept {
-    using X = int8_activations<Group>;
+    if constexpr (form.floats)
+      rest::block(w, first, count, x, y);
+    else
+      by_matrices(w, first, count, x, y);
+  }
+
+ private:
+  template <class X>
+  static void by_matrices(const weights& w, std::size_t first, std::size_t count, const X& x,
+                          matrix_view<float> y) noexcept {
     using panel = tile_panel<arch::base_of<NBIT_ARCH>, form, X>;
     using product = matrix_block<NBIT_ARCH, panel::form, X>;
     constexpr std::size_t span = product::span, bytes = span / form.chunk * panel::form.chunk_bytes(),

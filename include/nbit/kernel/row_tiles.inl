@@ -39,8 +39,12 @@ struct tile_floats<NBIT_ARCH, W> {
   template <int... J>
   NBIT_INLINE static void four(code::bytes bytes, real scale, real offset, float* out, std::size_t stride,
                                std::integer_sequence<int, J...>) {
-    (vec::store(out + std::size_t(J) * stride, weight(code::template column<J>(bytes), scale, offset)), ...);
+    if constexpr (W.floats)
+      (vec::store(out + std::size_t(J) * stride, vec::mul(scale, code::template level<J>(values.data(), bytes))), ...);
+    else
+      (vec::store(out + std::size_t(J) * stride, weight(code::template column<J>(bytes), scale, offset)), ...);
   }
+  static constexpr std::array<std::uint32_t, 16> values = W.values;  // clang 14 crashes on the address of W's own
   NBIT_INLINE static real weight(real byte, real scale, real offset) {
     const real product = vec::mul(scale, vec::add(byte, vec::broadcast(static_cast<float>(-W.bias))));
     if constexpr (W.offset != tile_number::none)
@@ -73,10 +77,18 @@ struct row_decoder<NBIT_ARCH, packed_view<F, row_tiles>> {
           vec::store(offset, reader::offset(head, at / std::size_t(form.run), s));
       }
       const std::byte* const block = head + form.head_bytes() + at / form.block * form.block_bytes();
-      const int level = F::level(detail::tile_code<form.bits>(block, r % form.rows, at % form.block));
-      const float product = scale[r % form.rows] * static_cast<float>(level);
+      const std::uint8_t code = detail::tile_code<form.bits>(block, r % form.rows, at % form.block);
+      const float product = scale[r % form.rows] * level(code);
       out[i] = form.offset == tile_number::none ? product : product + offset[r % form.rows];
     }
+  }
+
+ private:
+  static float level(std::uint8_t code) {
+    if constexpr (form_of<F>.floats)
+      return F::levels[code];
+    else
+      return static_cast<float>(F::level(code));
   }
 };
 
@@ -85,7 +97,10 @@ struct gemv_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   using weights = packed_view<F, row_tiles>;
   static constexpr tile_form form = form_of<F>;
   static constexpr kernel_about about = own_kernel("row tiles decoded to floats, sixty-four rows at a time"),
-                                about_int8 = own_kernel("row tiles, lanes are rows, integer sums in registers");
+                                about_int8 = form.floats
+                                                 ? own_kernel("row tiles decoded to floats, activations to floats",
+                                                              "the format has no integer levels")
+                                                 : own_kernel("row tiles, lanes are rows, integer sums in registers");
 
   /// Needs: first is a multiple of sixteen.
   template <int Group>
@@ -93,7 +108,10 @@ struct gemv_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
                    float* y) noexcept {
     if (w.cols == 0)
       for (std::size_t r = first; r < first + count; ++r) y[r] = 0.0f;
-    tile_block<NBIT_ARCH, form, int8_activations<Group>>::one(w.tile(first / form.rows), w.cols, count, x, y + first);
+    if constexpr (form.floats)
+      gemm_kernel<NBIT_ARCH, weights>::block(w, first, count, x, matrix_view<float>(y, 1, w.rows));
+    else
+      tile_block<NBIT_ARCH, form, int8_activations<Group>>::one(w.tile(first / form.rows), w.cols, count, x, y + first);
   }
 
   /// Four tiles at a time: four chains that do not wait for one another.

@@ -121,22 +121,55 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
   static constexpr tile_form form = form_of<F>;
   using base = arch::base_of<NBIT_ARCH>;
   static constexpr kernel_about about = own_kernel("row tiles decoded to panels of floats"),
+                                of_floats = own_kernel("row tiles decoded to panels of floats, activations to floats",
+                                                       "the format has no integer levels"),
+                                of_integers =
 #if NBIT_TARGET == 2
-                                about_int8 = own_kernel("row tiles unpacked in registers, integer sums"),
+                                    own_kernel("row tiles unpacked in registers, integer sums"),
 #else
-                                about_int8 = own_kernel("row tiles unpacked to panels of 128 rows, integer sums"),
+                                    own_kernel("row tiles unpacked to panels of 128 rows, integer sums"),
 #endif
+                                of_pairs =
 #if NBIT_TARGET == 2 && NBIT_TARGET_DOT == 2
-                                about_bf16 = own_kernel("row tiles unpacked in registers, dots of bf16 pairs");
+                                    own_kernel("row tiles unpacked in registers, dots of bf16 pairs"),
 #else
-                                about_bf16 = own_kernel("row tiles unpacked to panels of float levels, multiply-adds",
-                                                        "the tag has no dots of bf16 pairs");
+                                    own_kernel("row tiles unpacked to panels of float levels, multiply-adds",
+                                               "the tag has no dots of bf16 pairs"),
 #endif
+                                about_int8 = form.floats ? of_floats : of_integers,
+                                about_bf16 = form.floats ? of_floats : of_pairs;
   static constexpr std::size_t outputs = 128;  // rows of a piece of work: a panel
 
   /// Needs: first is a multiple of sixteen.
   static void block(const weights& w, std::size_t first, std::size_t count, matrix_view<const float> x,
                     matrix_view<float> y) noexcept {
+    by_floats(w, first, count, x, y);
+  }
+
+  /// Needs: first is a multiple of sixteen.
+  template <int Group>
+  static void block(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
+                    matrix_view<float> y) noexcept {
+    by_levels(w, first, count, x, y);
+  }
+  static void block(const weights& w, std::size_t first, std::size_t count, matrix_view<const bf16> x,
+                    matrix_view<float> y) noexcept {
+    by_levels(w, first, count, x, y);
+  }
+
+ private:
+  // levels that are floats are multiplied with activations as floats
+  template <class X>
+  static void by_levels(const weights& w, std::size_t first, std::size_t count, const X& x,
+                        matrix_view<float> y) noexcept {
+    if constexpr (form.floats)
+      by_floats(w, first, count, x, y);
+    else
+      unpacked(w, first, count, x, y);
+  }
+  template <class X>
+  static void by_floats(const weights& w, std::size_t first, std::size_t count, const X& x,
+                        matrix_view<float> y) noexcept {
     using product = panel_product<base>;
     product::template block<tile_form::chunk>(
         w.cols, first, count, x, y,
@@ -148,19 +181,6 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
           }
         });
   }
-
-  /// Needs: first is a multiple of sixteen.
-  template <int Group>
-  static void block(const weights& w, std::size_t first, std::size_t count, const int8_activations<Group>& x,
-                    matrix_view<float> y) noexcept {
-    unpacked(w, first, count, x, y);
-  }
-  static void block(const weights& w, std::size_t first, std::size_t count, matrix_view<const bf16> x,
-                    matrix_view<float> y) noexcept {
-    unpacked(w, first, count, x, y);
-  }
-
- private:
   template <class X>
   static void unpacked(const weights& w, std::size_t first, std::size_t count, const X& x,
                        matrix_view<float> y) noexcept {

@@ -14,6 +14,7 @@
 #define NBIT_TENSOR_ROW_TILES_HPP
 
 #include <array>
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +28,7 @@
 #include <nbit/base/float16.hpp>
 #include <nbit/base/float8.hpp>
 #include <nbit/base/matrix_view.hpp>
+#include <nbit/format/codebook.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/packed_view.hpp>
@@ -53,6 +55,8 @@ struct tile_form {
   int bias = 0, top = 0;  // level = byte - bias, byte in 0 .. top; byte = code, or table[code]
   bool uneven = false;
   std::array<std::uint8_t, 16> table{};
+  bool floats = false;  // level = values[code], the bits of a float: codebooks
+  std::array<std::uint32_t, 16> values{};
 
   friend constexpr bool operator==(const tile_form&, const tile_form&) = default;
 
@@ -88,15 +92,43 @@ struct tile_form {
 
 namespace detail {
 
+/// A codebook of at most sixteen levels that are floats.
+template <class F>
+concept has_float_levels = !integer_format<F> && is_codebook<F> && F::bits <= 4;
+
+/// Columns with one scale; 0: a group.
+template <class F>
+inline constexpr int tile_run = [] {
+  if constexpr (integer_format<F>)
+    return F::run;
+  else
+    return 0;
+}();
 template <class F>
 inline constexpr bool has_tile_runs = [] {
-  if constexpr (integer_format<F>)
-    return F::run > 0 ? F::run % 16 == 0 : F::group <= 0 || F::group % 16 == 0;
+  if constexpr (integer_format<F> || has_float_levels<F>)
+    return tile_run<F> > 0 ? tile_run<F> % 16 == 0 : F::group <= 0 || F::group % 16 == 0;
   else
     return false;
 }();
+template <class F>
+inline constexpr bool has_tile_offset = integer_format<F> && has_offset<F>;
+template <class F>
+NBIT_INLINE float tile_scale(const typename F::params& p, [[maybe_unused]] int s) {
+  if constexpr (integer_format<F>)
+    return F::scale(p, s);
+  else
+    return float(p.scale);
+}
 
-/// The codes of a format as unsigned bytes.
+/// The codes of a format as unsigned bytes, or the floats that they stand for.
+template <class F>
+  requires has_float_levels<F>
+constexpr bool set_levels(tile_form& form) {
+  form.floats = true, form.top = (1 << F::bits) - 1;
+  for (std::size_t c = 0; c < F::levels.size(); ++c) form.values[c] = std::bit_cast<std::uint32_t>(F::levels[c]);
+  return true;
+}
 template <class F>
 constexpr bool set_levels(tile_form& form) {
   int low = F::level(0), top = low;
@@ -154,7 +186,7 @@ constexpr tile_number scale_number() {
 }
 template <class F>
 constexpr tile_number offset_number() {
-  if constexpr (!has_offset<F>)
+  if constexpr (!has_tile_offset<F>)
     return tile_number::none;
   else if constexpr (two_level_format<F>)
     return says_nibbles<F> ? tile_number::f16_times_high4 : tile_number::f16_times_u8;
@@ -166,8 +198,8 @@ constexpr tile_number offset_number() {
 
 }  // namespace detail
 
-/// A format that row_tiles can hold: integer levels (uneven ones up to 4 bits), scales constant over 16 columns or
-/// more.
+/// A format that row_tiles can hold: integer levels (uneven ones up to 4 bits) or a codebook of up to 4 bits, scales
+/// constant over 16 columns or more.
 template <class F>
 concept tileable = weight_format<F> && detail::has_tile_runs<F> && [] {
   tile_form form;
@@ -180,7 +212,10 @@ inline constexpr tile_form form_of = [] {
   tile_form form;
   detail::set_levels<F>(form);
   form.bits = F::bits;
-  form.run = std::gcd(F::run > 0 ? F::run : F::group > 0 ? F::group : 0, int(tile_form::chunk));
+  form.run = std::gcd(detail::tile_run<F> > 0 ? detail::tile_run<F>
+                      : F::group > 0          ? F::group
+                                              : 0,
+                      int(tile_form::chunk));
   form.scale = detail::scale_number<F>(), form.offset = detail::offset_number<F>();
   return form;
 }();
@@ -191,8 +226,8 @@ struct row_tiles {
   NBIT_INLINE static constexpr std::size_t bytes(shape s) {
     static_assert(
         tileable<F>,
-        "row_tiles holds formats with integer levels (uneven ones up to 4 bits) and scales over 16 columns or "
-        "more; keep this one in its own layout");
+        "row_tiles holds formats with integer levels (uneven ones up to 4 bits) or codebooks up to 4 bits, and "
+        "scales over 16 columns or more; keep this one in its own layout");
     return (s.rows + tile_form::rows - 1) / tile_form::rows * form_of<F>.tile_bytes(s.cols);
   }
 };
@@ -201,8 +236,8 @@ struct row_tiles {
 template <class F, class Byte>
 struct packed_view<F, row_tiles, Byte> {
   static_assert(tileable<F>,
-                "row_tiles holds formats with integer levels (uneven ones up to 4 bits) and scales over 16 columns or "
-                "more; keep this one in its own layout");
+                "row_tiles holds formats with integer levels (uneven ones up to 4 bits) or codebooks up to 4 bits, and "
+                "scales over 16 columns or more; keep this one in its own layout");
   using format = F;
   using layout = row_tiles;
   static constexpr tile_form form = form_of<F>;
@@ -275,7 +310,7 @@ inline void store_tile_numbers(std::byte* head, const typename F::params& p, int
   constexpr tile_form form = form_of<F>;
   constexpr std::size_t rows = tile_form::rows;
   const auto put = [](std::byte* to, auto value) { std::memcpy(to, &value, sizeof value); };
-  const float scale = F::scale(p, s);
+  const float scale = tile_scale<F>(p, s);
   if constexpr (form.scale == tile_number::f32)
     put(head + (slot * rows + row) * 4, scale);
   else if constexpr (form.scale == tile_number::f16)
@@ -320,7 +355,7 @@ inline void store_tile(const packed_view<F, L>& from, packed_span<F, row_tiles> 
         const std::size_t column = c + slot * std::size_t(form.run), length = group_length<F>(cols),
                           g = column / length;
         int s = 0;
-        if constexpr (F::run > 0) s = static_cast<int>(column % length / std::size_t(F::run));
+        if constexpr (tile_run<F> > 0) s = static_cast<int>(column % length / std::size_t(F::run));
         if constexpr (std::is_same_v<L, blocks>)
           store_tile_numbers<F>(at, F::load_params(from.block(first + r, g)), s, slot, r);
         else
