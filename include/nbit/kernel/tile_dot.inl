@@ -133,17 +133,24 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
       const std::int16_t* const sums = x.row_sums(m) + c / 16;
       const std::size_t known = (x.stride() - c) / 16, segments = (n + segment - 1) / segment;
       int total[Span / segment];
-      for (std::size_t s = 0; s < segments; ++s) {
-        constexpr std::size_t parts = segment / 16;
-        int v = 0;
-        if ((s + 1) * parts <= known) {
-          for (std::size_t b = 0; b < parts; ++b) v += sums[s * parts + b];
-        } else {
-          for (std::size_t b = s * parts; b < known; ++b) v += sums[b];
+      constexpr std::size_t parts = segment / 16;
+      const std::size_t whole = known / parts < segments ? known / parts : segments;
+      if constexpr (parts == 1) {
+        for (std::size_t s = 0; s < whole; ++s) total[s] = sums[s];
+      } else {  // pair by pair: loops that compilers turn into vectors
+        int pairs[Span / 32], fewer[Span / 32];
+        for (std::size_t b = 0; b < whole * parts / 2; ++b) pairs[b] = sums[2 * b] + sums[2 * b + 1];
+        for (std::size_t left = parts / 2; left > 1; left /= 2) {
+          for (std::size_t b = 0; b < whole * left / 2; ++b) fewer[b] = pairs[2 * b] + pairs[2 * b + 1];
+          std::memcpy(pairs, fewer, whole * left / 2 * sizeof(int));
         }
-        total[s] = v;
-        start[t][s] = -bias * v;
+        std::memcpy(total, pairs, whole * sizeof(int));
       }
+      for (std::size_t s = whole; s < segments; ++s) {  // the activations end inside
+        total[s] = 0;
+        for (std::size_t b = s * parts; b < known; ++b) total[s] += sums[b];
+      }
+      for (std::size_t s = 0; s < segments; ++s) start[t][s] = -bias * total[s];
       for (std::size_t a = 0; a * act < n; ++a) scale[t][a] = x.scale16(m, (c + a * act) / 16);
       if constexpr (offsets) {
         if constexpr (fine_weights) {
