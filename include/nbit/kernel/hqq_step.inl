@@ -52,11 +52,12 @@ struct hqq_kernel<NBIT_ARCH> {
     NBIT_EXACT
     const vec f = m::sub(m::mantissa(x), m::broadcast(1.0f));
     vec log = m::broadcast(0.0618f);
-    for (const float c : {-0.2329f, 0.4456f, -0.7168f, 1.4423f}) log = m::add(m::broadcast(c), m::mul(f, log));
+    constexpr float logs[] = {-0.2329f, 0.4456f, -0.7168f, 1.4423f}, powers[] = {0.16666667f, 0.5f, 1.0f, 1.0f};
+    for (const float c : logs) log = m::add(m::broadcast(c), m::mul(f, log));
     const vec y = m::mul(m::add(m::exponent(x), m::mul(f, log)), m::broadcast(p)), whole = m::round(y);
     const vec t = m::mul(m::sub(y, whole), m::broadcast(0.69314718f));
     vec power = m::broadcast(0.041666667f);
-    for (const float c : {0.16666667f, 0.5f, 1.0f, 1.0f}) power = m::add(m::broadcast(c), m::mul(t, power));
+    for (const float c : powers) power = m::add(m::broadcast(c), m::mul(t, power));
     return m::times_power(power, whole);
   }
 #else
