@@ -15,7 +15,7 @@ namespace nbit {
 struct two_floats {
   float high, low;
 
-  NBIT_INLINE two_floats() noexcept = default;
+  NBIT_HOST_INLINE two_floats() noexcept = default;
   NBIT_INLINE constexpr explicit two_floats(float v) noexcept : high(v), low(0.0f) {}
   NBIT_INLINE constexpr explicit two_floats(double v) noexcept
       : high(static_cast<float>(v)), low(static_cast<float>(v - static_cast<double>(static_cast<float>(v)))) {}
