@@ -132,7 +132,7 @@ TEST_CASE("A sorted model has the logits of the one it was, and inputs that fall
     CHECK_FALSE(std::is_sorted(strengths[b].back().rbegin(), strengths[b].back().rend()));
     for (std::size_t i = 1; i < ffn.size(); ++i) CHECK(ffn[i] <= ffn[i - 1] * 1.0001f);
     const std::vector<float>& heads = now[b][static_cast<std::size_t>(engine::site::attention_out)];
-    for (const std::size_t first : {0, 24})
+    for (const std::size_t first : {std::size_t{0}, std::size_t{24}})
       for (std::size_t i = 1; i < 12; ++i)
         CHECK(heads[first + i] + heads[first + 12 + i] <= 1.0001f * (heads[first + i - 1] + heads[first + 11 + i]));
   }

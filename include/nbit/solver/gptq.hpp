@@ -42,7 +42,7 @@ struct gptq_options {
   grid_search grid = grid_search::weighted;
   int passes = 8;                          // at most, over parameters and codes after the greedy one; 0 to 1000
   int kicks = -1;                          // then, unless passes is 0, random moves, kept by rows that end lower;
-                                           // -1: 32 of codes of up to 6 bits, none of lattices and wider codes
+                                           // -1: 64 of codes of up to 6 bits, none of lattices and wider codes
   bool tune = true;                        // let those passes refit the parameters to the codes (nbit::dials)
   bool measure = true;                     // the losses, and go back to plain rounding where a row lost by all this;
                                            // without passes they are most of the work

@@ -119,27 +119,34 @@ NBIT_INLINE typename F::params& params_of(const gptq_panel<F>& p, std::size_t r,
   return q.params[q.params_index(p.first_row + r, q.group_of(column))];
 }
 
+/// Fits sixteen rows' groups at a time.
+template <weight_format F>
+  requires searched_by_range<F>
+inline void fit_side_by_side(gptq_panel<F>& p) {
+  const gptq_job<F>& job = *p.job;
+  const std::size_t cols = job.w.cols, length = group_length<F>(cols);
+  for (std::size_t first = 0, g = 0; first < cols; first += length, ++g) {
+    const std::size_t n = cols - first < length ? cols - first : length;
+    const auto importance = job.importance.empty() ? job.importance : job.importance.subspan(first, n);
+    for (std::size_t r = 0; r < p.rows; r += lane_count) {
+      typename F::params found[lane_count];
+      for (std::size_t k = 0; k < n; ++k)
+        std::memcpy(p.e + k * lane_count, p.w + std::size_t(job.place[first + k]) * panel_rows + r,
+                    lane_count * sizeof(float));
+      search_groups<F>(p.e, n, importance, job.search, p.e + n * lane_count, found);
+      for (std::size_t l = 0; l < lane_count && r + l < p.rows; ++l)
+        job.out->params[job.out->params_index(p.first_row + r + l, g)] = found[l];
+    }
+  }
+}
+
 template <weight_format F>
 inline void fit_panel(gptq_panel<F>& p) {
-  if constexpr (F::group != per_tensor) {
+  if constexpr (F::group != per_tensor && searched_by_range<F>) {
+    fit_side_by_side<F>(p);
+  } else if constexpr (F::group != per_tensor) {
     const gptq_job<F>& job = *p.job;
     const std::size_t cols = job.w.cols, length = group_length<F>(cols);
-    if constexpr (searched_by_range<F>) {
-      for (std::size_t first = 0, g = 0; first < cols; first += length, ++g) {
-        const std::size_t n = cols - first < length ? cols - first : length;
-        const auto importance = job.importance.empty() ? job.importance : job.importance.subspan(first, n);
-        for (std::size_t r = 0; r < p.rows; r += lane_count) {
-          typename F::params found[lane_count];
-          for (std::size_t k = 0; k < n; ++k)
-            std::memcpy(p.e + k * lane_count, p.w + std::size_t(job.place[first + k]) * panel_rows + r,
-                        lane_count * sizeof(float));
-          search_groups<F>(p.e, n, importance, job.search, p.e + n * lane_count, found);
-          for (std::size_t l = 0; l < lane_count && r + l < p.rows; ++l)
-            job.out->params[job.out->params_index(p.first_row + r + l, g)] = found[l];
-        }
-      }
-      return;
-    }
     for (std::size_t r = 0; r < p.rows; ++r) {
       const std::span<const float> row = job.w.row(p.first_row + r);
       float mean_square = 0.0f;
