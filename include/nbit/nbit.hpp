@@ -140,6 +140,7 @@
 #include <nbit/solver/factor.hpp>
 #include <nbit/solver/fold.hpp>
 #include <nbit/solver/gptq.hpp>
+#include <nbit/solver/gptq_columns.hpp>
 #include <nbit/solver/gptq_kicks.hpp>
 #include <nbit/solver/gptq_panel.hpp>
 #include <nbit/solver/gptq_panel_kicks.hpp>

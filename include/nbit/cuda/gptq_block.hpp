@@ -1,7 +1,7 @@
 // nbit/cuda/gptq_block.hpp — the kernel that rounds 128 columns of every row with the feedback of the errors before
 // them.
 //
-// What solver/gptq_panel.hpp does inside a block: with H = (S + I) D (S + I)^T, column c is rounded to
+// What solver/gptq_columns.hpp does inside a block: with H = (S + I) D (S + I)^T, column c is rounded to
 //   t_c = w_c + sum over i < c of e_i S_ic,   e_i = w_i - (what code i means).
 // The sum over columns before the block is one matrix product (adapters/cublas_gptq.hpp); here a warp takes a row, lane
 // l the columns l, l + 32, l + 64 and l + 96. Every lane rounds the column whose turn it is, so that only its target

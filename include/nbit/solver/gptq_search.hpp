@@ -20,6 +20,7 @@
 #include <nbit/format/concepts.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
 #include <nbit/tensor/encode.hpp>
+#include <nbit/solver/gptq_columns.hpp>
 #include <nbit/solver/gptq_kicks.hpp>
 #include <nbit/solver/gptq_panel.hpp>
 #include <nbit/solver/gptq_panel_kicks.hpp>
