@@ -55,19 +55,23 @@ assert (m.version('llama-cpp-python'), m.version('gguf'), m.version('safetensors
   "$python" -m pip download -q --no-deps --no-binary :none: -d "$work/reach" "gguf==$gguf_version" >"$work/pip.log" 2>&1 ||
     { cat "$work/pip.log"; skip "the package index cannot be reached"; }
   if ! ls "$kept"/*.whl "$kept"/lib/libllama.so >/dev/null 2>&1; then
-    echo "Building llama-cpp-python $llama_version once (2 minutes on 2 cores), kept in $kept"
+    echo "Building llama-cpp-python $llama_version once (a minute on 2 cores), kept in $kept"
     rm -rf "$kept.part" "$work/source"
     mkdir -p "$kept.part/lib" "$work/source" || exit 1
     generator="Unix Makefiles"
     command -v ninja >/dev/null 2>&1 && generator=Ninja
     # The package alone, and of its llama.cpp only the library, at -O1: the package by itself would also build common and
-    # mtmd, at -O3. No -march=native: a cache may be shared by different machines.
+    # mtmd, at -O3. Many small files of one set of headers go into one unit, but for ggml-cpu, whose files repeat names: half
+    # the time. No -march=native: a cache may be shared by different machines.
+    printf '%s\n' 'cmake_language(DEFER DIRECTORY "${CMAKE_SOURCE_DIR}" CALL set_property TARGET ggml-cpu PROPERTY UNITY_BUILD OFF)' \
+      >"$work/apart.cmake"
     {
       "$python" -m pip download -q --no-deps --no-binary llama-cpp-python -d "$work/source" "llama-cpp-python==$llama_version" &&
         tar xzf "$work/source"/*.tar.gz -C "$work/source" --strip-components 1 &&
         CMAKE_ARGS=-DLLAMA_BUILD=OFF "$python" -m pip wheel -q --no-deps -w "$kept.part" "$work/source" &&
         cmake -S "$work/source/vendor/llama.cpp" -B "$work/llama" -G "$generator" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
           "-DCMAKE_C_FLAGS_RELEASE=-O1 -DNDEBUG" "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG" -DGGML_NATIVE=OFF \
+          -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=16 "-DCMAKE_PROJECT_INCLUDE=$work/apart.cmake" \
           -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF \
           -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF "-DCMAKE_INSTALL_RPATH=\$ORIGIN" -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON &&
         cmake --build "$work/llama" --target llama -j "$(nproc 2>/dev/null || echo 2)" &&
