@@ -23,6 +23,7 @@
 #include <nbit/io/gguf_file.hpp>
 #include <nbit/io/gguf_reader.hpp>
 #include <nbit/io/gguf_writer.hpp>
+#include <nbit/io/tensor_stream.hpp>
 
 namespace nbit::gguf {
 
@@ -165,19 +166,13 @@ class split_set {
 
  private:
   result<void> list(std::uint64_t wanted) {
-    std::vector<std::string_view> names;
     for (const file& f : parts_) tensors_.insert(tensors_.end(), f.tensors().begin(), f.tensors().end());
     if (tensors_.size() != wanted)
       return make_error(errc::malformed, "the parts have more or fewer tensors than the set says",
                         "split.tensors.count in all")
           .about("split.tensors.count")
           .with(static_cast<std::int64_t>(tensors_.size()));
-    for (const tensor_info& t : tensors_) names.push_back(t.name);
-    std::sort(names.begin(), names.end());
-    for (std::size_t i = 1; i < names.size(); ++i)
-      if (names[i] == names[i - 1])
-        return make_error(errc::duplicate, "a tensor is in two parts of the set", "each name once").about(names[i]);
-    return {};
+    return nbit::detail::check_names(std::span<const tensor_info>(tensors_), "a tensor is in two parts of the set");
   }
 
   std::vector<file> parts_;

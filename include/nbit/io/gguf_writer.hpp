@@ -249,7 +249,8 @@ class writer {
   }
 
   result<void> place() {
-    if (const result<void> done = nbit::detail::check_names(tensors()); !done) return done;
+    if (const result<void> done = nbit::detail::check_names(tensors(), "a tensor is declared twice"); !done)
+      return done;
     std::uint64_t at = 0;
     for (declared_tensor& t : tensors_) {
       t.offset = at;

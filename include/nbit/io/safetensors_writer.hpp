@@ -91,7 +91,8 @@ class writer {
   /// Writes the header; the stream takes the rest.  Errors: duplicate, overflow (header), and those of the sink.
   template <byte_sink Sink>
   [[nodiscard]] result<tensor_stream<declared_tensor, Sink>> begin(Sink& to) const {
-    if (const result<void> done = nbit::detail::check_names(tensors()); !done) return done.error();
+    if (const result<void> done = nbit::detail::check_names(tensors(), "a tensor is declared twice"); !done)
+      return done.error();
 
     json_value header = json_value::object();
     if (metadata_.size() != 0) header.add("__metadata__", metadata_);

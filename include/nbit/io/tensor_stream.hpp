@@ -18,15 +18,14 @@ namespace nbit {
 
 inline namespace NBIT_TAG {
 namespace detail {
-/// Errors: duplicate, when two declared tensors have one name.
-template <class Declared>
-result<void> check_names(std::span<const Declared> tensors) {
+/// Errors: duplicate, in these words, when two tensors have one name.
+template <class Tensor>
+result<void> check_names(std::span<const Tensor> tensors, const char* twice) {
   std::vector<std::string_view> names;
-  for (const Declared& t : tensors) names.push_back(t.name);
+  for (const Tensor& t : tensors) names.push_back(t.name);
   std::sort(names.begin(), names.end());
   for (std::size_t i = 1; i < names.size(); ++i)
-    if (names[i] == names[i - 1])
-      return make_error(errc::duplicate, "a tensor is declared twice", "each name once").about(names[i]);
+    if (names[i] == names[i - 1]) return make_error(errc::duplicate, twice, "each name once").about(names[i]);
   return {};
 }
 }  // namespace detail
