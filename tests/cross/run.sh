@@ -39,7 +39,7 @@ compiler_of() {
     rvv) [ -n "$riscv_clang" ] && has riscv64-linux-gnu-g++ &&
       printf '%s' "$riscv_clang --target=riscv64-linux-gnu -march=rv64gcv -O1 -static" ;;
     s390x) has s390x-linux-gnu-g++ && printf '%s' "s390x-linux-gnu-g++ -O1 -static" ;;
-    wasm) [ -n "$zig" ] && printf '%s' "$zig c++ -target wasm32-wasi -msimd128 -O1" ;;
+    wasm) [ -n "$zig" ] && printf '%s' "$zig c++ -target wasm32-wasi -msimd128 -fno-exceptions -O1" ;;
   esac
 }
 missing() {
