@@ -28,9 +28,7 @@ inline namespace NBIT_TAG {
 /// join(a, b), join(a, b, c, d): neighbouring lanes added; quarter q of the latter holds the sums of quarters q.
 /// fold(a, b): quarters a0 + a1, a2 + a3, b0 + b1, b2 + b3. totals(a, b, c, d): four sums.
 /// spread<A, B, C, D>(f): factors A .. D of sixteen, one in every quarter.
-/// four_blocks<Bytes>: four neighbouring blocks; runs<At>(): 16 bytes from At on of each; scales(): their first words,
-/// and
-///   their second.
+/// load_quarters(p, stride): 16 bytes of each of four neighbours; first_words: their first words, and their second.
 template <class Arch>
 struct block_lanes;
 

@@ -111,6 +111,7 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints add_where(std::uint64_t bits, ints a, int v) {
     return _mm512_mask_add_epi8(a, bits, a, bytes(v));
   }
+  NBIT_INLINE static ints add_where(ints v, ints bits, ints a, int by) { return add_where(marked(v, bits), a, by); }
   NBIT_INLINE static ints negate(std::uint64_t where, ints a) { return _mm512_mask_sub_epi8(a, where, zero(), a); }
   NBIT_INLINE static ints dot(ints u, ints x, ints to) { return _mm512_dpbusd_epi32(to, u, x); }
   NBIT_INLINE static ints dot_raised(ints w, ints x, ints to) { return dot(w, x, to); }
@@ -150,38 +151,6 @@ struct block_lanes<NBIT_ARCH> {
     return _mm512_permutexvar_epi16(which, _mm512_castsi256_si512(factors));
   }
   NBIT_INLINE static void store(float* p, ints v) { _mm512_storeu_ps(p, _mm512_maskz_cvtepi32_ps(sixteen, v)); }
-
-  // Two loads of 64 bytes, the last bytes of the four blocks in the second one; any word of them by one permutation.
-  template <std::size_t Bytes>
-  struct four_blocks {
-    ints first, last;
-
-    NBIT_INLINE static four_blocks load(const std::byte* p) {
-      return {block_lanes::load(p), block_lanes::load(p + 4 * Bytes - 64)};
-    }
-    template <std::size_t At>
-    NBIT_INLINE ints runs() const {
-      return _mm512_permutex2var_epi16(first, block_lanes::load(word_order<Bytes, At, true>.v), last);
-    }
-    NBIT_INLINE void scales(f16* scale, f16* offset) const {
-      const ints all = _mm512_permutex2var_epi16(first, block_lanes::load(word_order<Bytes, 0, false>.v), last);
-      const __m128i v = _mm512_maskz_extracti32x4_epi32(0xf, all, 0);
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(scale), v);
-      if (offset != nullptr) _mm_storel_epi64(reinterpret_cast<__m128i*>(offset), _mm_unpackhi_epi64(v, v));
-    }
-  };
-  struct word_indices {
-    alignas(64) std::uint16_t v[32];
-  };
-  template <std::size_t Bytes, std::size_t At, bool Runs>
-  static constexpr word_indices word_order = [] {
-    word_indices w{};
-    for (std::size_t k = 0; k < 32; ++k) {
-      const std::size_t word = Runs ? Bytes / 2 * (k / 8) + At / 2 + k % 8 : Bytes / 2 * (k % 4) + k / 4 % 2;
-      w.v[k] = static_cast<std::uint16_t>(word < 32 ? word : word + 64 - 2 * Bytes);
-    }
-    return w;
-  }();
 
 #else
   struct ints {
@@ -280,6 +249,13 @@ struct block_lanes<NBIT_ARCH> {
     return {_mm256_add_epi8(a.lo, _mm256_and_si256(where(static_cast<std::uint32_t>(bits)), by)),
             _mm256_add_epi8(a.hi, _mm256_and_si256(where(static_cast<std::uint32_t>(bits >> 32)), by))};
   }
+  /// a + by where v has one of the bits, at most one in each byte.
+  NBIT_INLINE static ints add_where(ints v, ints bits, ints a, int by) {
+    const __m256i lo = _mm256_cmpeq_epi8(_mm256_and_si256(v.lo, bits.lo), bits.lo),
+                  hi = _mm256_cmpeq_epi8(_mm256_and_si256(v.hi, bits.hi), bits.hi),
+                  add = _mm256_set1_epi8(static_cast<char>(by));
+    return {_mm256_add_epi8(a.lo, _mm256_and_si256(lo, add)), _mm256_add_epi8(a.hi, _mm256_and_si256(hi, add))};
+  }
   NBIT_INLINE static __m256i dot_half(__m256i u, __m256i x, __m256i factors, __m256i to) {
     return _mm256_add_epi32(to, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), factors));
   }
@@ -344,21 +320,6 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static void store(float* p, ints v) {
     _mm256_storeu_ps(p, _mm256_cvtepi32_ps(v.lo)), _mm256_storeu_ps(p + 8, _mm256_cvtepi32_ps(v.hi));
   }
-  template <std::size_t Bytes>
-  struct four_blocks {
-    const std::byte* p;
-
-    NBIT_INLINE static four_blocks load(const std::byte* p) { return {p}; }
-    template <std::size_t At>
-    NBIT_INLINE ints runs() const {
-      return load_quarters(p + At, Bytes);
-    }
-    NBIT_INLINE void scales(f16* scale, f16* offset) const {
-      for (std::size_t b = 0; b < 4; ++b) std::memcpy(scale + b, p + b * Bytes, 2);
-      if (offset == nullptr) return;
-      for (std::size_t b = 0; b < 4; ++b) std::memcpy(offset + b, p + b * Bytes + 2, 2);
-    }
-  };
 #endif
 
   NBIT_INLINE static ints load_pairs(const std::byte* a, const std::byte* b, std::size_t stride) {
@@ -366,6 +327,20 @@ struct block_lanes<NBIT_ARCH> {
   }
   NBIT_INLINE static ints load_quarters(const std::byte* p, std::size_t stride) {
     return load_pairs(p, p + 2 * stride, stride);
+  }
+  /// The first words of four neighbours, and with Two their second ones.
+  template <bool Two>
+  NBIT_INLINE static void first_words(const std::byte* p, std::size_t stride, f16* first, f16* second) {
+    if constexpr (Two) {
+      std::int32_t both[4];
+      for (std::size_t k = 0; k < 4; ++k) std::memcpy(both + k, p + k * stride, 4);
+      const __m128i v = _mm_shuffle_epi8(_mm_setr_epi32(both[0], both[1], both[2], both[3]),
+                                         _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(first), v);
+      _mm_storeh_pd(reinterpret_cast<double*>(second), _mm_castsi128_pd(v));
+    } else {
+      for (std::size_t k = 0; k < 4; ++k) std::memcpy(first + k, p + k * stride, 2);
+    }
   }
 
   // One accumulator for each token: X is a block_row, whose element t points at token t's codes.

@@ -185,20 +185,18 @@ struct block_dots_nibbles<NBIT_ARCH, F, At> : block_dots_32<NBIT_ARCH, F> {
  private:
   template <class X, class Scale>
   NBIT_INLINE static auto four(const std::byte* p, X x, const block_sums<Scale>& out, std::size_t b) {
-    const auto blocks = dots::load(p);
-    dots::scales(blocks, out.scale + b, has_offset<F> ? out.offset_scale + b : nullptr);
-    const ints q = dots::nibbles(blocks), mask = vec::bytes(15);
+    dots::scales(p, out.scale + b, has_offset<F> ? out.offset_scale + b : nullptr);
+    const ints q = dots::nibbles(p), mask = vec::bytes(15);
     const ints low = dots::template level<0>(vec::both(q, mask), p),
                high = dots::template level<16>(vec::both(vec::template right<4>(q), mask), p);
     return dots::dot(high, x + 64, dots::dot(low, x, vec::template none<X>()));
   }
 
  public:
-  NBIT_INLINE static auto load(const std::byte* p) { return vec::template four_blocks<bytes>::load(p); }
-  NBIT_INLINE static void scales(typename vec::template four_blocks<bytes> b, f16* scale, f16* offset) {
-    b.scales(scale, offset);
+  NBIT_INLINE static void scales(const std::byte* p, f16* scale, f16* offset) {
+    vec::template first_words<has_offset<F>>(p, bytes, scale, offset);
   }
-  NBIT_INLINE static ints nibbles(typename vec::template four_blocks<bytes> b) { return b.template runs<At>(); }
+  NBIT_INLINE static ints nibbles(const std::byte* p) { return vec::load_quarters(p + At, bytes); }
   template <class X, class To>
   NBIT_INLINE static To dot(ints w, X x, To to) {
     return vec::dot(w, x, to);
@@ -234,9 +232,8 @@ struct block_dots<NBIT_ARCH, linear_nibbles<F, 32>> : block_dots_nibbles<NBIT_AR
       vec::store(to + 64, _mm_packus_epi16(_mm_srli_epi16(first, 8), _mm_srli_epi16(last, 8)));
     }
   }
-  NBIT_INLINE static vec::ints load(const std::byte* p) { return vec::load(p); }
-  NBIT_INLINE static void scales(vec::ints, float*, float*) {}
-  NBIT_INLINE static vec::ints nibbles(vec::ints q) { return q; }
+  NBIT_INLINE static void scales(const std::byte*, float*, float*) {}
+  NBIT_INLINE static vec::ints nibbles(const std::byte* p) { return vec::load(p); }
 };
 
 /// The same, a register to a sum.
@@ -277,12 +274,10 @@ struct block_dots_fifth<NBIT_ARCH, F, At> : block_dots_nibbles<NBIT_ARCH, F, At>
 
   template <int First>
   NBIT_INLINE static vec::ints level(vec::ints codes, const std::byte* p) {
-    const std::byte* const bits = p + At - 4 + First / 8;
-    std::uint16_t a, b, c, d;
-    std::memcpy(&a, bits, 2), std::memcpy(&b, bits + F::block_bytes, 2);
-    std::memcpy(&c, bits + 2 * F::block_bytes, 2), std::memcpy(&d, bits + 3 * F::block_bytes, 2);
-    const std::uint32_t ab = a | std::uint32_t{b} << 16, cd = c | std::uint32_t{d} << 16;
-    return vec::add_where(ab | std::uint64_t{cd} << 32, codes, 16);
+    constexpr long long two = First == 0 ? 0 : 0x0202020202020202, one = 0x0101010101010101;
+    const vec::ints bytes = vec::quarters(_mm_set_epi64x(two + one, two)),
+                    bits = vec::quarters(_mm_set1_epi64x(static_cast<long long>(0x8040201008040201)));
+    return vec::add_where(vec::look_up(vec::load_quarters(p + At - 4, F::block_bytes), bytes), bits, codes, 16);
   }
 };
 template <>
@@ -311,7 +306,6 @@ template <>
 struct block_dots<NBIT_ARCH, mxfp4> : block_dots_nibbles<NBIT_ARCH, mxfp4, 1> {
   using scale_t = float;
   static constexpr int bias = vec::raise;
-  NBIT_INLINE static const std::byte* load(const std::byte* p) { return p; }
   NBIT_INLINE static void scales(const std::byte* p, float* scale, float*) {  // mxfp4::scale, four at a time
     const auto at = [](std::byte b) { return std::to_integer<int>(b); };
     const __m128i e = _mm_setr_epi32(at(p[0]), at(p[17]), at(p[34]), at(p[51])), two = _mm_set1_epi32(2);
@@ -319,7 +313,6 @@ struct block_dots<NBIT_ARCH, mxfp4> : block_dots_nibbles<NBIT_ARCH, mxfp4, 1> {
                   tiny = _mm_sllv_epi32(_mm_set1_epi32(0x200000), e);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(scale), _mm_blendv_epi8(normal, tiny, _mm_cmpgt_epi32(two, e)));
   }
-  NBIT_INLINE static ints nibbles(const std::byte* p) { return vec::load_quarters(p + 1, 17); }
   template <class X, class To>
   NBIT_INLINE static To dot(ints w, X x, To to) {
     return vec::dot_raised(w, x, to);

@@ -63,8 +63,8 @@ struct block_gemv<NBIT_ARCH, Weights> {
     static constexpr std::size_t wide = 16384 / Tokens;  // columns for which the activations are kept on the stack
     static constexpr std::size_t tall = 4 / Tokens;      // rows whose chains run side by side
     static constexpr std::size_t most = wide / columns;  // blocks of a piece of a row
-    // Kernels slower than memory leave the machine's own prefetching idle; those as fast only lose by a second one.
-    static constexpr bool fetches_ahead = Tokens > 1 || columns < 32 || 16 * step_bytes < 9 * columns* step;
+    // Two pages: the machine's own prefetching stops where a page ends.
+    static constexpr std::size_t ahead = 8192;
     static constexpr std::size_t merged = Length / columns;  // blocks of sums to a block of the chains
     // A line more than the codes of a token: tokens that lie a power of two apart would share the sets of a cache.
     static constexpr std::size_t code_stride = most * dots::width + 64, extra_stride = most * dots::extra + 16;
@@ -268,8 +268,7 @@ struct block_gemv<NBIT_ARCH, Weights> {
         std::memcpy(rest, row + s.whole * step_bytes, s.bytes - s.whole * step_bytes);
       }
       for (std::size_t i = 0; i < s.steps; ++i) {
-        if constexpr (fetches_ahead)
-          for (std::size_t k = 0; k < step_bytes; k += 64) detail::prefetch_ahead(row + i * step_bytes, k + 2048);
+        for (std::size_t k = 0; k < step_bytes; k += 64) detail::prefetch_ahead(row + i * step_bytes, k + ahead);
         take(i < s.whole ? row + i * step_bytes : rest, s, i * step, out);
       }
     }
