@@ -51,12 +51,15 @@ struct tile_dot<NBIT_ARCH, W, matrix_view<const bf16>> {
   };
 
   template <std::size_t T, std::size_t V, class K>
-  NBIT_INLINE static void span(const std::byte* const (&heads)[V], std::size_t n, const K& k, real (&outer)[T * V]) {
+  NBIT_INLINE static void span(const std::byte* const (&heads)[V], std::ptrdiff_t next, std::size_t n, const K& k,
+                               real (&outer)[T * V]) {
     const std::byte* head[V];
     for (std::size_t v = 0; v < V; ++v) head[v] = heads[v];
     for (std::size_t c = 0; c < n; c += chunk) {
       const std::size_t left = ((n - c < chunk ? n - c : chunk) + W.block - 1) / W.block * W.block;
-      for (std::size_t g = 0; g * run < left; ++g) one_run<T, V>(head, left, g, k, c, outer);
+      if constexpr (T > 1)
+        for (std::size_t v = 0; v < V; ++v) reader::fetch_head(head[v] + next);
+      for (std::size_t g = 0; g * run < left; ++g) one_run<T, V>(head, next, left, g, k, c, outer);
       for (std::size_t v = 0; v < V; ++v) head[v] += W.chunk_bytes();
     }
   }
@@ -84,18 +87,18 @@ struct tile_dot<NBIT_ARCH, W, matrix_view<const bf16>> {
   }
 
   template <std::size_t T, std::size_t V, class K>
-  NBIT_INLINE static void one_run(const std::byte* const (&head)[V], std::size_t left, std::size_t g, const K& k,
-                                  std::size_t c, real (&outer)[T * V]) {
+  NBIT_INLINE static void one_run(const std::byte* const (&head)[V], std::ptrdiff_t next, std::size_t left,
+                                  std::size_t g, const K& k, std::size_t c, real (&outer)[T * V]) {
     real inner[T * V];
     NBIT_UNROLL
     for (std::size_t i = 0; i < T * V; ++i) inner[i] = vec::zero();
     if constexpr (run >= W.block) {
       for (std::size_t at = g * run; at < (g + 1) * run && at < left; at += W.block)
-        steps<0, 8, T, V, K::stride>(head, at / W.block, &k.x[0][c + at], inner);
+        steps<0, 8, T, V, K::stride>(head, next, at / W.block, &k.x[0][c + at], inner);
     } else if (g % 2 == 0) {
-      steps<0, 4, T, V, K::stride>(head, g / 2, &k.x[0][c + g * run], inner);
+      steps<0, 4, T, V, K::stride>(head, next, g / 2, &k.x[0][c + g * run], inner);
     } else {
-      steps<4, 4, T, V, K::stride>(head, g / 2, &k.x[0][c + g * run], inner);
+      steps<4, 4, T, V, K::stride>(head, next, g / 2, &k.x[0][c + g * run], inner);
     }
     NBIT_UNROLL
     for (std::size_t v = 0; v < V; ++v) {
@@ -113,13 +116,19 @@ struct tile_dot<NBIT_ARCH, W, matrix_view<const bf16>> {
 
   // Steps First ... First + Count - 1 of block b; x: the activations of the first of them.
   template <int First, int Count, std::size_t T, std::size_t V, std::size_t Stride>
-  NBIT_INLINE static void steps(const std::byte* const (&head)[V], std::size_t b, const level::activation* x,
-                                real (&inner)[T * V]) {
+  NBIT_INLINE static void steps(const std::byte* const (&head)[V], std::ptrdiff_t next, std::size_t b,
+                                const level::activation* x, real (&inner)[T * V]) {
+    const std::byte* block[V];
+    NBIT_UNROLL
+    for (std::size_t v = 0; v < V; ++v) {
+      block[v] = head[v] + W.head_bytes() + b * W.block_bytes();
+      if constexpr (T > 1) reader::template fetch<First, Count>(block[v] + next);
+    }
     register_tile<NBIT_ARCH>::template each<std::size_t(Count)>([&](auto s) __attribute__((always_inline)) {
       constexpr int at = static_cast<int>(std::size_t(s));
       typename level::four w[V];
       NBIT_UNROLL
-      for (std::size_t v = 0; v < V; ++v) w[v] = step<First + at>(head[v] + W.head_bytes() + b * W.block_bytes());
+      for (std::size_t v = 0; v < V; ++v) w[v] = step<First + at>(block[v]);
       register_tile<NBIT_ARCH>::template each<level::parts>([&](auto part) __attribute__((always_inline)) {
         NBIT_UNROLL
         for (std::size_t i = 0; i < T * V; ++i)

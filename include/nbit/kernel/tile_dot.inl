@@ -61,9 +61,23 @@ struct tile_reader<NBIT_ARCH, W> {
     else
       return codes<S>(block);
   }
+  /// Fetches steps First ... First + Count - 1 of a block, or the lines before a chunk's blocks, into a cache that is
+  /// not the nearest. A line at a time between the dots: a whole chunk at once makes them wait.
+  template <int First, int Count>
+  NBIT_INLINE static void fetch(const std::byte* block) {
+    fetch_lines<First * W.bits / 8, (First + Count) * W.bits / 8>(block);
+  }
+  NBIT_INLINE static void fetch_head(const std::byte* chunk) { fetch_lines<0, int(W.head_bytes() / 64)>(chunk); }
 
  private:
   static constexpr std::array<std::uint8_t, 16> levels = W.table;  // clang 14 crashes on the address of W's own
+  template <int First, int End>
+  NBIT_INLINE static void fetch_lines([[maybe_unused]] const std::byte* from) {
+#if NBIT_TARGET == 2  // the others' panels are fetched before they are unpacked
+    NBIT_UNROLL
+    for (int i = First; i < End; ++i) __builtin_prefetch(from + 64 * i, 0, 2);
+#endif
+  }
   // the vectors of a plane stand behind as many as the bits before it
   template <int S, int Width, int Low>
   NBIT_INLINE static code::bytes plane(const std::byte* block) {
@@ -167,15 +181,19 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
     }
   };
 
-  /// outer[t * V + v] += the dots of token t with tile v over n columns; heads: where the span begins in each tile.
+  /// outer[t * V + v] += the dots of token t with tile v over n columns; heads: where the span begins in each tile;
+  /// next: from there to what will be read next.
   template <std::size_t T, std::size_t V, class K>
-  NBIT_INLINE static void span(const std::byte* const (&heads)[V], std::size_t n, const K& k, real (&outer)[T * V]) {
+  NBIT_INLINE static void span(const std::byte* const (&heads)[V], std::ptrdiff_t next, std::size_t n, const K& k,
+                               real (&outer)[T * V]) {
     const std::byte* head[V];
     for (std::size_t v = 0; v < V; ++v) head[v] = heads[v];
     for (std::size_t c = 0; c < n; c += chunk) {
       const std::size_t blocks = ((n - c < chunk ? n - c : chunk) + W.block - 1) / W.block;
+      if constexpr (T > 1)
+        for (std::size_t v = 0; v < V; ++v) reader::fetch_head(head[v] + next);
       for (std::size_t w = 0; w < chunk / wide && w * wide < blocks * W.block; ++w)
-        piece<T, V>(head, blocks, w, k, c, outer);
+        piece<T, V>(head, next, blocks, w, k, c, outer);
       for (std::size_t v = 0; v < V; ++v) head[v] += W.chunk_bytes();
     }
   }
@@ -195,20 +213,20 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
   }
 
   template <std::size_t T, std::size_t V, class K>
-  NBIT_INLINE static void piece(const std::byte* const (&head)[V], std::size_t blocks, std::size_t w, const K& k,
-                                std::size_t c, real (&outer)[T * V]) {
+  NBIT_INLINE static void piece(const std::byte* const (&head)[V], std::ptrdiff_t next, std::size_t blocks,
+                                std::size_t w, const K& k, std::size_t c, real (&outer)[T * V]) {
     constexpr std::size_t segments = wide / segment;
     constexpr bool single = segments == 1;
     real inner[T * V];
     if constexpr (single) {
-      segment_dot<true, T, V>(head, blocks, w, k, c, inner);
+      segment_dot<true, T, V>(head, next, blocks, w, k, c, inner);
     } else {
       NBIT_TILE_UNROLL
       for (std::size_t i = 0; i < T * V; ++i) {
         inner[i] = vec::zero();
       }
       for (std::size_t s = w * segments; s < (w + 1) * segments && s * segment < blocks * W.block; ++s)
-        segment_dot<false, T, V>(head, blocks, s, k, c, inner);
+        segment_dot<false, T, V>(head, next, blocks, s, k, c, inner);
     }
     if constexpr (fine_weights) {
       NBIT_TILE_UNROLL
@@ -238,8 +256,8 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
 
   // Segment s of a chunk into inner.
   template <bool Single, std::size_t T, std::size_t V, class K>
-  NBIT_INLINE static void segment_dot(const std::byte* const (&head)[V], std::size_t blocks, std::size_t s, const K& k,
-                                      std::size_t c, real (&inner)[T * V]) {
+  NBIT_INLINE static void segment_dot(const std::byte* const (&head)[V], std::ptrdiff_t next, std::size_t blocks,
+                                      std::size_t s, const K& k, std::size_t c, real (&inner)[T * V]) {
     constexpr std::size_t stride = K::stride;
     typename code::sums sum[T * V];
     NBIT_TILE_UNROLL
@@ -248,11 +266,11 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
     }
     if constexpr (segment >= W.block) {
       for (std::size_t b = s * segment / W.block; b < (s + 1) * segment / W.block && b < blocks; ++b)
-        steps<0, 8, T, V, stride>(head, b, &k.codes[0][c + b * W.block], sum);
+        steps<0, 8, T, V, stride>(head, next, b, &k.codes[0][c + b * W.block], sum);
     } else if (s % 2 == 0) {
-      steps<0, 4, T, V, stride>(head, s / 2, &k.codes[0][c + s * segment], sum);
+      steps<0, 4, T, V, stride>(head, next, s / 2, &k.codes[0][c + s * segment], sum);
     } else {
-      steps<4, 4, T, V, stride>(head, s / 2, &k.codes[0][c + s * segment], sum);
+      steps<4, 4, T, V, stride>(head, next, s / 2, &k.codes[0][c + s * segment], sum);
     }
     if constexpr (fine_weights) {
       NBIT_TILE_UNROLL
@@ -281,8 +299,14 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
 
   // Steps First ... First + Count - 1 of block b; x: the activations of the first of them.
   template <int First, int Count, std::size_t T, std::size_t V, std::size_t Stride>
-  NBIT_INLINE static void steps(const std::byte* const (&head)[V], std::size_t b, const std::int8_t* x,
-                                typename code::sums (&sum)[T * V]) {
+  NBIT_INLINE static void steps(const std::byte* const (&head)[V], std::ptrdiff_t next, std::size_t b,
+                                const std::int8_t* x, typename code::sums (&sum)[T * V]) {
+    const std::byte* block[V];
+    NBIT_TILE_UNROLL
+    for (std::size_t v = 0; v < V; ++v) {
+      block[v] = head[v] + W.head_bytes() + b * W.block_bytes();
+      if constexpr (T > 1) reader::template fetch<First, Count>(block[v] + next);
+    }
     typename code::partial part[T * V];
     NBIT_TILE_UNROLL
     for (std::size_t i = 0; i < T * V; ++i) {
@@ -293,8 +317,7 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
       typename code::bytes bytes[V];
       NBIT_TILE_UNROLL
       for (std::size_t v = 0; v < V; ++v) {
-        bytes[v] = code::template centred<W.top>(
-            reader::template step<First + at>(head[v] + W.head_bytes() + b * W.block_bytes()));
+        bytes[v] = code::template centred<W.top>(reader::template step<First + at>(block[v]));
       }
       NBIT_TILE_UNROLL
       for (std::size_t i = 0; i < T * V; ++i) {

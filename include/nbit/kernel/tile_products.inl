@@ -29,16 +29,17 @@ struct tile_block<NBIT_ARCH, W, X> {
       const std::size_t n = cols - c < span ? cols - c : span;
       k.set(x, 0, 1, c, n);
       for (std::size_t r = 0; r < rows; r += dot::chains * W.rows)
-        piece<1, dot::chains>(tiles + W.tile_bytes(c), W.tile_bytes(cols), r, rows, c, n, k, y, 0);
+        piece<1, dot::chains>(tiles + W.tile_bytes(c), W.tile_bytes(cols), 0, r, rows, c, n, k, y, 0);
     }
   }
 
   /// Two tokens or more. Some tiles' columns stay in the nearest cache while a few pieces of tokens read them.
-  /// heads: where columns c ... c + n - 1 begin in the first tile; step: to the next; ahead(i, pieces): called before
-  /// piece i, to fetch what comes after these rows and columns.
+  /// heads: where columns c ... c + n - 1 begin in the first tile; step: to the next; after: from the first tile to
+  /// what is read after these rows and columns, 0: nothing to fetch; ahead(i, pieces): called before piece i, to fetch
+  /// what comes after panels.
   template <class Ahead>
   static void run(const std::byte* heads, std::size_t step, std::size_t rows, std::size_t c, std::size_t n, const X& x,
-                  float* y, std::size_t y_stride, Ahead ahead) noexcept {
+                  float* y, std::size_t y_stride, std::ptrdiff_t after, Ahead ahead) noexcept {
     typename dot::template tokens<most, span> k[groups];
     const std::size_t pieces = (x.rows + most - 1) / most;  // of nearly equal size, so that no small rest is left over
     const auto begin = [&](std::size_t i) { return i * x.rows / pieces; };
@@ -50,9 +51,18 @@ struct tile_block<NBIT_ARCH, W, X> {
         for (std::size_t m = begin(j); m < begin(j + 1); ++m) fetch(y + m * y_stride);
         for (std::size_t m = begin(j) + tokens; m < begin(j + 1) + tokens && m < x.rows; ++m) dot::prefetch(x, m, c, n);
       }
-      for (std::size_t r = 0; r < rows; r += vectors * W.rows)
-        for (std::size_t j = i; j < end; ++j)
-          sized<most>(begin(j + 1) - begin(j), heads, step, r, rows, c, n, k[j - i], y + begin(j) * y_stride, y_stride);
+      for (std::size_t r = 0; r < rows; r += vectors * W.rows) {
+        const std::ptrdiff_t tile = static_cast<std::ptrdiff_t>(r / W.rows * step);
+        const bool last = r + vectors * W.rows >= rows;
+        for (std::size_t j = i; j < end; ++j) {
+          // the first tokens fetch what the others find near
+          const std::ptrdiff_t next = j > 0 || after == 0 ? 0
+                                      : last              ? after - tile
+                                                          : static_cast<std::ptrdiff_t>(vectors * step);
+          sized<most>(begin(j + 1) - begin(j), heads, step, next, r, rows, c, n, k[j - i], y + begin(j) * y_stride,
+                      y_stride);
+        }
+      }
     }
   }
 
@@ -62,15 +72,15 @@ struct tile_block<NBIT_ARCH, W, X> {
     for (std::size_t v = 0; v < vectors; ++v) __builtin_prefetch(y + v * W.rows, 1);
   }
   template <std::size_t T, class K>
-  NBIT_INLINE static void sized(std::size_t count, const std::byte* heads, std::size_t step, std::size_t r,
-                                std::size_t rows, std::size_t c, std::size_t n, const K& k, float* y,
+  NBIT_INLINE static void sized(std::size_t count, const std::byte* heads, std::size_t step, std::ptrdiff_t next,
+                                std::size_t r, std::size_t rows, std::size_t c, std::size_t n, const K& k, float* y,
                                 std::size_t y_stride) noexcept {
-    if (count == T) return piece<T, vectors>(heads, step, r, rows, c, n, k, y, y_stride);
-    if constexpr (T > least) sized<T - 1>(count, heads, step, r, rows, c, n, k, y, y_stride);
+    if (count == T) return piece<T, vectors>(heads, step, next, r, rows, c, n, k, y, y_stride);
+    if constexpr (T > least) sized<T - 1>(count, heads, step, next, r, rows, c, n, k, y, y_stride);
   }
   template <std::size_t T, std::size_t V, class K>
-  static void piece(const std::byte* heads, std::size_t step, std::size_t r, std::size_t rows, std::size_t c,
-                    std::size_t n, const K& k, float* y, std::size_t y_stride) noexcept {
+  static void piece(const std::byte* heads, std::size_t step, std::ptrdiff_t next, std::size_t r, std::size_t rows,
+                    std::size_t c, std::size_t n, const K& k, float* y, std::size_t y_stride) noexcept {
     const std::byte* head[V];
     for (std::size_t v = 0; v < V; ++v) {
       const std::size_t row = r + v * W.rows;
@@ -79,7 +89,7 @@ struct tile_block<NBIT_ARCH, W, X> {
     if (r + V * W.rows < rows)
       for (std::size_t t = 0; t < T; ++t) fetch(y + t * y_stride + r + V * W.rows);
     io::template with<T, V>(y + r, y_stride, rows - r, c == 0, [&](auto& outer) __attribute__((always_inline)) {
-      dot::template span<T, V>(head, n, k, outer);
+      dot::template span<T, V>(head, next, n, k, outer);
     });
   }
 };
@@ -193,7 +203,12 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
       if (x.rows <= few::dot::direct) {
         for (std::size_t c = 0; c < w.cols; c += few::span) {
           const std::size_t n = w.cols - c < few::span ? w.cols - c : few::span;
-          few::run(tiles + form.tile_bytes(c), form.tile_bytes(w.cols), count, c, n, x, &y(0, first), y.stride,
+          const std::size_t step = form.tile_bytes(w.cols), end = c + n;
+          const std::size_t all = (count + form.rows - 1) / form.rows * step, done = form.tile_bytes(c);
+          const std::size_t after = end < w.cols             ? form.tile_bytes(end) - done
+                                    : first + count < w.rows ? all - done
+                                                             : 0;
+          few::run(tiles + done, step, count, c, n, x, &y(0, first), y.stride, static_cast<std::ptrdiff_t>(after),
                    [](std::size_t, std::size_t) {});
         }
         return;
@@ -222,7 +237,7 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
             panel::unpack(from, n - k < form.chunk ? n - k : form.chunk, to);
         }
         const std::size_t next = cols - ahead < span ? cols - ahead : span, fetched = form.tile_bytes(next);
-        many::run(memory, bytes, rows, c, n, x, &y(0, first + r), y.stride, [&](std::size_t i, std::size_t pieces) {
+        many::run(memory, bytes, rows, c, n, x, &y(0, first + r), y.stride, 0, [&](std::size_t i, std::size_t pieces) {
           // weights come from memory while these tokens are worked on
           for (std::size_t t = 0; t * form.rows < rows; ++t)
             for (std::size_t b = i * fetched / pieces / 64 * 64; b < (i + 1) * fetched / pieces; b += 64)
