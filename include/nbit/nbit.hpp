@@ -108,6 +108,7 @@
 #include <nbit/kernel/attention.hpp>
 #include <nbit/kernel/block_gemv.hpp>
 #include <nbit/kernel/decode.hpp>
+#include <nbit/kernel/decode_words.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/dequantize_tile.hpp>
 #include <nbit/kernel/describe.hpp>

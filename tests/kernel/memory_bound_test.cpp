@@ -16,6 +16,7 @@
 #include <nbit/format/ggml_legacy.hpp>
 #include <nbit/format/ggml_q3_k.hpp>
 #include <nbit/format/presets.hpp>
+#include <nbit/layout/gptq_words.hpp>
 #include <nbit/arch/cpu.hpp>
 #include <nbit/kernel/dequantize.hpp>
 #include <nbit/kernel/quantize.hpp>
@@ -38,14 +39,13 @@ struct floor4 : nbit::uniform<scheme{.bits = 4, .group = 32}> {
   }
 };
 
-template <class F>
-void check_streams(const char* name) {
+template <class F, class L = nbit::default_layout<F>>
+void check_streams(const char* name, std::size_t rows = 3) {
   nbit_test::random numbers(3);
-  for (const std::size_t cols : {std::size_t{256}, std::size_t{1280}, std::size_t{300}}) {
+  for (const std::size_t cols : {std::size_t{256}, std::size_t{1280}, std::size_t{300}, std::size_t{2720}}) {
     if (!nbit::fits_format<F>(cols)) continue;
-    constexpr std::size_t rows = 3;
     const auto w = numbers.normals(rows * cols, 0.1f);
-    const auto q = nbit::quantize<F>(nbit::arch::scalar{}, {w.data(), rows, cols});
+    const auto q = nbit::quantize<F, L>(nbit::arch::scalar{}, {w.data(), rows, cols});
     REQUIRE(q);
     std::vector<float> expected(rows * cols);
     nbit::dequantize(nbit::arch::scalar{}, q->view(), {expected.data(), rows, cols});
@@ -127,6 +127,10 @@ TEST_CASE("rows stored past the caches have the same bits wherever they begin, a
   check_streams<nbit::w4g128>("w4g128");
   check_streams<w8>("w8");
   check_streams<nbit::nf4>("NF4");
+  check_streams<nbit::w4g128a, nbit::gptq_words>("w4g128a in words", 35);
+  check_streams<w3, nbit::gptq_words>("w3 in words", 16);
+  check_streams<w5, nbit::gptq_words>("w5 in words", 17);
+  check_streams<w8, nbit::gptq_words>("w8 in words", 19);
 }
 
 TEST_CASE("weights rounded by the range of their group have the definition's codes") {

@@ -147,7 +147,8 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
-  /// out[16 * i + lane] = rows[lane][i] for i < 8.
+  /// out[Stride * i + lane] = rows[lane][i] for i < 8.
+  template <std::size_t Stride = lane_count>
   NBIT_INLINE static void columns8(const float* const* rows, float* out) {
     for (int half = 0; half < 2; ++half) {
       __m256 r[8], t[8];
@@ -158,9 +159,9 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
         r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44), r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
         r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44), r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
       }
-      for (int i = 0; i < 4; ++i) {
-        _mm256_storeu_ps(out + 16 * i + 8 * half, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-        _mm256_storeu_ps(out + 16 * (i + 4) + 8 * half, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+      for (std::size_t i = 0; i < 4; ++i) {
+        _mm256_storeu_ps(out + Stride * i + 8 * std::size_t(half), _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+        _mm256_storeu_ps(out + Stride * (i + 4) + 8 * std::size_t(half), _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
       }
     }
   }
@@ -344,7 +345,8 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
-  /// out[16 * i + lane] = rows[lane][i] for i < 8.
+  /// out[Stride * i + lane] = rows[lane][i] for i < 8.
+  template <std::size_t Stride = lane_count>
   NBIT_INLINE static void columns8(const float* const* rows, float* out) {
     constexpr __mmask8 eight = 0xff;
     __m512 r[8], t[8];  // rows i and i + 8 side by side
@@ -362,10 +364,10 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
       r[i + 3] = _mm512_maskz_shuffle_ps(all, t[i + 1], t[i + 3], 0xee);
     }
     const __m512i low = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0), high = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);
-    for (int i = 0; i < 4; ++i) {
+    for (std::size_t i = 0; i < 4; ++i) {
       const __m512d a = _mm512_castps_pd(r[i]), b = _mm512_castps_pd(r[i + 4]);
-      _mm512_storeu_ps(out + 16 * i, _mm512_castpd_ps(_mm512_maskz_permutex2var_pd(eight, a, low, b)));
-      _mm512_storeu_ps(out + 16 * (i + 4), _mm512_castpd_ps(_mm512_maskz_permutex2var_pd(eight, a, high, b)));
+      _mm512_storeu_ps(out + Stride * i, _mm512_castpd_ps(_mm512_maskz_permutex2var_pd(eight, a, low, b)));
+      _mm512_storeu_ps(out + Stride * (i + 4), _mm512_castpd_ps(_mm512_maskz_permutex2var_pd(eight, a, high, b)));
     }
   }
 

@@ -14,6 +14,7 @@
 #include <nbit/arch/past_caches.hpp>
 #include <nbit/parallel/executor.hpp>
 #include <nbit/kernel/decode.hpp>
+#include <nbit/kernel/decode_words.hpp>
 #include <nbit/kernel/weights.hpp>
 
 namespace nbit {
@@ -43,7 +44,9 @@ template <class Arch, class W>
   requires(requires(const W& w, float* out) { row_decoder<Arch, W>::stream(w, 0, out); })
 inline void dequantize_rows_streamed(const W& w, std::size_t first, std::size_t count,
                                      matrix_view<float> out) noexcept {
-  for (std::size_t r = first; r < first + count; ++r) row_decoder<Arch, W>::stream(w, r, out.row(r).data());
+  std::size_t r = first;
+  if constexpr (has_word_decoder<Arch, W>) r += word_decoder<Arch, W>::stream(w, first, count, out);
+  for (; r < first + count; ++r) row_decoder<Arch, W>::stream(w, r, out.row(r).data());
   past_caches<Arch>::end();
 }
 }  // namespace detail
@@ -60,7 +63,8 @@ inline void dequantize(Arch tag, const W& w, matrix_view<float> out, E&& ex = {}
     if (w.cols >= 64 && w.rows >= detail::streamed_floats / w.cols &&
         reinterpret_cast<std::uintptr_t>(out.data) % unit == 0 && out.stride * sizeof(float) % unit == 0) {
       const weights_t<W> view = w;
-      const std::size_t piece = detail::streamed_piece / w.cols + 1;  // the end of one waits for memory
+      // The end of a piece waits for memory; sixteen rows may share lines.
+      const std::size_t piece = (detail::streamed_piece / w.cols / 16 + 1) * 16;
       ex((w.rows + piece - 1) / piece, [&](std::size_t i) {
         const std::size_t first = i * piece, count = w.rows - first < piece ? w.rows - first : piece;
         detail::dequantize_rows_streamed<storing>(view, first, count, out);
