@@ -39,6 +39,17 @@ struct block_lanes<NBIT_ARCH> {
                   y = _mm_add_epi32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
     return _mm_add_epi32(_mm_unpacklo_epi64(x, y), _mm_unpackhi_epi64(x, y));
   }
+  NBIT_INLINE static __m256i join(__m256i a, __m256i b) {
+    return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+  }
+  NBIT_INLINE static __m256i join(__m256i a, __m256i b, __m256i c, __m256i d) {
+    const __m256i x = join(a, b), y = join(c, d);
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y));
+  }
+  NBIT_INLINE static __m128i totals(__m256i a, __m256i b, __m256i c, __m256i d) {
+    const __m256i two = join(a, b, c, d);
+    return _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
+  }
   NBIT_INLINE static void store(float* p, __m128i v) { _mm_storeu_ps(p, _mm_cvtepi32_ps(v)); }
   NBIT_INLINE static void store(float* p, __m256i v) { _mm256_storeu_ps(p, _mm256_cvtepi32_ps(v)); }
 
@@ -72,7 +83,6 @@ struct block_lanes<NBIT_ARCH> {
     extract(_mm512_maskz_extracti64x4_epi64(eight, a, 0), eight_words);
     extract(_mm512_maskz_extracti64x4_epi64(eight, a, 1), eight_words + 4);
   }
-  NBIT_INLINE static ints average(ints a, ints b) { return _mm512_avg_epu8(a, b); }
   NBIT_INLINE static ints either(ints a, ints b) { return _mm512_or_si512(a, b); }
   NBIT_INLINE static ints words(int v) { return _mm512_set1_epi16(static_cast<short>(v)); }
   NBIT_INLINE static ints widen(__m256i v) { return _mm512_cvtepu8_epi16(v); }
@@ -96,25 +106,58 @@ struct block_lanes<NBIT_ARCH> {
       return _mm512_mask_blend_epi16(upper, look_up_words<N / 2>(table, at), look_up_words<N / 2>(table + N / 2, at));
     }
   }
-  NBIT_INLINE static ints lowered(ints a, ints by) { return _mm512_subs_epu8(a, by); }
+  /// 2^6 times the trit at the top of each byte: the upper bits of 3/4 (q - 1), rounded up, which are those of 3/4 q.
+  static constexpr int trit_shift = 6;
+  NBIT_INLINE static ints trits(ints q) {
+    q = _mm512_subs_epu8(q, bytes(1));
+    return both(_mm512_avg_epu8(q, _mm512_avg_epu8(q, zero())), bytes(-64));
+  }
+  NBIT_INLINE static ints turned_trits(ints q) { return q; }
   NBIT_INLINE static ints triple(ints a) { return _mm512_add_epi8(_mm512_add_epi8(a, a), a); }
   NBIT_INLINE static ints widen_signed(__m128i v) { return _mm512_maskz_cvtepi8_epi32(sixteen, v); }
   template <int N>
   NBIT_INLINE static ints right(ints a) {
-    return _mm512_srli_epi16(a, N);
+    if constexpr (N >= 0)
+      return _mm512_srli_epi16(a, N);
+    else
+      return _mm512_slli_epi16(a, -N);
   }
   template <int A, int B>
   NBIT_INLINE static ints turn_halves(ints a) {
     const ints by = _mm512_mask_set1_epi32(_mm512_set1_epi32((A + 32) % 32), 0xff00, (B + 32) % 32);
     return _mm512_maskz_rorv_epi32(sixteen, a, by);
   }
-  NBIT_INLINE static ints add_where(std::uint64_t bits, ints a, int v) {
-    return _mm512_mask_add_epi8(a, bits, a, bytes(v));
+  NBIT_INLINE static ints add_where(ints v, ints bits, ints a, int by) {
+    return _mm512_mask_add_epi8(a, marked(v, bits), a, bytes(by));
   }
-  NBIT_INLINE static ints add_where(ints v, ints bits, ints a, int by) { return add_where(marked(v, bits), a, by); }
-  NBIT_INLINE static ints negate(std::uint64_t where, ints a) { return _mm512_mask_sub_epi8(a, where, zero(), a); }
+  using marks = std::uint64_t;
+  template <std::size_t K>
+  NBIT_INLINE static marks load_marks(const std::byte* a, const std::byte* b) {
+    std::uint32_t low, high;
+    std::memcpy(&low, a + 4 * K, 4), std::memcpy(&high, b + 4 * K, 4);
+    return low | marks{high} << 32;
+  }
+  struct many_marks {
+    std::uint64_t of[4];
+    NBIT_INLINE explicit many_marks(__m256i bits) { extract(bits, of); }
+    template <std::size_t M>
+    NBIT_INLINE marks columns() const {
+      return of[M];
+    }
+  };
+  NBIT_INLINE static ints negate(marks where, ints a) { return _mm512_mask_sub_epi8(a, where, zero(), a); }
   NBIT_INLINE static ints dot(ints u, ints x, ints to) { return _mm512_dpbusd_epi32(to, u, x); }
   NBIT_INLINE static ints dot_raised(ints w, ints x, ints to) { return dot(w, x, to); }
+  NBIT_INLINE static ints dot_short(ints u, ints x, ints to) { return dot(u, x, to); }
+  NBIT_INLINE static ints dot_marked(marks where, int by, ints x, ints to) {
+    return dot(_mm512_maskz_mov_epi8(where, bytes(by)), x, to);
+  }
+  NBIT_INLINE static ints from_short(ints a) { return a; }
+  NBIT_INLINE static __m128i totals_short(ints a, ints b, ints c, ints d) { return totals(a, b, c, d); }
+  template <int>
+  NBIT_INLINE static ints join_short(ints a, ints b, ints c, ints d) {
+    return join(a, b, c, d);
+  }
   NBIT_INLINE static ints dot_pairs(ints u, ints x, ints factors, ints to) {
     return _mm512_dpwssd_epi32(to, _mm512_maddubs_epi16(u, x), factors);
   }
@@ -211,9 +254,17 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static void extract(ints a, std::uint64_t* eight_words) {
     extract(a.lo, eight_words), extract(a.hi, eight_words + 4);
   }
-  NBIT_INLINE static ints average(ints a, ints b) { return {_mm256_avg_epu8(a.lo, b.lo), _mm256_avg_epu8(a.hi, b.hi)}; }
-  NBIT_INLINE static ints lowered(ints a, ints by) {
-    return {_mm256_subs_epu8(a.lo, by.lo), _mm256_subs_epu8(a.hi, by.hi)};
+  /// The trit at the top of each byte, whose highest bit is turned: it is 1 from 86 on, 2 from 171.
+  static constexpr int trit_shift = 0;
+  NBIT_INLINE static __m256i trits(__m256i q) {
+    const __m256i none = _mm256_cmpgt_epi8(_mm256_set1_epi8(86 - 128), q),
+                  two = _mm256_cmpgt_epi8(q, _mm256_set1_epi8(170 - 128));
+    return _mm256_sub_epi8(_mm256_add_epi8(none, _mm256_set1_epi8(1)), two);
+  }
+  NBIT_INLINE static ints trits(ints q) { return {trits(q.lo), trits(q.hi)}; }
+  NBIT_INLINE static ints turned_trits(ints q) {
+    const __m256i top = _mm256_set1_epi8(-128);
+    return {_mm256_xor_si256(q.lo, top), _mm256_xor_si256(q.hi, top)};
   }
   NBIT_INLINE static ints triple(ints a) {
     return {_mm256_add_epi8(_mm256_add_epi8(a.lo, a.lo), a.lo), _mm256_add_epi8(_mm256_add_epi8(a.hi, a.hi), a.hi)};
@@ -238,17 +289,28 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static ints turn_halves(ints a) {
     return {right<A>(a.lo), right<B>(a.hi)};
   }
-  NBIT_INLINE static __m256i where(std::uint32_t bits) {  // bytes of ones
-    const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  // Bytes of ones where bits 32 K .. 32 K + 31 of either half are set.
+  template <std::size_t K>
+  NBIT_INLINE static __m256i where(__m256i halves) {
+    const __m256i byte = _mm256_add_epi8(
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303), _mm256_set1_epi8(4 * K));
     const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201u));
-    const __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), byte);
-    return _mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(halves, byte), bit), bit);
   }
-  NBIT_INLINE static ints add_where(std::uint64_t bits, ints a, int v) {
-    const __m256i by = _mm256_set1_epi8(static_cast<char>(v));
-    return {_mm256_add_epi8(a.lo, _mm256_and_si256(where(static_cast<std::uint32_t>(bits)), by)),
-            _mm256_add_epi8(a.hi, _mm256_and_si256(where(static_cast<std::uint32_t>(bits >> 32)), by))};
+  using marks = ints;
+  template <std::size_t K>
+  NBIT_INLINE static marks load_marks(const std::byte* a, const std::byte* b) {
+    return {where<K>(_mm256_broadcastsi128_si256(load_16(a))), where<K>(_mm256_broadcastsi128_si256(load_16(b)))};
   }
+  struct many_marks {
+    __m256i first, last;
+    NBIT_INLINE explicit many_marks(__m256i bits)
+        : first(_mm256_permute2x128_si256(bits, bits, 0x00)), last(_mm256_permute2x128_si256(bits, bits, 0x11)) {}
+    template <std::size_t M>
+    NBIT_INLINE marks columns() const {
+      return {where<M % 2 * 2>(M < 2 ? first : last), where<M % 2 * 2 + 1>(M < 2 ? first : last)};
+    }
+  };
   /// a + by where v has one of the bits, at most one in each byte.
   NBIT_INLINE static ints add_where(ints v, ints bits, ints a, int by) {
     const __m256i lo = _mm256_cmpeq_epi8(_mm256_and_si256(v.lo, bits.lo), bits.lo),
@@ -259,9 +321,8 @@ struct block_lanes<NBIT_ARCH> {
   NBIT_INLINE static __m256i dot_half(__m256i u, __m256i x, __m256i factors, __m256i to) {
     return _mm256_add_epi32(to, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), factors));
   }
-  NBIT_INLINE static ints negate(std::uint64_t bits, ints a) {
-    const __m256i lo = where(static_cast<std::uint32_t>(bits)), hi = where(static_cast<std::uint32_t>(bits >> 32));
-    return {_mm256_sub_epi8(_mm256_xor_si256(a.lo, lo), lo), _mm256_sub_epi8(_mm256_xor_si256(a.hi, hi), hi)};
+  NBIT_INLINE static ints negate(marks m, ints a) {
+    return {_mm256_sub_epi8(_mm256_xor_si256(a.lo, m.lo), m.lo), _mm256_sub_epi8(_mm256_xor_si256(a.hi, m.hi), m.hi)};
   }
   NBIT_INLINE static ints dot_pairs(ints u, ints x, ints f, ints to) {
     return {dot_half(u.lo, x.lo, f.lo, to.lo), dot_half(u.hi, x.hi, f.hi, to.hi)};
@@ -273,12 +334,36 @@ struct block_lanes<NBIT_ARCH> {
     return {dot_half(_mm256_abs_epi8(w.lo), _mm256_sign_epi8(x.lo, w.lo), ones, to.lo),
             dot_half(_mm256_abs_epi8(w.hi), _mm256_sign_epi8(x.hi, w.hi), ones, to.hi)};
   }
-  NBIT_INLINE static __m256i join(__m256i a, __m256i b) {
-    return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+  NBIT_INLINE static ints add_words(ints a, ints b) {
+    return {_mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi)};
   }
-  NBIT_INLINE static __m256i join(__m256i a, __m256i b, __m256i c, __m256i d) {
-    const __m256i x = join(a, b), y = join(c, d);
-    return _mm256_add_epi32(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y));
+  NBIT_INLINE static ints dot_short(ints u, ints x, ints to) {
+    return add_words(to, {_mm256_maddubs_epi16(u.lo, x.lo), _mm256_maddubs_epi16(u.hi, x.hi)});
+  }
+  NBIT_INLINE static ints dot_marked(marks where, int by, ints x, ints to) {
+    return dot_short(bytes(by), both(where, x), to);
+  }
+  NBIT_INLINE static ints from_short(ints a) { return dot_words(a, words(1)); }
+  NBIT_INLINE static __m256i join_words(__m256i a, __m256i b) {
+    return _mm256_add_epi16(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+  }
+  template <int Steps>
+  NBIT_INLINE static __m256i join_short(__m256i a, __m256i b, __m256i c, __m256i d) {
+    const __m256i x = join_words(a, b), y = join_words(c, d), one = _mm256_set1_epi16(1);
+    if constexpr (Steps == 2) {
+      const __m256i all = _mm256_add_epi16(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y));
+      return _mm256_madd_epi16(all, one);
+    } else {
+      const __m256i p = _mm256_madd_epi16(x, one), q = _mm256_madd_epi16(y, one);
+      return _mm256_add_epi32(_mm256_unpacklo_epi64(p, q), _mm256_unpackhi_epi64(p, q));
+    }
+  }
+  template <int Steps>
+  NBIT_INLINE static ints join_short(ints a, ints b, ints c, ints d) {
+    if constexpr (Steps == 0)
+      return join(a, b, c, d);
+    else
+      return {join_short<Steps>(a.lo, b.lo, c.lo, d.lo), join_short<Steps>(a.hi, b.hi, c.hi, d.hi)};
   }
   NBIT_INLINE static ints join(ints a, ints b) { return {join(a.lo, b.lo), join(a.hi, b.hi)}; }
   NBIT_INLINE static ints join(ints a, ints b, ints c, ints d) {
@@ -296,8 +381,12 @@ struct block_lanes<NBIT_ARCH> {
   }
   NBIT_INLINE static ints join_pairs(ints a, ints b) { return {join_pairs(a.lo, b.lo), join_pairs(a.hi, b.hi)}; }
   NBIT_INLINE static __m128i totals(ints a, ints b, ints c, ints d) {
-    const __m256i two = join(_mm256_add_epi32(a.lo, a.hi), _mm256_add_epi32(b.lo, b.hi), _mm256_add_epi32(c.lo, c.hi),
-                             _mm256_add_epi32(d.lo, d.hi));
+    return totals(_mm256_add_epi32(a.lo, a.hi), _mm256_add_epi32(b.lo, b.hi), _mm256_add_epi32(c.lo, c.hi),
+                  _mm256_add_epi32(d.lo, d.hi));
+  }
+  NBIT_INLINE static __m128i totals_short(ints a, ints b, ints c, ints d) {
+    const __m256i two = join_short<2>(_mm256_add_epi16(a.lo, a.hi), _mm256_add_epi16(b.lo, b.hi),
+                                      _mm256_add_epi16(c.lo, c.hi), _mm256_add_epi16(d.lo, d.hi));
     return _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
   }
   NBIT_INLINE static ints transpose(ints a) {
@@ -374,23 +463,34 @@ struct block_lanes<NBIT_ARCH> {
     return to;
   }
   template <class X>
-  NBIT_INLINE static many<X::count> dot_pairs_negated(std::uint64_t where, ints u, X x, ints factors,
-                                                      many<X::count> to) {
+  NBIT_INLINE static many<X::count> dot_short(ints u, X x, many<X::count> to) {
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < X::count; ++t) to.of[t] = dot_short(u, load(x[t]), to.of[t]);
+    return to;
+  }
+  template <class X>
+  NBIT_INLINE static many<X::count> dot_marked(marks where, int by, X x, many<X::count> to) {
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < X::count; ++t) to.of[t] = dot_marked(where, by, load(x[t]), to.of[t]);
+    return to;
+  }
+  template <std::size_t T>
+  NBIT_INLINE static many<T> from_short(many<T> a) {
+    NBIT_UNROLL
+    for (std::size_t t = 0; t < T; ++t) a.of[t] = from_short(a.of[t]);
+    return a;
+  }
+  template <class X>
+  NBIT_INLINE static many<X::count> dot_pairs_negated(marks where, ints u, X x, ints factors, many<X::count> to) {
     NBIT_UNROLL
     for (std::size_t t = 0; t < X::count; ++t) to.of[t] = dot_pairs(u, negate(where, load(x[t])), factors, to.of[t]);
     return to;
   }
   template <class X>
-  NBIT_INLINE static many<X::count> dot_negated(std::uint64_t where, ints u, X x, many<X::count> to) {
+  NBIT_INLINE static many<X::count> dot_negated(marks where, ints u, X x, many<X::count> to) {
     NBIT_UNROLL
     for (std::size_t t = 0; t < X::count; ++t) to.of[t] = dot(u, negate(where, load(x[t])), to.of[t]);
     return to;
-  }
-  template <class E, std::size_t T>
-  NBIT_INLINE static many<T> sub_each(many<T> a, E e) {
-    NBIT_UNROLL
-    for (std::size_t t = 0; t < T; ++t) a.of[t] = sub(a.of[t], load(e[t]));
-    return a;
   }
 };
 

@@ -47,14 +47,15 @@ struct block_dots_halves<NBIT_ARCH, F> : block_dots_32<NBIT_ARCH, F> {
     const auto b = dots::pair(p, 1, x + 64, scale), c = dots::pair(p, 2, x + 128, scale),
                d = dots::pair(p, 3, x + 192, scale);
     NBIT_UNROLL
-    for (std::size_t t = 0; t < X::count; ++t) a.of[t] = vec::join(a.of[t], b.of[t], c.of[t], d.of[t]);
+    for (std::size_t t = 0; t < X::count; ++t)
+      a.of[t] = vec::template join_short<dots::short_steps>(a.of[t], b.of[t], c.of[t], d.of[t]);
     return a;
   }
 };
 
 template <>
 struct block_dots<NBIT_ARCH, q8_0> : block_dots_halves<NBIT_ARCH, q8_0> {
-  static constexpr int bias = vec::raise;
+  static constexpr int bias = vec::raise, short_steps = 0;
 
   template <class X>
   NBIT_INLINE static auto pair(const std::byte* p, std::size_t j, X x, f16* scale) {
@@ -66,14 +67,25 @@ struct block_dots<NBIT_ARCH, q8_0> : block_dots_halves<NBIT_ARCH, q8_0> {
 
 template <>
 struct block_dots<NBIT_ARCH, q1_0> : block_dots_halves<NBIT_ARCH, q1_0> {
-  static constexpr int bias = 1;  // levels are 2 * bit - 1
+  static constexpr int bias = 1, short_steps = 2;  // levels are 2 * bit - 1
 
   template <class X>
   NBIT_INLINE static auto pair(const std::byte* p, std::size_t j, X x, f16* scale) {
-    std::uint32_t a, b;
-    std::memcpy(&a, p + 2 + 4 * j, 4), std::memcpy(&b, p + 18 + 2 + 4 * j, 4);
-    std::memcpy(scale + j, p, 2), std::memcpy(scale + j + 4, p + 18, 2);
-    return vec::dot(vec::add_where(a | std::uint64_t{b} << 32, vec::zero(), 2), x, vec::template none<X>());
+    if (j == 0) repeat(p, scale), repeat(p + 18, scale + 4);
+    return vec::dot_marked(marks(p + 2, p + 20, j), 2, x, vec::template none<X>());
+  }
+
+ private:
+  NBIT_INLINE static vec::marks marks(const std::byte* a, const std::byte* b, std::size_t j) {
+    return j == 0   ? vec::load_marks<0>(a, b)
+           : j == 1 ? vec::load_marks<1>(a, b)
+           : j == 2 ? vec::load_marks<2>(a, b)
+                    : vec::load_marks<3>(a, b);
+  }
+  NBIT_INLINE static void repeat(const std::byte* p, f16* scale) {
+    std::int16_t bits;
+    std::memcpy(&bits, p, 2);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(scale), _mm_set1_epi16(bits));
   }
 };
 
@@ -102,10 +114,10 @@ struct block_dots<NBIT_ARCH, q2_0> : block_dots_32<NBIT_ARCH, q2_0> {
   template <class X>
   NBIT_INLINE static auto four(const std::byte* p, X x) {
     const ints q = vec::load_pairs(p + 2, p + 2 + 18 * 4, 18), three = vec::bytes(3);
-    auto to = vec::dot(vec::both(q, three), x, vec::template none<X>());
-    to = vec::dot(vec::both(vec::right<2>(q), three), x + 64, to);
-    to = vec::dot(vec::both(vec::right<4>(q), three), x + 128, to);
-    return vec::dot(vec::both(vec::right<6>(q), three), x + 192, to);
+    auto to = vec::dot_short(vec::both(q, three), x, vec::template none<X>());
+    to = vec::dot_short(vec::both(vec::right<2>(q), three), x + 64, to);
+    to = vec::dot_short(vec::both(vec::right<4>(q), three), x + 128, to);
+    return vec::from_short(vec::dot_short(vec::both(vec::right<6>(q), three), x + 192, to));
   }
 };
 
@@ -116,13 +128,14 @@ struct block_dots<NBIT_ARCH, nvfp4> {
   using ints = vec::ints;
   using scale_t = float;
   static constexpr float factor = 1.0f;
-  static constexpr std::size_t columns = 16, width = 16, step = 16, extra = 1;  // extra: raise * (sum of codes)
+  static constexpr std::size_t columns = 16, width = 16, step = 16,
+                               extra = 1;  // extra: 12 * (sum of codes): levels are raised
 
   NBIT_INLINE static void arrange(const std::int8_t* x, const std::int16_t* sums, std::int8_t* out, std::int32_t* e) {
     for (std::size_t b = 0; b < 16; ++b) {
       std::int8_t* const to = out + 128 * (b / 4 % 2) + 32 * (b / 8) + 8 * (b % 4);
       std::memcpy(to, x + 16 * b, 8), std::memcpy(to + 64, x + 16 * b + 8, 8);
-      e[b] = vec::raise * sums[b];
+      e[b] = 12 * sums[b];
     }
   }
   template <class X, class E>
@@ -137,10 +150,11 @@ struct block_dots<NBIT_ARCH, nvfp4> {
  private:
   template <class X>
   NBIT_INLINE static auto two(const std::byte* p, X x) {
-    const ints q = vec::load_halves(p + 4, p + 4 + 72), mask = vec::bytes(15), table = vec::table(mxfp4_levels);
+    const ints q = vec::load_halves(p + 4, p + 4 + 72), mask = vec::bytes(15),
+               table = vec::quarters(_mm_add_epi8(vec::load_16(mxfp4_levels), _mm_set1_epi8(12)));
     const ints low = vec::look_up(table, vec::both(q, mask)),
                high = vec::look_up(table, vec::both(vec::right<4>(q), mask));
-    return vec::dot_raised(high, x + 64, vec::dot_raised(low, x, vec::template none<X>()));
+    return vec::from_short(vec::dot_short(high, x + 64, vec::dot_short(low, x, vec::template none<X>())));
   }
   // nvfp4_params::step, sixteen at a time: the bits are those of an f16 of 2^-7 times the value.
   NBIT_INLINE static void scales(const std::byte* p, float* scale) {
@@ -156,7 +170,8 @@ struct block_dots<NBIT_ARCH, nvfp4> {
 };
 
 /// Nibbles, codes j and j + 16 in byte j of 16: four neighbouring blocks in a register. `level<16>(codes, p)` makes
-/// levels of the high nibbles of the four blocks at p, `level<0>` of the low ones.
+/// levels of the high nibbles of the four blocks at p, `level<0>` of the low ones. short_steps: in how many steps of
+/// join 16 bits hold the sums, all of both halves' levels times 127 and more.
 template <class F, std::size_t At>
 struct block_dots_nibbles<NBIT_ARCH, F, At> : block_dots_32<NBIT_ARCH, F> {
   using vec = block_lanes<NBIT_ARCH>;
@@ -178,8 +193,10 @@ struct block_dots_nibbles<NBIT_ARCH, F, At> : block_dots_32<NBIT_ARCH, F> {
                c = four(p + 8 * bytes, x + 256, out, 8), d = four(p + 12 * bytes, x + 384, out, 12);
     NBIT_UNROLL
     for (std::size_t t = 0; t < X::count; ++t)
-      vec::store(out.sum + t * out.stride,
-                 vec::sub(vec::transpose(vec::join(a.of[t], b.of[t], c.of[t], d.of[t])), vec::load(e[t])));
+      vec::store(
+          out.sum + t * out.stride,
+          vec::sub(vec::transpose(vec::template join_short<dots::short_steps>(a.of[t], b.of[t], c.of[t], d.of[t])),
+                   vec::load(e[t])));
   }
 
  private:
@@ -196,10 +213,11 @@ struct block_dots_nibbles<NBIT_ARCH, F, At> : block_dots_32<NBIT_ARCH, F> {
   NBIT_INLINE static void scales(const std::byte* p, f16* scale, f16* offset) {
     vec::template first_words<has_offset<F>>(p, bytes, scale, offset);
   }
+  static constexpr int short_steps = 2;
   NBIT_INLINE static ints nibbles(const std::byte* p) { return vec::load_quarters(p + At, bytes); }
   template <class X, class To>
   NBIT_INLINE static To dot(ints w, X x, To to) {
-    return vec::dot(w, x, to);
+    return vec::dot_short(w, x, to);
   }
   template <int>
   NBIT_INLINE static ints level(ints codes, const std::byte*) {
@@ -255,15 +273,15 @@ struct block_dots<NBIT_ARCH, linear_nibbles<F, 128>> {
     NBIT_UNROLL
     for (std::size_t t = 0; t < X::count; ++t)
       vec::store(out.sum + t * out.stride,
-                 _mm_sub_epi32(vec::totals(a.of[t], b.of[t], c.of[t], d.of[t]), vec::load_16(e[t])));
+                 _mm_sub_epi32(vec::totals_short(a.of[t], b.of[t], c.of[t], d.of[t]), vec::load_16(e[t])));
   }
 
  private:
   template <class X>
   NBIT_INLINE static auto one(const std::byte* p, X x) {
     const auto q = vec::load(p), mask = vec::bytes(15);
-    const auto low = vec::dot(vec::both(q, mask), x, vec::template none<X>());
-    return vec::dot(vec::both(vec::template right<4>(q), mask), x + 64, low);
+    const auto low = vec::dot_short(vec::both(q, mask), x, vec::template none<X>());
+    return vec::dot_short(vec::both(vec::template right<4>(q), mask), x + 64, low);
   }
 };
 
@@ -271,6 +289,7 @@ struct block_dots<NBIT_ARCH, linear_nibbles<F, 128>> {
 template <class F, std::size_t At>
 struct block_dots_fifth<NBIT_ARCH, F, At> : block_dots_nibbles<NBIT_ARCH, F, At> {
   using vec = block_lanes<NBIT_ARCH>;
+  static constexpr int short_steps = 1;
 
   template <int First>
   NBIT_INLINE static vec::ints level(vec::ints codes, const std::byte* p) {
@@ -291,7 +310,7 @@ struct block_dots<NBIT_ARCH, q5_1> : block_dots_fifth<NBIT_ARCH, q5_1, 8> {
 
 template <>
 struct block_dots<NBIT_ARCH, iq4_nl> : block_dots_nibbles<NBIT_ARCH, iq4_nl, 2> {
-  static constexpr int bias = vec::raise;
+  static constexpr int bias = vec::raise, short_steps = 0;
   template <class X, class To>
   NBIT_INLINE static To dot(ints w, X x, To to) {
     return vec::dot_raised(w, x, to);
@@ -305,7 +324,7 @@ struct block_dots<NBIT_ARCH, iq4_nl> : block_dots_nibbles<NBIT_ARCH, iq4_nl, 2> 
 template <>
 struct block_dots<NBIT_ARCH, mxfp4> : block_dots_nibbles<NBIT_ARCH, mxfp4, 1> {
   using scale_t = float;
-  static constexpr int bias = vec::raise;
+  static constexpr int bias = 12, short_steps = 1;                            // levels are -12 .. 12
   NBIT_INLINE static void scales(const std::byte* p, float* scale, float*) {  // mxfp4::scale, four at a time
     const auto at = [](std::byte b) { return std::to_integer<int>(b); };
     const __m128i e = _mm_setr_epi32(at(p[0]), at(p[17]), at(p[34]), at(p[51])), two = _mm_set1_epi32(2);
@@ -313,13 +332,10 @@ struct block_dots<NBIT_ARCH, mxfp4> : block_dots_nibbles<NBIT_ARCH, mxfp4, 1> {
                   tiny = _mm_sllv_epi32(_mm_set1_epi32(0x200000), e);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(scale), _mm_blendv_epi8(normal, tiny, _mm_cmpgt_epi32(two, e)));
   }
-  template <class X, class To>
-  NBIT_INLINE static To dot(ints w, X x, To to) {
-    return vec::dot_raised(w, x, to);
-  }
   template <int>
-  NBIT_INLINE static ints level(ints codes, const std::byte*) {
-    return vec::look_up(vec::table(mxfp4_levels), codes);
+  NBIT_INLINE static vec::ints level(ints codes, const std::byte*) {
+    const __m128i raised = _mm_add_epi8(vec::load_16(mxfp4_levels), _mm_set1_epi8(bias));
+    return vec::look_up(vec::quarters(raised), codes);
   }
 };
 

@@ -21,29 +21,30 @@ struct block_dots_256<NBIT_ARCH, F> {
   }
   template <class X, class E>
   NBIT_INLINE static void sums(const std::byte* p, X x, E e, const block_sums<f16>& out) {
-    minima<X::count> ma, mb, mc, md;  // J, for formats with an offset
+    typename dots::template minima<X::count> ma, mb, mc, md;  // J, for formats with an offset
     const auto a = one(p, x, e, out, 0, ma), b = one(p + bytes, x + dots::width, e + dots::extra, out, 1, mb),
                c = one(p + 2 * bytes, x + 2 * dots::width, e + 2 * dots::extra, out, 2, mc),
                d = one(p + 3 * bytes, x + 3 * dots::width, e + 3 * dots::extra, out, 3, md);
     NBIT_UNROLL
     for (std::size_t t = 0; t < X::count; ++t) {
-      vec::store(out.sum + t * out.stride, dots::whole(vec::totals(a.of[t], b.of[t], c.of[t], d.of[t])));
+      vec::store(out.sum + t * out.stride, dots::whole(a.of[t], b.of[t], c.of[t], d.of[t], e[t]));
       if constexpr (has_offset<F>)
         vec::store(out.offset_sum + t * out.stride, vec::totals(ma.of[t], mb.of[t], mc.of[t], md.of[t]));
     }
   }
-  NBIT_INLINE static __m128i whole(__m128i four) { return four; }
+  NBIT_INLINE static __m128i whole(ints a, ints b, ints c, ints d, const std::int32_t*) {
+    return vec::totals(a, b, c, d);
+  }
 
- protected:
   template <std::size_t Tokens>
-  struct minima {
+  struct minima {  // whose lanes add up to J
     __m128i of[Tokens];
   };
 
  private:
-  template <class X, class E>
+  template <class X, class E, class Lowered>
   NBIT_INLINE static auto one(const std::byte* p, X x, E e, const block_sums<f16>& out, std::size_t b,
-                              minima<X::count>& lowered) {
+                              Lowered& lowered) {
     dots::load_scale(p, out.scale + b);
     if constexpr (has_offset<F>) {
       std::uint16_t offset;
@@ -192,6 +193,10 @@ struct block_dots_two_bits<NBIT_ARCH, F> : block_dots_256<NBIT_ARCH, F> {
 template <>
 struct block_dots<NBIT_ARCH, q2_k> : block_dots_two_bits<NBIT_ARCH, q2_k> {
   static constexpr std::size_t scale_at = 80;
+  template <std::size_t Tokens>
+  struct minima {
+    __m256i of[Tokens];
+  };
 
   NBIT_INLINE static void arrange_block(const std::int8_t* x, const std::int16_t* sums, std::int8_t* out,
                                         std::int32_t* e) {
@@ -201,12 +206,9 @@ struct block_dots<NBIT_ARCH, q2_k> : block_dots_two_bits<NBIT_ARCH, q2_k> {
   NBIT_INLINE static auto block(const std::byte* p, X x, E e, minima<X::count>& lowered) {
     const __m128i both = vec::load_16(p), low = _mm_set1_epi8(15);
     const __m256i scales = _mm256_cvtepu8_epi16(_mm_and_si128(both, low)),
-                  minimum = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(both, 4), low));
+                  minima_of_runs = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(both, 4), low));
     NBIT_UNROLL
-    for (std::size_t t = 0; t < X::count; ++t) {
-      const __m256i parts = _mm256_madd_epi16(minimum, vec::load_32(e[t]));
-      lowered.of[t] = _mm_add_epi32(_mm256_castsi256_si128(parts), _mm256_extracti128_si256(parts, 1));
-    }
+    for (std::size_t t = 0; t < X::count; ++t) lowered.of[t] = _mm256_madd_epi16(minima_of_runs, vec::load_32(e[t]));
     const ints q = vec::load_halves(p + 16, p + 48), three = vec::bytes(3);
     auto to = add<0>(vec::both(q, three), x, scales, vec::template none<X>());
     to = add<1>(vec::both(vec::right<2>(q), three), x, scales, to);
@@ -256,21 +258,25 @@ struct block_dots<NBIT_ARCH, q3_k> : block_dots_two_bits<NBIT_ARCH, q3_k> {
 
 template <>
 struct block_dots<NBIT_ARCH, tq2_0> : block_dots_two_bits<NBIT_ARCH, tq2_0> {
-  static constexpr std::size_t scale_at = 64, extra = 16;  // extra: the sum of the codes, since levels are codes - 1
+  static constexpr std::size_t scale_at = 64, extra = 1;  // extra: the sum of the codes, since levels are codes - 1
 
   NBIT_INLINE static void arrange_block(const std::int8_t* x, const std::int16_t* sums, std::int8_t* out,
                                         std::int32_t* e) {
-    arrange_two_bits(x, sums, out, e, 1);
-    std::memset(e, 0, extra * sizeof *e);
-    for (std::size_t k = 0; k < 16; ++k) e[0] += sums[k];
+    std::int32_t of_runs[8];
+    arrange_two_bits(x, sums, out, of_runs, 1);
+    *e = 0;
+    for (std::size_t k = 0; k < 16; ++k) *e += sums[k];
   }
   template <class X, class E>
-  NBIT_INLINE static auto block(const std::byte* p, X x, E e) {
+  NBIT_INLINE static auto block(const std::byte* p, X x, E) {
     const ints q = vec::load_halves(p, p + 32), three = vec::bytes(3);
-    auto to = vec::dot(vec::both(q, three), x, vec::template none<X>());
-    to = vec::dot(vec::both(vec::right<2>(q), three), x + 64, to);
-    to = vec::dot(vec::both(vec::right<4>(q), three), x + 128, to);
-    return vec::sub_each(vec::dot(vec::both(vec::right<6>(q), three), x + 192, to), e);
+    auto to = vec::dot_short(vec::both(q, three), x, vec::template none<X>());
+    to = vec::dot_short(vec::both(vec::right<2>(q), three), x + 64, to);
+    to = vec::dot_short(vec::both(vec::right<4>(q), three), x + 128, to);
+    return vec::dot_short(vec::both(vec::right<6>(q), three), x + 192, to);
+  }
+  NBIT_INLINE static __m128i whole(ints a, ints b, ints c, ints d, const std::int32_t* e) {
+    return _mm_sub_epi32(vec::totals_short(a, b, c, d), vec::load_16(e));
   }
 };
 
@@ -279,7 +285,7 @@ struct block_dots<NBIT_ARCH, tq2_0> : block_dots_two_bits<NBIT_ARCH, tq2_0> {
 template <>
 struct block_dots<NBIT_ARCH, tq1_0> : block_dots_256<NBIT_ARCH, tq1_0> {
   static constexpr std::size_t scale_at = 52, width = 320,
-                               extra = 16;  // extra: 64 * (sum of the codes), since levels are trits - 1
+                               extra = 1;  // extra: the sum of the codes, since levels are trits - 1
 
   NBIT_INLINE static void arrange_block(const std::int8_t* x, const std::int16_t* sums, std::int8_t* out,
                                         std::int32_t* e) {
@@ -289,26 +295,19 @@ struct block_dots<NBIT_ARCH, tq1_0> : block_dots_256<NBIT_ARCH, tq1_0> {
       std::memcpy(out + 64 * k + 42, x + 160 + 16 * k, 16);
       if (k < 4) std::memcpy(out + 64 * k + 58, x + 240 + 4 * k, 4);
     }
-    std::memset(e, 0, extra * sizeof *e);
-    for (std::size_t k = 0; k < 16; ++k) e[0] += 64 * sums[k];
+    *e = 0;
+    for (std::size_t k = 0; k < 16; ++k) *e += sums[k] * (1 << vec::trit_shift);
   }
   template <class X, class E>
-  NBIT_INLINE static auto block(const std::byte* p, X x, E e) {
-    ints q = vec::load_halves(p, p + 22);
-    auto to = trits(q, x, vec::template none<X>());
+  NBIT_INLINE static auto block(const std::byte* p, X x, E) {
+    ints q = vec::turned_trits(vec::load_halves(p, p + 22));
+    auto to = vec::dot_short(vec::trits(q), x, vec::template none<X>());
     NBIT_UNROLL
-    for (std::size_t k = 1; k < 5; ++k) q = vec::triple(q), to = trits(q, x + 64 * k, to);
-    return vec::sub_each(to, e);
+    for (std::size_t k = 1; k < 5; ++k) q = vec::triple(q), to = vec::dot_short(vec::trits(q), x + 64 * k, to);
+    return to;
   }
-  NBIT_INLINE static __m128i whole(__m128i four) { return _mm_srai_epi32(four, 6); }
-
- private:
-  // 64 * trit: the upper bits of 3/4 (q - 1), rounded up, which are those of 3/4 q.
-  template <class X, class To>
-  NBIT_INLINE static To trits(ints q, X x, To to) {
-    q = vec::lowered(q, vec::bytes(1));
-    const ints three_quarters = vec::average(q, vec::average(q, vec::zero()));
-    return vec::dot(vec::both(three_quarters, vec::bytes(-64)), x, to);
+  NBIT_INLINE static __m128i whole(ints a, ints b, ints c, ints d, const std::int32_t* e) {
+    return _mm_srai_epi32(_mm_sub_epi32(vec::totals_short(a, b, c, d), vec::load_16(e)), vec::trit_shift);
   }
 };
 

@@ -9,8 +9,9 @@ namespace nbit {
 inline namespace NBIT_TAG {
 
 /// What a block_dots of lattice points says besides: indices<H>(p), 32 words whose low bits are those of points 0 .. 31
-/// (of four columns: the even points, H = 0, and the odd ones, H = 1); signs(p), a bit for each column; scales(p), a
-/// number for each 16 columns. Here: what several of them share, sixteen words or 32 bytes in the order of columns.
+/// (of four columns: the even points, H = 0, and the odd ones, H = 1); or index(p, k), that of point k, where it is
+/// there to be read; signs(p), a bit for each column, scales(p), a number for each 16 columns. Here: what several of
+/// them share, sixteen words or 32 bytes in the order of columns.
 template <>
 struct lattice_bits<NBIT_ARCH> {
   using vec = block_lanes<NBIT_ARCH>;
@@ -66,8 +67,7 @@ struct lattice_loads<NBIT_ARCH, F, Grid> : block_dots_256<NBIT_ARCH, F> {
   }
   template <class X, class E>
   NBIT_INLINE static auto block(const std::byte* p, X x, E) {
-    alignas(32) std::uint64_t signs[4];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(signs), dots::signs(p));
+    const typename vec::many_marks signs(dots::signs(p));
     const __m256i scales = dots::scales(p);
     places at(p);
     auto to = part<0>(at, signs, scales, x, vec::template none<X>());
@@ -76,20 +76,34 @@ struct lattice_loads<NBIT_ARCH, F, Grid> : block_dots_256<NBIT_ARCH, F> {
     return part<3>(at, signs, scales, x, to);
   }
 
+  static constexpr bool indexed = requires(const std::byte* p) { dots::index(p, 0); };
   /// Where the points of a block stand in the table: four words in each number. Not in memory, from where single words
   /// come late after a wide store.
   struct places {
-    std::uint64_t at[64 / Grid::dims];
+    const std::byte* block;
+    std::uint64_t at[indexed ? 1 : 64 / Grid::dims];
 
-    NBIT_INLINE explicit places(const std::byte* p) {
-      const ints used = vec::words(Grid::points - 1);
-      vec::extract(vec::both(dots::template indices<0>(p), used), at);
-      if constexpr (Grid::dims == 4) vec::extract(vec::both(dots::template indices<1>(p), used), at + 8);
+    NBIT_INLINE explicit places(const std::byte* p) : block(p) {
+      if constexpr (!indexed) {
+        const ints used = vec::words((Grid::points - 1) * Grid::dims);
+        vec::extract(vec::both(vec::template right<-shift>(dots::template indices<0>(p)), used), at);
+        if constexpr (Grid::dims == 4)
+          vec::extract(vec::both(vec::template right<-shift>(dots::template indices<1>(p)), used), at + 8);
+      }
     }
     NBIT_INLINE const std::int8_t* point(std::size_t k) const {
-      const std::size_t i = Grid::dims == 4 ? k % 2 * 32 + k / 2 : k;
-      return ggml_block::lattice_values<Grid>::table.of[static_cast<std::uint16_t>(at[i / 4] >> (i % 4 * 16))];
+      const auto& table = ggml_block::lattice_values<Grid>::table.of;
+      if constexpr (indexed) {
+        return table[dots::index(block, k)];
+      } else {
+        const std::size_t i = Grid::dims == 4 ? k % 2 * 32 + k / 2 : k;
+        const auto two = static_cast<std::uint32_t>(i % 4 < 2 ? at[i / 4] : at[i / 4] >> 32);
+        return table[0] + (i % 2 == 0 ? two & 0xffff : two >> 16);
+      }
     }
+
+   private:
+    static constexpr int shift = Grid::dims == 4 ? 2 : 3;  // to bytes
   };
   /// The points of columns 64 M .. 64 M + 63.
   template <std::size_t M>
@@ -99,8 +113,8 @@ struct lattice_loads<NBIT_ARCH, F, Grid> : block_dots_256<NBIT_ARCH, F> {
 
  private:
   template <std::size_t M, class X, class To>
-  NBIT_INLINE static To part(const places& at, const std::uint64_t* signs, __m256i scales, X x, To to) {
-    return vec::dot_pairs_negated(signs[M], points<M>(at), x + 64 * M,
+  NBIT_INLINE static To part(const places& at, const typename vec::many_marks& signs, __m256i scales, X x, To to) {
+    return vec::dot_pairs_negated(signs.template columns<M>(), points<M>(at), x + 64 * M,
                                   vec::template spread<4 * M, 4 * M + 1, 4 * M + 2, 4 * M + 3>(scales), to);
   }
   template <std::size_t K>
@@ -222,6 +236,9 @@ struct block_dots<NBIT_ARCH, F> : block_dots_lattice<NBIT_ARCH, F, iq2_xxs_grid>
   using vec = block_lanes<NBIT_ARCH>;
   using bits = lattice_bits<NBIT_ARCH>;
 
+  NBIT_INLINE static std::size_t index(const std::byte* p, std::size_t k) {
+    return std::to_integer<std::size_t>(p[2 + k / 4 * 8 + k % 4]);
+  }
   template <int>
   NBIT_INLINE static vec::ints indices(const std::byte* p) {
     return vec::look_up(vec::load(p + 2),
@@ -241,6 +258,9 @@ struct block_dots<NBIT_ARCH, F> : block_dots_lattice<NBIT_ARCH, F, iq3_xxs_grid>
   using vec = block_lanes<NBIT_ARCH>;
   using bits = lattice_bits<NBIT_ARCH>;
 
+  NBIT_INLINE static std::size_t index(const std::byte* p, std::size_t k) {
+    return std::to_integer<std::size_t>(p[2 + k]);
+  }
   template <int H>
   NBIT_INLINE static vec::ints indices(const std::byte* p) {
     return H == 0 ? vec::load(p + 2) : vec::template right<8>(vec::load(p + 2));
@@ -259,6 +279,11 @@ struct block_dots<NBIT_ARCH, F> : block_dots_lattice<NBIT_ARCH, F, iq2_xs_grid> 
   using vec = block_lanes<NBIT_ARCH>;
   using bits = lattice_bits<NBIT_ARCH>;
 
+  NBIT_INLINE static std::size_t index(const std::byte* p, std::size_t k) {
+    std::uint16_t word;
+    std::memcpy(&word, p + 2 + 2 * k, 2);
+    return word & 511u;
+  }
   template <int>
   NBIT_INLINE static vec::ints indices(const std::byte* p) {
     return vec::load(p + 2);
@@ -276,7 +301,6 @@ template <std::same_as<iq2_s> F>
 struct block_dots<NBIT_ARCH, F> : block_dots_lattice<NBIT_ARCH, F, iq2_s_grid> {
   using vec = block_lanes<NBIT_ARCH>;
   using bits = lattice_bits<NBIT_ARCH>;
-
   template <int>
   NBIT_INLINE static vec::ints indices(const std::byte* p) {  // bits 2 k of a byte come to bit 8, k = 0 .. 3
     const vec::ints bytes = vec::look_up(vec::quarters(vec::eight_bytes(bits::eight(p + 66))), vec::load(which.of));
@@ -303,7 +327,6 @@ template <std::same_as<iq3_s> F>
 struct block_dots<NBIT_ARCH, F> : block_dots_lattice<NBIT_ARCH, F, iq3_s_grid> {
   using vec = block_lanes<NBIT_ARCH>;
   using bits = lattice_bits<NBIT_ARCH>;
-
   template <int H>
   NBIT_INLINE static vec::ints indices(const std::byte* p) {
     constexpr std::uint64_t each = 0x5555555555555555;
