@@ -229,9 +229,9 @@ struct word_gemv<NBIT_ARCH, packed_view<F, L>> {
                                         typename code::sums (&sum)[V], typename code::partial (&part)[V]) {
     NBIT_UNROLL
     for (std::size_t i = 0; i < Columns / per; ++i) {
-      detail::prefetch_ahead<2>(words, (i + ahead / per) * stride);
       NBIT_UNROLL
       for (std::size_t v = 0; v < V; ++v) {
+        detail::prefetch_ahead<2>(words, (i + ahead / per) * stride + 16 * v);
         const auto codes = code::load(words + i * stride + 16 * v);
         each_plane<0>(codes, x + i * per, sum[v], part[v]);
       }
