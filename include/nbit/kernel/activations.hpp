@@ -64,6 +64,13 @@ struct int8_activations {
     rows = s.rows, cols = s.cols;
   }
 
+  /// Rows first ... first + count - 1 of the same matrix.
+  [[nodiscard]] NBIT_INLINE int8_activations row_range(std::size_t first, std::size_t count) const {
+    int8_activations part = *this;
+    part.codes += first * stride(), part.scales += first * groups_for(cols), part.sums += first * (stride() / 16);
+    part.rows = count;
+    return part;
+  }
   [[nodiscard]] NBIT_INLINE std::size_t stride() const { return stride_for(cols); }
   [[nodiscard]] NBIT_INLINE std::int8_t* row_codes(std::size_t r) const { return codes + r * stride(); }
   [[nodiscard]] NBIT_INLINE std::int16_t* row_sums(std::size_t r) const { return sums + r * (stride() / 16); }

@@ -66,23 +66,32 @@ inline constexpr std::size_t outputs_of = [] {
     return gemm_outputs;
 }();
 
+template <class Kernel>
+inline constexpr bool prefers_tall = [] {
+  if constexpr (requires { Kernel::prefers_tall; })
+    return Kernel::prefers_tall;
+  else
+    return false;
+}();
+
 template <class Arch, class Weights, class X, class E>
 inline void run_gemm(const Weights& w, const X& x, matrix_view<float> y, E& ex) noexcept {
   NBIT_EXPECTS(x.cols == w.cols, "gemm: x must have as many columns as the weights");
   NBIT_EXPECTS(y.rows == x.rows && y.cols == w.rows, "gemm: y must be tokens x outputs (x.rows x w.rows)");
   using kernel = gemm_kernel<Arch, Weights>;
-  constexpr std::size_t most = outputs_of<kernel>;
-  constexpr bool cuts_tokens = requires { x.row_range(0, 0); };
-  const std::size_t most_tokens = cuts_tokens ? gemm_tokens : x.rows;
+  std::size_t most = outputs_of<kernel>, most_tokens = gemm_tokens;
+  if constexpr (prefers_tall<kernel>) {
+    // fewer pieces only where many are left
+    const auto pieces = [&](std::size_t n, std::size_t m) { return ((w.rows + n - 1) / n) * ((x.rows + m - 1) / m); };
+    const std::size_t tall = pieces(2 * most, most_tokens / 2);
+    if (tall >= 16 || tall >= pieces(most, most_tokens)) most *= 2, most_tokens /= 2;
+  }
   const std::size_t across = (w.rows + most - 1) / most, down = x.rows == 0 ? 0 : (x.rows - 1) / most_tokens + 1;
   ex(across * down, [&](std::size_t i) {
     const std::size_t n = i % across * most, m = i / across * most_tokens;
     const std::size_t outputs = w.rows - n < most ? w.rows - n : most;
     const std::size_t tokens = x.rows - m < most_tokens ? x.rows - m : most_tokens;
-    if constexpr (cuts_tokens)
-      kernel::block(w, n, outputs, x.row_range(m, tokens), y.row_range(m, tokens));
-    else
-      kernel::block(w, n, outputs, x, y);
+    kernel::block(w, n, outputs, x.row_range(m, tokens), y.row_range(m, tokens));
   });
 }
 }  // namespace detail

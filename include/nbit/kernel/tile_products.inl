@@ -148,7 +148,8 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
 #endif
                                 about_int8 = form.floats ? of_floats : of_integers,
                                 about_bf16 = form.floats ? of_floats : of_pairs;
-  static constexpr std::size_t outputs = 128;  // rows of a piece of work: a panel
+  static constexpr std::size_t outputs = 128;             // rows of a piece of work: a panel
+  static constexpr bool prefers_tall = NBIT_TARGET == 2;  // activations are copied for each piece
 
   /// Needs: first is a multiple of sixteen.
   static void block(const weights& w, std::size_t first, std::size_t count, matrix_view<const float> x,
