@@ -30,23 +30,27 @@ struct limits<NBIT_ARCH> {
   }
 
   static constexpr std::size_t steps = 1 << 20;
-  static constexpr double peak_operations = 2.0 * 16 * 8 * double(steps);
+  static constexpr double peak_operations = 2.0 * 16 * 12 * double(steps);
 
-  // eight independent chains: two multiply-adds a cycle at a latency of four
+  // independent chains: more than two multiply-adds a cycle at a latency of four need, no more than registers hold;
+  // chains, and halves of one, that begin alike are one chain to a compiler
   static float peak() {
+    constexpr int chains = NBIT_TARGET == 2 ? 12 : NBIT_TARGET == 1 ? 6 : 4;
+    float from[16 * chains];
+    for (int i = 0; i < 16 * chains; ++i) from[i] = 0.001f * float(i + 1);
+    unknown(from);
     const auto x = vec::broadcast(0.999f), y = vec::broadcast(0.001f);
-    // chains that begin alike are one chain to a compiler
-    auto a = vec::broadcast(0.1f), b = vec::broadcast(0.2f), c = vec::broadcast(0.3f), d = vec::broadcast(0.4f),
-         e = vec::broadcast(0.5f), f = vec::broadcast(0.6f), g = vec::broadcast(0.7f), h = vec::broadcast(0.8f);
-    for (std::size_t i = 0; i < steps; ++i) {
-      a = vec::fma(a, x, y), b = vec::fma(b, x, y), c = vec::fma(c, x, y), d = vec::fma(d, x, y);
-      e = vec::fma(e, x, y), f = vec::fma(f, x, y), g = vec::fma(g, x, y), h = vec::fma(h, x, y);
+    typename vec::type sum[chains];
+    NBIT_UNROLL
+    for (int i = 0; i < chains; ++i) sum[i] = vec::load(from + 16 * i);
+    for (std::size_t k = 0; k < 12 / chains * steps; ++k) {
+      NBIT_UNROLL
+      for (int i = 0; i < chains; ++i) sum[i] = vec::fma(sum[i], x, y);
     }
-    return vec::reduce(vec::add(vec::add(vec::add(a, b), vec::add(c, d)), vec::add(vec::add(e, f), vec::add(g, h))));
+    return total(sum);
   }
 
-  // chains of the dot that gemm uses, as many as registers hold beside what they multiply; the compiler may not know
-  // that they are the same
+  // chains of the dot that gemm uses, as many as registers hold beside what they multiply
   static constexpr double int8_operations = 2.0 * 64 * 12 * double(steps / 16);
   static float int8_peak() {
     using code = nbit::code_lanes<base>;
@@ -54,12 +58,14 @@ struct limits<NBIT_ARCH> {
     alignas(64) std::uint8_t bytes[64];
     alignas(64) std::int8_t x[64];
     for (int i = 0; i < 64; ++i) bytes[i] = static_cast<std::uint8_t>(i % 16), x[i] = static_cast<std::int8_t>(i - 32);
+    unknown(bytes), unknown(x);
     const auto w = code::load(bytes);
     typename code::sums sum[chains];
     typename code::partial part[chains];
     NBIT_UNROLL
     for (int i = 0; i < chains; ++i) sum[i] = code::start(i), part[i] = code::none();
     for (int k = 0; k < rounds; ++k) {
+      if constexpr (NBIT_TARGET == 1) unknown(x);  // products that stay the same would be made once
       NBIT_UNROLL
       for (int i = 0; i < chains; ++i) code::template step<15>(sum[i], part[i], w, x + 4 * (i % 2));
       if (k % 8 == 7) {
@@ -67,29 +73,41 @@ struct limits<NBIT_ARCH> {
         for (int i = 0; i < chains; ++i) code::template flush<15>(sum[i], part[i]);
       }
     }
-    auto total = vec::zero();
-    for (int i = 0; i < chains; ++i) total = vec::add(total, code::to_float(sum[i]));
-    return vec::reduce(total);
+    typename vec::type floats[chains];
+    for (int i = 0; i < chains; ++i) floats[i] = code::to_float(sum[i]);
+    return total(floats);
   }
 
   using level = nbit::level_lanes<NBIT_ARCH>;
-  // twelve chains of dots of levels with bf16 activations
-  static constexpr double bf16_operations = 2.0 * 16 * (level::bits == 16 ? 2 : 1) * 12 * double(steps / 16);
+  // dots of levels with bf16 activations: two a cycle at a latency of six
+  static constexpr double bf16_operations = 2.0 * 16 * (level::bits == 16 ? 2 : 1) * 24 * double(steps / 16);
   static float bf16_peak() {
+    constexpr int chains = NBIT_TARGET == 2 ? 24 : 4;
     alignas(64) std::byte levels[8 * level::bits] = {};
     typename level::activation x[64] = {};
-    asm volatile("" : : "r"(levels), "r"(x) : "memory");  // the compiler may not know what is multiplied
+    unknown(levels), unknown(x);
     const auto w = level::load(levels);
-    typename vec::type sum[12];
+    typename vec::type sum[chains];
     NBIT_UNROLL
-    for (int i = 0; i < 12; ++i) sum[i] = vec::broadcast(float(i));
-    for (std::size_t k = 0; k < steps / 16; ++k) {
+    for (int i = 0; i < chains; ++i) sum[i] = vec::broadcast(float(i));
+    for (std::size_t k = 0; k < 24 / chains * (steps / 16); ++k) {
       NBIT_UNROLL
-      for (int i = 0; i < 12; ++i) level::template dot<0>(sum[i], w, x + 4 * (i % 2));
+      for (int i = 0; i < chains; ++i) level::template dot<0>(sum[i], w, x + 4 * (i % 2));
     }
-    auto total = vec::zero();
-    for (int i = 0; i < 12; ++i) total = vec::add(total, sum[i]);
-    return vec::reduce(total);
+    return total(sum);
+  }
+
+ private:
+  // the compiler may not know what is multiplied
+  template <class T>
+  static void unknown(T& from) {
+    asm volatile("" : : "r"(&from) : "memory");
+  }
+  template <int Chains>
+  static float total(const typename vec::type (&sum)[Chains]) {
+    auto all = vec::zero();
+    for (int i = 0; i < Chains; ++i) all = vec::add(all, sum[i]);
+    return vec::reduce(all);
   }
 };
 
