@@ -15,6 +15,9 @@ inline namespace NBIT_TAG {
 template <>
 struct lattice_bits<NBIT_ARCH> {
   using vec = block_lanes<NBIT_ARCH>;
+  struct byte_indices {
+    alignas(64) std::int8_t of[64];
+  };
 
   NBIT_INLINE static __m256i in_order(__m256i first, __m256i last) {
     return _mm256_permute4x64_epi64(_mm256_packus_epi16(first, last), 0xd8);
@@ -65,31 +68,44 @@ struct lattice_loads<NBIT_ARCH, F, Grid> : block_dots_256<NBIT_ARCH, F> {
   NBIT_INLINE static void arrange_block(const std::int8_t* x, const std::int16_t*, std::int8_t* out, std::int32_t*) {
     std::memcpy(out, x, 256);
   }
+  static constexpr bool indexed = requires(const std::byte* p) { dots::index(p, 0); };
+  static constexpr std::size_t registers = indexed ? 0 : 8 / Grid::dims;  // of indices
+  struct decoded {
+    ints places[registers > 0 ? registers : 1];
+    __m256i signs;
+  };
+  NBIT_INLINE static decoded decode(const std::byte* p) {
+    decoded d{};
+    decode_places(p, d.places), d.signs = dots::signs(p);
+    return d;
+  }
+  /// To bytes of the table.
+  NBIT_INLINE static void decode_places(const std::byte* p, ints* out) {
+    constexpr int shift = Grid::dims == 4 ? 2 : 3;
+    const ints used = vec::words((Grid::points - 1) * Grid::dims);
+    if constexpr (!indexed) out[0] = vec::both(vec::template right<-shift>(dots::template indices<0>(p)), used);
+    if constexpr (registers > 1) out[1] = vec::both(vec::template right<-shift>(dots::template indices<1>(p)), used);
+  }
   template <class X, class E>
-  NBIT_INLINE static auto block(const std::byte* p, X x, E) {
-    const typename vec::many_marks signs(dots::signs(p));
+  NBIT_INLINE static auto block(const std::byte* p, const decoded& d, X x, E) {
+    const typename vec::many_marks signs(d.signs);
     const __m256i scales = dots::scales(p);
-    places at(p);
+    const places at(p, d.places);
     auto to = part<0>(at, signs, scales, x, vec::template none<X>());
     to = part<1>(at, signs, scales, x, to);
     to = part<2>(at, signs, scales, x, to);
     return part<3>(at, signs, scales, x, to);
   }
 
-  static constexpr bool indexed = requires(const std::byte* p) { dots::index(p, 0); };
   /// Where the points of a block stand in the table: four words in each number. Not in memory, from where single words
   /// come late after a wide store.
   struct places {
     const std::byte* block;
-    std::uint64_t at[indexed ? 1 : 64 / Grid::dims];
+    std::uint64_t at[8 * registers + 1];
 
-    NBIT_INLINE explicit places(const std::byte* p) : block(p) {
-      if constexpr (!indexed) {
-        const ints used = vec::words((Grid::points - 1) * Grid::dims);
-        vec::extract(vec::both(vec::template right<-shift>(dots::template indices<0>(p)), used), at);
-        if constexpr (Grid::dims == 4)
-          vec::extract(vec::both(vec::template right<-shift>(dots::template indices<1>(p)), used), at + 8);
-      }
+    NBIT_INLINE places(const std::byte* p, const ints* d) : block(p) {
+      NBIT_UNROLL
+      for (std::size_t r = 0; r < registers; ++r) vec::extract(d[r], at + 8 * r);
     }
     NBIT_INLINE const std::int8_t* point(std::size_t k) const {
       const auto& table = ggml_block::lattice_values<Grid>::table.of;
@@ -101,9 +117,6 @@ struct lattice_loads<NBIT_ARCH, F, Grid> : block_dots_256<NBIT_ARCH, F> {
         return table[0] + (i % 2 == 0 ? two & 0xffff : two >> 16);
       }
     }
-
-   private:
-    static constexpr int shift = Grid::dims == 4 ? 2 : 3;  // to bytes
   };
   /// The points of columns 64 M .. 64 M + 63.
   template <std::size_t M>
@@ -154,14 +167,21 @@ struct lattice_planes<NBIT_ARCH, F, Grid> : block_dots_256<NBIT_ARCH, F> {
       else
         for (std::size_t plane = 0; plane < 4; ++plane) std::memcpy(out + 64 * plane + 2 * j, x + 8 * j + 2 * plane, 2);
   }
-  template <class X, class E>
-  NBIT_INLINE static auto block(const std::byte* p, X x, E) {
-    ints signs = vec::widen(dots::signs(p));
-    signs = vec::either(signs, _mm512_slli_epi16(signs, 8));
-    auto to = vec::template none<X>();
+  struct decoded {
+    ints signs, even, odd;
+  };
+  NBIT_INLINE static decoded decode(const std::byte* p) {
+    const ints once = vec::widen(dots::signs(p)), signs = vec::either(once, _mm512_slli_epi16(once, 8));
     const ints even = vec::template look_up_words<Grid::points>(table.of, dots::template indices<0>(p));
-    ints odd = even;
-    if constexpr (!wide) odd = vec::template look_up_words<Grid::points>(table.of, dots::template indices<1>(p));
+    if constexpr (wide)
+      return {signs, even, even};
+    else
+      return {signs, even, vec::template look_up_words<Grid::points>(table.of, dots::template indices<1>(p))};
+  }
+  template <class X, class E>
+  NBIT_INLINE static auto block(const std::byte* p, const decoded& d, X x, E) {
+    const ints signs = d.signs, even = d.even, odd = d.odd;
+    auto to = vec::template none<X>();
     to = plane<0>(even, signs, x, to);
     to = plane<1>(even, signs, x, to);
     to = plane<2>(odd, signs, x, to);
@@ -218,11 +238,11 @@ struct lattice_planes<NBIT_ARCH, F, Grid> : block_dots_256<NBIT_ARCH, F> {
 
 #endif
 
-/// Tables of more words than this are loaded from.
+/// Tables of more words than this are loaded from: 1024 words cost ten cycles for 32 points, 2048 as much as the loads.
 template <class F, class Grid>
 struct block_dots_lattice<NBIT_ARCH, F, Grid>
 #if NBIT_TARGET == 2
-    : std::conditional_t<(Grid::points <= 512), lattice_planes<NBIT_ARCH, F, Grid>, lattice_loads<NBIT_ARCH, F, Grid>>
+    : std::conditional_t<(Grid::points <= 1024), lattice_planes<NBIT_ARCH, F, Grid>, lattice_loads<NBIT_ARCH, F, Grid>>
 #else
     : lattice_loads<NBIT_ARCH, F, Grid>
 #endif
@@ -313,11 +333,8 @@ struct block_dots<NBIT_ARCH, F> : block_dots_lattice<NBIT_ARCH, F, iq2_s_grid> {
   }
 
  private:
-  struct byte_indices {
-    alignas(64) std::int8_t of[64];
-  };
-  static constexpr byte_indices which = [] {  // byte k / 4 in word k
-    byte_indices w{};
+  static constexpr lattice_bits<NBIT_ARCH>::byte_indices which = [] {  // byte k / 4 in word k
+    lattice_bits<NBIT_ARCH>::byte_indices w{};
     for (int k = 0; k < 32; ++k) w.of[2 * k] = static_cast<std::int8_t>(k / 4), w.of[2 * k + 1] = -1;
     return w;
   }();
@@ -363,11 +380,19 @@ struct block_dots_shifted<NBIT_ARCH, F> : lattice_loads<NBIT_ARCH, F, iq1_grid> 
     }
     std::memcpy(e, of_eight, sizeof of_eight);
   }
+  struct decoded {
+    vec::ints places[1];
+  };
+  NBIT_INLINE static decoded decode(const std::byte* p) {
+    decoded d;
+    lattice_loads<NBIT_ARCH, F, iq1_grid>::decode_places(p, d.places);
+    return d;
+  }
   template <class X, class E>
-  NBIT_INLINE static auto block(const std::byte* p, X x, E e) {
+  NBIT_INLINE static auto block(const std::byte* p, const decoded& d, X x, E e) {
     const __m256i scales = dots::scales(p);
     const vec::ints shifted = dots::shifted(p, scales);
-    const places at(p);
+    const places at(p, d.places);
     auto to = vec::template none<X>();
     NBIT_UNROLL
     for (std::size_t t = 0; t < X::count; ++t) to.of[t] = vec::dot_words(shifted, vec::load(e[t]));
@@ -415,17 +440,15 @@ struct block_dots<NBIT_ARCH, F> : block_dots_shifted<NBIT_ARCH, F> {
   NBIT_INLINE static __m256i twice(__m128i v) {
     return _mm256_set_m128i(_mm_unpackhi_epi16(v, v), _mm_unpacklo_epi16(v, v));
   }
-  struct byte_indices {
-    alignas(64) std::int8_t of[64];
-  };
-  static constexpr byte_indices which = [] {  // word k / 4 in word k; for k = 3, its upper byte alone
-    byte_indices w{};
-    for (int k = 0; k < 32; ++k) {
-      w.of[2 * k] = static_cast<std::int8_t>(k / 4 * 2 + k % 4 / 3);
-      w.of[2 * k + 1] = static_cast<std::int8_t>(k % 4 == 3 ? -1 : k / 4 * 2 + 1);
-    }
-    return w;
-  }();
+  static constexpr lattice_bits<NBIT_ARCH>::byte_indices which =
+      [] {  // word k / 4 in word k; for k = 3, its upper byte alone
+        lattice_bits<NBIT_ARCH>::byte_indices w{};
+        for (int k = 0; k < 32; ++k) {
+          w.of[2 * k] = static_cast<std::int8_t>(k / 4 * 2 + k % 4 / 3);
+          w.of[2 * k + 1] = static_cast<std::int8_t>(k % 4 == 3 ? -1 : k / 4 * 2 + 1);
+        }
+        return w;
+      }();
 };
 
 template <std::same_as<iq1_m> F>
@@ -461,11 +484,8 @@ struct block_dots<NBIT_ARCH, F> : block_dots_shifted<NBIT_ARCH, F> {
     const vec::ints bytes = vec::look_up(vec::quarters(vec::load_16(p + 32)), vec::load(which.of));
     return vec::mul_words(bytes, vec::quarters(_mm_set1_epi32(0x00100100)));
   }
-  struct byte_indices {
-    alignas(64) std::int8_t of[64];
-  };
-  static constexpr byte_indices which = [] {  // byte k / 2 in word k
-    byte_indices w{};
+  static constexpr lattice_bits<NBIT_ARCH>::byte_indices which = [] {  // byte k / 2 in word k
+    lattice_bits<NBIT_ARCH>::byte_indices w{};
     for (int k = 0; k < 32; ++k) w.of[2 * k] = static_cast<std::int8_t>(k / 2), w.of[2 * k + 1] = -1;
     return w;
   }();
