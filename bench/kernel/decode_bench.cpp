@@ -46,13 +46,13 @@ struct bench {
   nbit_bench::ggml_peer ggml{};
   std::vector<float> large{}, cached = std::vector<float>(cached_rows * cols);
 
-  /// Random bytes are codes of any format; f16 and f32 numbers among them have no exponent that is slow or infinite.
+  /// Random bytes are codes of any format; f16 and f32 numbers among them are normal, as scales of real weights are.
   template <class F, class L>
   static nbit::packed_matrix<F, L> filled(std::size_t count) {
     auto m = *nbit::packed_matrix<F, L>::make({count, cols});
     nbit::random_stream numbers(1);
     for (std::size_t i = 0; i + 4 <= m.bytes.size(); i += 4) {
-      const std::uint32_t word = std::uint32_t(numbers.bits()) & 0xbbffbbffu;
+      const std::uint32_t word = (std::uint32_t(numbers.bits()) & 0xbbffbbffu) | 0x20002000u;
       std::memcpy(m.bytes.data() + i, &word, 4);
     }
     return m;

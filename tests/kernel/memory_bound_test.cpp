@@ -14,6 +14,7 @@
 #include <nbit/format/ggml_iq1.hpp>
 #include <nbit/format/ggml_iq4.hpp>
 #include <nbit/format/ggml_legacy.hpp>
+#include <nbit/format/ggml_nvfp4.hpp>
 #include <nbit/format/ggml_q3_k.hpp>
 #include <nbit/format/presets.hpp>
 #include <nbit/layout/gptq_words.hpp>
@@ -26,6 +27,7 @@ namespace {
 using nbit::scheme;
 using nbit::symmetry;
 struct w3 : nbit::uniform<scheme{.bits = 3, .group = 64, .symmetry = symmetry::asymmetric_float}> {};
+struct w2 : nbit::uniform<scheme{.bits = 2, .group = 64, .symmetry = symmetry::asymmetric}> {};
 struct w7 : nbit::uniform<scheme{.bits = 7, .group = 48, .symmetry = symmetry::full_range}> {};
 struct w5 : nbit::uniform<scheme{.bits = 5, .group = nbit::per_row, .symmetry = symmetry::gptq}> {};
 struct w4 : nbit::uniform<scheme{.bits = 4, .group = 100, .symmetry = symmetry::asymmetric}> {};
@@ -122,10 +124,16 @@ void check_rounding(const char* name) {
 
 TEST_CASE("rows stored past the caches have the same bits wherever they begin, and nothing beside them changes") {
   check_streams<nbit::q4_1>("Q4_1");
+  check_streams<nbit::q5_0>("Q5_0");
+  check_streams<nbit::q5_1>("Q5_1");
+  check_streams<nbit::mxfp4>("MXFP4");
+  check_streams<nbit::nvfp4>("NVFP4");
   check_streams<nbit::q3_k>("Q3_K");
   check_streams<nbit::iq1_m>("IQ1_M");
   check_streams<nbit::w4g128>("w4g128");
   check_streams<w8>("w8");
+  check_streams<w7>("w7");
+  check_streams<w2>("w2");
   check_streams<nbit::nf4>("NF4");
   check_streams<nbit::w4g128a, nbit::gptq_words>("w4g128a in words", 35);
   check_streams<w3, nbit::gptq_words>("w3 in words", 16);

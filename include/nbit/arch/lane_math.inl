@@ -330,6 +330,20 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m512i c = _mm512_add_epi32(_mm512_maskz_cvtepu8_epi32(all, codes), _mm512_set1_epi32(offset));
     return _mm512_maskz_cvtepi32_ps(all, c);
   }
+  /// The same of codes in 32 bits each; lookup16 ignores what is above the lowest four.
+  NBIT_INLINE static type lookup16(const float* table, __m512i codes) { return at(_mm512_loadu_ps(table), codes); }
+  NBIT_INLINE static type whole16(__m512i codes, int offset) {
+    return _mm512_maskz_cvtepi32_ps(all, _mm512_add_epi32(codes, _mm512_set1_epi32(offset)));
+  }
+  NBIT_INLINE static type table16(const std::int8_t* table, __m512i codes) {
+    const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return at(_mm512_maskz_cvtepi32_ps(all, _mm512_maskz_cvtepi8_epi32(all, t)), codes);
+  }
+  /// The lowest four bits of codes choose from low, or from high where their bit is set.
+  NBIT_INLINE static type chosen(type low, __m512i codes) { return at(low, codes); }
+  NBIT_INLINE static type chosen(type low, type high, __m512i codes, unsigned bits) {
+    return _mm512_mask_permutexvar_ps(at(low, codes), static_cast<mask>(bits), codes, high);
+  }
   /// f16::from of each lane.
   NBIT_INLINE static void store_f16(f16* to, type v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtps_ph(all, v, _MM_FROUND_TO_NEAREST_INT));

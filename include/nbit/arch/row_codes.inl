@@ -56,6 +56,45 @@ struct row_codes<NBIT_ARCH> {
   }
 #if NBIT_TARGET == 2
   using sixty_four = __m512i;
+  /// spread16 in 32 bits each. Above a code there is anything, unless Clean.
+  template <int Bits, bool Clean>
+  NBIT_INLINE static __m512i wide16(const std::uint8_t* from) {
+    constexpr __mmask16 all = 0xffff;
+    static constexpr auto place = [] {
+      struct {
+        alignas(64) std::uint8_t byte[64];
+        alignas(64) std::int32_t down[16];
+      } t{};
+      for (int i = 0; i < 64; ++i) {
+        const int at = i / 4 * Bits / 8 + i % 4;
+        t.byte[i] = static_cast<std::uint8_t>(i % 4 < 2 && at < 2 * Bits ? at : 255);
+      }
+      for (int i = 0; i < 16; ++i) t.down[i] = i * Bits % (Bits <= 2 ? 32 : 8);
+      return t;
+    }();
+    if constexpr (Bits == 8) {
+      return _mm512_maskz_cvtepu8_epi32(all, load(from));
+    } else {
+      __m512i v;
+      if constexpr (Bits <= 2)
+        v = _mm512_set1_epi32(static_cast<int>(word<2 * Bits>(from)));
+      else
+        v = _mm512_shuffle_epi8(_mm512_maskz_broadcast_i32x4(all, read<2 * Bits>(from)), _mm512_load_si512(place.byte));
+      v = _mm512_maskz_srlv_epi32(all, v, _mm512_load_si512(place.down));
+      return Clean ? _mm512_and_si512(v, _mm512_set1_epi32((1 << Bits) - 1)) : v;
+    }
+  }
+  /// Sixteen bytes in 32 bits each; eight bytes twice, the upper half without the lower four bits.
+  NBIT_INLINE static __m512i wide(const std::byte* from) {
+    return _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  }
+  NBIT_INLINE static __m512i wide_halves(const std::byte* from) {
+    const __m128i twice = _mm_set1_epi64x(static_cast<long long>(word<8>(reinterpret_cast<const std::uint8_t*>(from))));
+    const __m512i down = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 4, 4);
+    return _mm512_maskz_srlv_epi32(0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, twice), down);
+  }
+  NBIT_INLINE static __m512i upper_nibbles(__m512i wide) { return _mm512_maskz_srli_epi32(0xffff, wide, 4); }
+  NBIT_INLINE static void store(std::uint8_t* to, __m512i wide) { store(to, _mm512_maskz_cvtepi32_epi8(0xffff, wide)); }
   /// Whole numbers from 0 to 255, sixteen in each, as bytes.
   NBIT_INLINE static sixty_four join(__m512i a, __m512i b, __m512i c, __m512i d) {
     constexpr __mmask64 all = ~__mmask64{0};

@@ -186,6 +186,7 @@ struct iq4_nl : detail::block_of_levels<iq4_nl> {
   static constexpr int bits = 4, group = 32, run = 32, ggml_type = 20;
   static constexpr std::size_t block_bytes = 18;
   static constexpr const char* name = "IQ4_NL";
+  static constexpr std::size_t nibbles_at = 2;
 
   NBIT_HOST_INLINE static int code(float v, const params& p, int) {
     const float d = static_cast<float>(p.d);
@@ -253,6 +254,7 @@ struct mxfp4 : detail::encoded_by_blocks<mxfp4> {
   static constexpr std::size_t block_bytes = 17;
   static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "MXFP4";
+  static constexpr std::size_t nibbles_at = 1;
   using exact_scale = bf16;  // a power of two from 2^-128 on
   struct params {
     e8m0 e;

@@ -182,6 +182,7 @@ struct q4_0 : detail::centred_levels<q4_0, 8> {
   static constexpr int bits = 4, ggml_type = 2;
   static constexpr std::size_t block_bytes = 18;
   static constexpr const char* name = "Q4_0";
+  static constexpr std::size_t nibbles_at = 2;
 
   /// Codes 16 k to 16 k + 15 of a block, one in each byte.
   NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
@@ -201,6 +202,7 @@ struct q4_1 : detail::levels_above_minimum<q4_1, 15> {
   static constexpr int bits = 4, ggml_type = 3;
   static constexpr std::size_t block_bytes = 20;
   static constexpr const char* name = "Q4_1";
+  static constexpr std::size_t nibbles_at = 4;
 
   /// Codes 16 k to 16 k + 15 of a block, one in each byte.
   NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
@@ -221,6 +223,7 @@ struct q5_0 : detail::centred_levels<q5_0, 16> {
   static constexpr int bits = 5, ggml_type = 6;
   static constexpr std::size_t block_bytes = 22;
   static constexpr const char* name = "Q5_0";
+  static constexpr std::size_t fifth_bits_at = 2, nibbles_at = 6;
 
   /// Codes 16 k to 16 k + 15 of a block, one in each byte.
   NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {
@@ -240,6 +243,7 @@ struct q5_1 : detail::levels_above_minimum<q5_1, 31> {
   static constexpr int bits = 5, ggml_type = 7;
   static constexpr std::size_t block_bytes = 24;
   static constexpr const char* name = "Q5_1";
+  static constexpr std::size_t fifth_bits_at = 4, nibbles_at = 8;
 
   /// Codes 16 k to 16 k + 15 of a block, one in each byte.
   NBIT_HOST_INLINE static ggml_block::code_bytes codes16(const std::byte* block, int k) {

@@ -38,6 +38,20 @@ struct nvfp4_params {
   }
 };
 
+#if !defined(__CUDACC_RTC__)
+namespace detail {
+/// step of every scale: compilers decide between its cases with jumps, which random scales take at random.
+struct nvfp4_steps {
+  float of[256];
+};
+inline constexpr nvfp4_steps nvfp4_step = [] {
+  nvfp4_steps t{};
+  for (unsigned c = 0; c < 256; ++c) t.of[c] = nvfp4_params{{static_cast<std::uint8_t>(c), 0, 0, 0}}.step(0);
+  return t;
+}();
+}  // namespace detail
+#endif
+
 inline namespace NBIT_TAG {
 namespace ggml_block {
 
@@ -86,6 +100,7 @@ struct nvfp4 : detail::encoded_by_blocks<nvfp4> {
   static constexpr std::size_t block_bytes = 36;
   static constexpr bool symmetric = true, exact_levels = true;
   static constexpr const char* name = "NVFP4";
+  static constexpr std::size_t nibbles_at = 4;
   using exact_scale = f16;  // half of an UE4M3 number
   using params = nvfp4_params;
 
@@ -117,7 +132,13 @@ struct nvfp4 : detail::encoded_by_blocks<nvfp4> {
     ggml_block::store_nvfp4_codes(to + 4, codes);
   }
   NBIT_INLINE static constexpr int level(int c) { return device_table<sixteen_levels<mxfp4_levels>>().of[c & 15]; }
-  NBIT_INLINE static float scale(const params& p, int s) { return p.step(s); }
+  NBIT_INLINE static float scale(const params& p, int s) {
+#if defined(__CUDA_ARCH__)
+    return p.step(s);
+#else
+    return detail::nvfp4_step.of[p.scale[s]];
+#endif
+  }
   NBIT_INLINE static float offset(const params&, int) { return 0.0f; }
 };
 

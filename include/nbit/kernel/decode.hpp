@@ -14,6 +14,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/numeric.hpp>
+#include <nbit/format/codebook.hpp>
 #include <nbit/layout/pack.hpp>
 #include <nbit/tensor/packed_view.hpp>
 #include <nbit/tensor/repack.hpp>
@@ -59,11 +60,33 @@ inline constexpr bool levels_ascend = [] {
   return true;
 }();
 
+/// All levels as floats; the levels of a codebook.
+template <class T, std::size_t N>
+struct aligned_table {
+  alignas(64) T of[N];
+};
+template <class F>
+inline constexpr aligned_table<float, 32> float_levels = [] {
+  aligned_table<float, 32> t{};
+  for (int c = 0; c < 1 << F::bits; ++c) t.of[c] = static_cast<float>(F::level(c));
+  return t;
+}();
+template <class F>
+inline constexpr aligned_table<float, 16> codebook_floats = [] {
+  aligned_table<float, 16> t{};
+  for (std::size_t c = 0; c < F::levels.size(); ++c) t.of[c] = F::levels[c];
+  return t;
+}();
+
 // concepts: what formats may offer besides (docs/formats.md)
 template <class F>
 concept says_zero = requires(const typename F::params& p) { F::zero(p); };
 template <class F>
 concept has_codes16 = requires(const std::byte* block) { F::codes16(block, 0); };
+template <class F>
+concept has_nibbles = requires { F::nibbles_at; };
+template <class F>
+concept has_fifth_bits = requires { F::fifth_bits_at; };
 template <class F>
 concept has_points16 = requires(const std::byte* block) { F::points16(block, F::block_scale(block), 0); };
 template <class F>

@@ -146,13 +146,18 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   struct from_bits {
     const std::uint8_t* at;
     NBIT_HOST_INLINE auto operator()(std::size_t i) const {
+#if NBIT_TARGET == 2
+      return sixteen::template wide16<F::bits, !(by_table && F::bits == 4)>(at + i / 8 * std::size_t(F::bits));
+#else
       return sixteen::template spread16<F::bits>(at + i / 8 * std::size_t(F::bits));
+#endif
     }
   };
   static constexpr bool fused_block = vectors && blocked && (by_table || by_runs || by_zero) && detail::has_codes16<F>,
                         fused_bits = vectors && std::is_same_v<L, linear> && step == 1 && F::bits <= 8 &&
                                      (by_table || by_runs || by_zero) && (F::group <= 0 || F::group % 16 == 0),
-                        fused_points = vectors && blocked && detail::has_points16<F>;
+                        fused_points = vectors && blocked && detail::has_points16<F>,
+                        by_nibbles = NBIT_TARGET == 2 && blocked && by_runs && detail::has_nibbles<F>;
 
   template <class Stores>
   NBIT_HOST_INLINE static void decode(const weights& w, std::size_t r, std::size_t c, std::size_t n, float* out,
@@ -202,9 +207,47 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
       if constexpr (has_offset<F>)
         math::store(offset, math::mul(math::broadcast(s.super_offset), math::bytes16(s.offsets.low, s.offsets.high)));
       whole_group(from_block{block}, scale, offset, to);
+    } else if constexpr (by_nibbles) {
+      const typename F::params p = F::load_params(block);
+      constexpr std::size_t run = std::size_t(F::run);
+      unrolled<Stores, length / run>([&](std::size_t s) __attribute__((always_inline)) {
+        nibble_run(block, s, F::scale(p, static_cast<int>(s)), F::offset(p, static_cast<int>(s)), to);
+      });
     } else if constexpr (fused_block) {
       vector_values(from_block{block}, F::load_params(block), 0, length, to);
     }
+  }
+  // The values of all codes of a run, and the nibbles of its first half, then of its second, choose among them.
+  template <class Stores>
+  NBIT_HOST_INLINE static void nibble_run([[maybe_unused]] const std::byte* block, [[maybe_unused]] std::size_t s,
+                                          [[maybe_unused]] float scale, [[maybe_unused]] float offset,
+                                          [[maybe_unused]] Stores& to) {
+#if NBIT_TARGET == 2
+    if constexpr (by_nibbles) {
+      const std::byte* const nibbles = block + F::nibbles_at + s * std::size_t(F::run) / 2;
+      const auto low = values16(scale, offset, 0);
+      if constexpr (F::run == 16) {
+        to.put(math::chosen(low, sixteen::wide_halves(nibbles)));
+      } else if constexpr (detail::has_fifth_bits<F>) {
+        const auto high = values16(scale, offset, 16);
+        const auto codes = sixteen::wide(nibbles);
+        std::uint16_t fifth[2];
+        std::memcpy(fifth, block + F::fifth_bits_at + 4 * s, sizeof fifth);
+        to.put(math::chosen(low, high, codes, fifth[0]));
+        to.put(math::chosen(low, high, sixteen::upper_nibbles(codes), fifth[1]));
+      } else {
+        const auto codes = sixteen::wide(nibbles);
+        to.put(math::chosen(low, codes)), to.put(math::chosen(low, sixteen::upper_nibbles(codes)));
+      }
+    }
+#endif
+  }
+  NBIT_HOST_INLINE static typename vec::type values16(float scale, float offset, std::size_t first) {
+    const auto product = vec::mul(vec::broadcast(scale), vec::load(detail::float_levels<F>.of + first));
+    if constexpr (has_offset<F>)
+      return vec::add(product, vec::broadcast(offset));
+    else
+      return product;
   }
   template <class Stores>
   static void by_index(const weights& w, std::size_t r, std::size_t c, std::size_t n, float* out, Stores& to) {
@@ -282,7 +325,7 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
   // Sixteen levels. Without primitives for it: plain loops over local arrays, which compilers turn into vectors.
   template <class Codes>
   NBIT_HOST_INLINE static typename vec::type levels16(Codes codes) {
-    if constexpr (vectors && F::bits <= 4) {
+    if constexpr (vectors && F::bits <= 4 && !(detail::levels_ascend<F> && F::level(0) == 0)) {
       return math::table16(detail::level_table<F>.of, codes);
     } else if constexpr (vectors && detail::levels_ascend<F>) {
       return math::whole16(codes, int{F::level(0)});
@@ -361,6 +404,8 @@ struct row_decoder<NBIT_ARCH, packed_view<F, L>> {
       math::store(table, math::mul(math::broadcast(F::scale(p, 0)), code));
     } else if constexpr (by_runs && !has_offset<F>) {
       vec::store(table, vec::mul(vec::broadcast(F::scale(p, 0)), levels16(from_codes{all}(0))));
+    } else if constexpr (detail::is_codebook<F>) {
+      vec::store(table, vec::mul(vec::broadcast(float(p.scale)), vec::load(detail::codebook_floats<F>.of)));
     } else {
       for (int k = 0; k < 16; ++k) table[k] = k < 1 << F::bits ? F::value(k, p, 0) : 0.0f;
     }
