@@ -107,6 +107,7 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
   static constexpr std::size_t chunk = W.chunk, run = std::size_t(W.run),
                                act = std::gcd(std::size_t(Group == per_row ? 0 : Group), chunk),
                                segment = run < act ? run : act, wide = run < act ? act : run;
+  static constexpr std::size_t side_by_side = segment < W.block ? 2 : 1;  // segments that share a block
   static constexpr bool offsets = W.offset != tile_number::none, fine_weights = run <= act;
   static constexpr int bias = W.bias - code::template centre<W.top>;
   // tokens up to which codes are unpacked for every few of them; with many registers that costs little
@@ -219,14 +220,19 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
     constexpr bool single = segments == 1;
     real inner[T * V];
     if constexpr (single) {
-      segment_dot<true, T, V>(head, next, blocks, w, k, c, inner);
+      if (side_by_side == 1 || w % 2 == 0)
+        segment_dot<true, 0, T, V>(head, next, blocks, w, k, c, inner);
+      else if constexpr (side_by_side == 2)
+        segment_dot<true, 4, T, V>(head, next, blocks, w, k, c, inner);
     } else {
       NBIT_TILE_UNROLL
       for (std::size_t i = 0; i < T * V; ++i) {
         inner[i] = vec::zero();
       }
-      for (std::size_t s = w * segments; s < (w + 1) * segments && s * segment < blocks * W.block; ++s)
-        segment_dot<false, T, V>(head, next, blocks, s, k, c, inner);
+      for (std::size_t s = w * segments; s < (w + 1) * segments && s * segment < blocks * W.block; s += side_by_side) {
+        segment_dot<false, 0, T, V>(head, next, blocks, s, k, c, inner);
+        if constexpr (side_by_side == 2) segment_dot<false, 4, T, V>(head, next, blocks, s + 1, k, c, inner);
+      }
     }
     if constexpr (fine_weights) {
       NBIT_TILE_UNROLL
@@ -254,8 +260,8 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
     }
   }
 
-  // Segment s of a chunk into inner.
-  template <bool Single, std::size_t T, std::size_t V, class K>
+  // Segment s of a chunk, which begins at step First of its block, into inner.
+  template <bool Single, int First, std::size_t T, std::size_t V, class K>
   NBIT_INLINE static void segment_dot(const std::byte* const (&head)[V], std::ptrdiff_t next, std::size_t blocks,
                                       std::size_t s, const K& k, std::size_t c, real (&inner)[T * V]) {
     constexpr std::size_t stride = K::stride;
@@ -264,13 +270,12 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
     for (std::size_t i = 0; i < T * V; ++i) {
       sum[i] = code::start(bias == 0 ? 0 : k.start[i / V][c / segment + s]);
     }
-    if constexpr (segment >= W.block) {
+    if constexpr (segment > W.block) {
       for (std::size_t b = s * segment / W.block; b < (s + 1) * segment / W.block && b < blocks; ++b)
         steps<0, 8, T, V, stride>(head, next, b, &k.codes[0][c + b * W.block], sum);
-    } else if (s % 2 == 0) {
-      steps<0, 4, T, V, stride>(head, next, s / 2, &k.codes[0][c + s * segment], sum);
     } else {
-      steps<4, 4, T, V, stride>(head, next, s / 2, &k.codes[0][c + s * segment], sum);
+      steps<First, 8 / int(side_by_side), T, V, stride>(head, next, s / side_by_side, &k.codes[0][c + s * segment],
+                                                        sum);
     }
     if constexpr (fine_weights) {
       NBIT_TILE_UNROLL
