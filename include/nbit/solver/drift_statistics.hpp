@@ -136,36 +136,6 @@ inline void drift_write(const drift_sums& d, double scale, matrix_view<float> ou
 }  // namespace detail
 }  // namespace NBIT_TAG
 
-/// Statistics of how the inputs of a layer moved: the mean of (before - after) after^T over tokens.
-/// Memory: 8 cols^2 bytes, and 1 KiB for each column.
-class input_drift {
- public:
-  NBIT_HOST_INLINE input_drift() noexcept = default;
-  NBIT_HOST_INLINE input_drift(input_drift&&) noexcept = default;
-  NBIT_HOST_INLINE input_drift& operator=(input_drift&&) noexcept = default;
-  NBIT_HOST_INLINE ~input_drift() = default;
-  NBIT_INLINE explicit input_drift(std::size_t cols) { sums_.rows = sums_.cols = cols; }
-
-  [[nodiscard]] NBIT_INLINE std::size_t cols() const { return sums_.cols; }
-  [[nodiscard]] NBIT_INLINE std::uint64_t tokens() const { return sums_.tokens; }
-
-  /// Adds a batch: the inputs of the same tokens in the unquantized model and now. The result does not depend on how
-  /// the stream was cut into batches.  Errors: shape; not_finite with row and column (then nothing was added);
-  /// out_of_memory on the first call.  Cost: tokens * cols^2 multiply-adds.
-  template <class Executor = serial>
-  NBIT_INLINE result<void> add(matrix_view<const float> before, matrix_view<const float> after, Executor&& ex = {}) {
-    return detail::drift_add(sums_, before, after, after, ex);
-  }
-  /// Writes the mean times scale.  Needs: out is cols x cols.
-  NBIT_INLINE void write(matrix_view<float> out, double scale = 1.0) const {
-    NBIT_EXPECTS(out.rows == sums_.cols && out.cols == sums_.cols, "a cols x cols matrix");
-    detail::drift_write(sums_, scale, out);
-  }
-
- private:
-  detail::drift_sums sums_;
-};
-
 /// Statistics of how what a layer's output is added to has moved, against the layer's input as it is now.
 /// Memory: 8 outputs inputs bytes, and half a KiB for each output and input.
 class output_drift {
@@ -180,7 +150,9 @@ class output_drift {
   [[nodiscard]] NBIT_INLINE std::size_t inputs() const { return sums_.cols; }
   [[nodiscard]] NBIT_INLINE std::uint64_t tokens() const { return sums_.tokens; }
 
-  /// Adds a batch of tokens: the residual in the unquantized model and now, and the layer's input now. As input_drift.
+  /// Adds a batch of tokens: the residual in the unquantized model and now, and the layer's input now. The result does
+  /// not depend on how the stream was cut into batches.  Errors: shape; not_finite with row and column (then nothing
+  /// was added); out_of_memory on the first call.  Cost: tokens * outputs * inputs multiply-adds.
   template <class Executor = serial>
   NBIT_INLINE result<void> add(matrix_view<const float> before, matrix_view<const float> after,
                                matrix_view<const float> input, Executor&& ex = {}) {
@@ -194,6 +166,31 @@ class output_drift {
 
  private:
   detail::drift_sums sums_;
+};
+
+/// Statistics of how the inputs of a layer moved: the mean of (before - after) after^T over tokens.
+/// Memory: 8 cols^2 bytes, and 1 KiB for each column.
+class input_drift {
+ public:
+  NBIT_HOST_INLINE input_drift() noexcept = default;
+  NBIT_HOST_INLINE input_drift(input_drift&&) noexcept = default;
+  NBIT_HOST_INLINE input_drift& operator=(input_drift&&) noexcept = default;
+  NBIT_HOST_INLINE ~input_drift() = default;
+  NBIT_INLINE explicit input_drift(std::size_t cols) : drift_(cols, cols) {}
+
+  [[nodiscard]] NBIT_INLINE std::size_t cols() const { return drift_.inputs(); }
+  [[nodiscard]] NBIT_INLINE std::uint64_t tokens() const { return drift_.tokens(); }
+
+  /// Adds a batch: the inputs of the same tokens in the unquantized model and now. As output_drift.
+  template <class Executor = serial>
+  NBIT_INLINE result<void> add(matrix_view<const float> before, matrix_view<const float> after, Executor&& ex = {}) {
+    return drift_.add(before, after, after, ex);
+  }
+  /// Writes the mean times scale.  Needs: out is cols x cols.
+  NBIT_INLINE void write(matrix_view<float> out, double scale = 1.0) const { drift_.write(out, scale); }
+
+ private:
+  output_drift drift_;
 };
 
 }  // namespace nbit
