@@ -21,6 +21,7 @@
 #include <nbit/base/prefetch.hpp>
 #include <nbit/base/random.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/base/two_floats.hpp>
 #include <nbit/base/workspace.hpp>
 
@@ -86,6 +87,7 @@
 #include <nbit/tensor/repack.hpp>
 #include <nbit/tensor/row_tiles.hpp>
 #include <nbit/tensor/sorted_groups.hpp>
+#include <nbit/tensor/tile_form.hpp>
 #include <nbit/tensor/transcode.hpp>
 #include <nbit/tensor/transcode_grid.hpp>
 

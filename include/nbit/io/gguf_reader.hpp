@@ -11,8 +11,7 @@
 #ifndef NBIT_IO_GGUF_READER_HPP
 #define NBIT_IO_GGUF_READER_HPP
 
-#include <algorithm>  // sort
-#include <bit>        // endian
+#include <bit>  // endian
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -23,6 +22,7 @@
 #include <nbit/base/buffer.hpp>
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf_byte_order.hpp>
@@ -246,7 +246,7 @@ struct reader {
     result<buffer<const Entry*>> pointers = buffer<const Entry*>::make(entries.size());
     if (!pointers) return pointers.error();
     for (std::size_t i = 0; i < entries.size(); ++i) (*pointers)[i] = entries.data() + i;
-    std::sort(pointers->begin(), pointers->end(), by_name{});
+    nbit::detail::sort(pointers->data(), pointers->size(), by_name{});
     for (std::size_t i = 1; i < entries.size(); ++i)
       if ((*pointers)[i]->name == (*pointers)[i - 1]->name) {
         const std::string_view twice = (*pointers)[i]->name;

@@ -8,7 +8,6 @@
 #ifndef NBIT_IO_GGUF_SPLIT_HPP
 #define NBIT_IO_GGUF_SPLIT_HPP
 
-#include <algorithm>  // sort
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,6 +18,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/gguf_file.hpp>
 #include <nbit/io/gguf_reader.hpp>
@@ -74,11 +74,11 @@ inline namespace NBIT_TAG {
 class split_set {
  public:
   /// The parts in order.
-  [[nodiscard]] std::span<const file> parts() const noexcept { return parts_; }
+  [[nodiscard]] std::span<const file> parts() const noexcept { return {parts_.data(), parts_.size()}; }
   /// The part that has the keys.
   [[nodiscard]] const file& first() const noexcept { return parts_.front(); }
   /// All tensors: those of the first part, then of the next. Offsets count from the start of their part.
-  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return tensors_; }
+  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return {tensors_.data(), tensors_.size()}; }
 
   /// A tensor by name.  Errors: missing.  Cost: a binary search in each part.
   [[nodiscard]] found_tensor tensor(std::string_view name) const {
@@ -116,7 +116,7 @@ class split_set {
         return bad(errc::malformed, "parts have different byte orders", "one byte order", "split.no", at[i].no);
       order.push_back(i);
     }
-    std::sort(order.begin(), order.end(), [&at](std::size_t a, std::size_t b) { return at[a].no < at[b].no; });
+    nbit::detail::sort(order.data(), order.size(), [&at](std::size_t a, std::size_t b) { return at[a].no < at[b].no; });
     split_set made;
     for (std::size_t no = 0; no < all.count; ++no) {
       if (no < order.size() && at[order[no]].no < no)
@@ -166,7 +166,8 @@ class split_set {
 
  private:
   result<void> list(std::uint64_t wanted) {
-    for (const file& f : parts_) tensors_.insert(tensors_.end(), f.tensors().begin(), f.tensors().end());
+    for (const file& f : parts_)
+      for (const tensor_info& t : f.tensors()) tensors_.push_back(t);
     if (tensors_.size() != wanted)
       return make_error(errc::malformed, "the parts have more or fewer tensors than the set says",
                         "split.tensors.count in all")

@@ -146,8 +146,7 @@ class writer {
   /// A writer of `count` of these tensors from `first` on, with all keys or with none but the alignment.
   [[nodiscard]] writer part(std::size_t first, std::size_t count, bool keys) const {
     writer made;
-    const auto begin = tensors_.begin() + static_cast<std::ptrdiff_t>(first);
-    made.tensors_.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+    for (const declared_tensor& t : tensors().subspan(first, count)) made.tensors_.push_back(t);
     for (const stored_key& k : keys_)
       if (keys || (k.name == "general.alignment" && alignment_ != limits::default_alignment)) made.keys_.push_back(k);
     made.alignment_ = alignment_, made.order_ = order_;
@@ -155,7 +154,7 @@ class writer {
   }
 
   /// All tensors declared so far.
-  [[nodiscard]] std::span<const declared_tensor> tensors() const noexcept { return tensors_; }
+  [[nodiscard]] std::span<const declared_tensor> tensors() const noexcept { return {tensors_.data(), tensors_.size()}; }
   /// Between tensors: the key general.alignment, or 32.
   [[nodiscard]] std::uint64_t alignment() const noexcept { return alignment_; }
 

@@ -8,7 +8,6 @@
 #ifndef NBIT_IO_IMATRIX_DAT_HPP
 #define NBIT_IO_IMATRIX_DAT_HPP
 
-#include <algorithm>  // sort
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,6 +18,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/byte_sink.hpp>
 #include <nbit/io/imatrix.hpp>
@@ -51,7 +51,7 @@ inline result<std::string_view> imatrix_text(byte_cursor& in, const char* what) 
 inline std::string_view imatrix_twice(const imatrix& m) {
   std::vector<std::string_view> names;
   for (const imatrix_entry& e : m.entries) names.push_back(e.name);
-  std::sort(names.begin(), names.end());
+  detail::sort(names.data(), names.size());
   for (std::size_t i = 1; i < names.size(); ++i)
     if (names[i] == names[i - 1]) return names[i];
   return {};

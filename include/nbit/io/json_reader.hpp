@@ -6,7 +6,6 @@
 #ifndef NBIT_IO_JSON_READER_HPP
 #define NBIT_IO_JSON_READER_HPP
 
-#include <algorithm>  // sort
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -16,6 +15,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/io/json_value.hpp>
 #include <nbit/io/utf8.hpp>
 
@@ -102,7 +102,7 @@ class json_parser {
     std::vector<std::size_t> order(places.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     const auto names = of.names();
-    std::sort(order.begin(), order.end(), [names](std::size_t a, std::size_t b) {
+    detail::sort(order.data(), order.size(), [names](std::size_t a, std::size_t b) {
       const int c = names[a].compare(names[b]);
       return c != 0 ? c < 0 : a < b;
     });

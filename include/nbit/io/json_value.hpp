@@ -7,7 +7,7 @@
 #ifndef NBIT_IO_JSON_VALUE_HPP
 #define NBIT_IO_JSON_VALUE_HPP
 
-#include <charconv>
+#include <charconv>  // brings std::errc, too
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>  // errc of from_chars
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -106,10 +105,10 @@ class json_value {
   /// Members of an object or elements of an array; 0 for everything else.
   [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
   /// The elements of an array, or the values of an object's members.
-  [[nodiscard]] std::span<const json_value> items() const noexcept { return items_; }
-  [[nodiscard]] std::span<json_value> items() noexcept { return items_; }
+  [[nodiscard]] std::span<const json_value> items() const noexcept { return {items_.data(), items_.size()}; }
+  [[nodiscard]] std::span<json_value> items() noexcept { return {items_.data(), items_.size()}; }
   /// The names of an object's members, in the order of items().
-  [[nodiscard]] std::span<const std::string> names() const noexcept { return names_; }
+  [[nodiscard]] std::span<const std::string> names() const noexcept { return {names_.data(), names_.size()}; }
 
   /// A member of an object, or nullptr.  Cost: linear in the members.
   [[nodiscard]] const json_value* find(std::string_view name) const noexcept {

@@ -8,7 +8,6 @@
 #ifndef NBIT_IO_SAFETENSORS_INDEX_HPP
 #define NBIT_IO_SAFETENSORS_INDEX_HPP
 
-#include <algorithm>  // sort, lower_bound
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,6 +18,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/json_reader.hpp>
 #include <nbit/io/json_value.hpp>
@@ -62,14 +62,14 @@ class shard_index {
             .at(v.offset());
       files.push_back(v.text());
     }
-    std::sort(files.begin(), files.end());
+    nbit::detail::sort(files.data(), files.size());
     for (std::size_t i = 0; i < files.size(); ++i)
       if (i == 0 || files[i] != files[i - 1]) made.files_.emplace_back(files[i]);
     return made;
   }
 
   /// The files that the map names, each once, sorted.
-  [[nodiscard]] std::span<const std::string> files() const noexcept { return files_; }
+  [[nodiscard]] std::span<const std::string> files() const noexcept { return {files_.data(), files_.size()}; }
   /// Tensors of the map.
   [[nodiscard]] std::size_t size() const noexcept { return map().size(); }
   /// The map: names() are tensors, the text of items() files.
@@ -101,9 +101,9 @@ class shard_set {
  public:
   [[nodiscard]] const shard_index& index() const noexcept { return index_; }
   /// The files, in the order of index().files().
-  [[nodiscard]] std::span<const file> shards() const noexcept { return shards_; }
+  [[nodiscard]] std::span<const file> shards() const noexcept { return {shards_.data(), shards_.size()}; }
   /// All tensors: those of the first file, then of the next. Offsets count from the start of their file.
-  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return tensors_; }
+  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return {tensors_.data(), tensors_.size()}; }
   /// Bytes of all tensors.
   [[nodiscard]] std::uint64_t size() const noexcept {
     std::uint64_t n = 0;
@@ -137,29 +137,32 @@ class shard_set {
         made.tensors_.push_back(t);
         places.push_back({t.name, i});
       }
-    std::sort(places.begin(), places.end(), [](const place& a, const place& b) { return a.name < b.name; });
+    nbit::detail::sort(places.data(), places.size(), [](const place& a, const place& b) { return a.name < b.name; });
     for (std::size_t i = 1; i < places.size(); ++i)
       if (places[i].name == places[i - 1].name)
         return make_error(errc::duplicate, "a tensor is in two files of the model", "each name once")
             .about(places[i].name);
     const json_value& map = made.index_.map();
-    for (std::size_t i = 0; i < map.size(); ++i) {
-      const std::string_view name = map.names()[i], wanted = map.items()[i].text();
-      const auto at = std::lower_bound(places.begin(), places.end(), name,
-                                       [](const place& p, std::string_view n) { return p.name < n; });
-      if (at == places.end() || at->name != name)
-        return make_error(errc::missing, "a tensor of the index is in none of its files").about(name);
-      if (made.index_.files()[at->file] != wanted)
+    std::vector<std::size_t> order(map.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    const auto names = map.names();
+    nbit::detail::sort(order.data(), order.size(),
+                       [names](std::size_t a, std::size_t b) { return names[a] < names[b]; });
+    std::size_t at = 0;  // both lists rise
+    const auto unlisted = [&places](std::size_t place) {
+      return make_error(errc::missing, "the index lacks a tensor of its files", "every tensor in weight_map")
+          .about(places[place].name);
+    };
+    for (const std::size_t i : order) {
+      if (at < places.size() && places[at].name < names[i]) return unlisted(at);
+      if (at == places.size() || places[at].name != names[i])
+        return make_error(errc::missing, "a tensor of the index is in none of its files").about(names[i]);
+      if (made.index_.files()[places[at].file] != map.items()[i].text())
         return make_error(errc::malformed, "a tensor is in another file than the index says", "the file of weight_map")
-            .about(name);
+            .about(names[i]);
+      ++at;
     }
-    if (map.size() == places.size()) return made;
-    std::vector<std::string_view> known(map.names().begin(), map.names().end());
-    std::sort(known.begin(), known.end());
-    for (const place& p : places)
-      if (!std::binary_search(known.begin(), known.end(), p.name))
-        return make_error(errc::missing, "the index lacks a tensor of its files", "every tensor in weight_map")
-            .about(p.name);
+    if (at < places.size()) return unlisted(at);
     return made;
   }
 
@@ -228,7 +231,7 @@ class shard_set {
       places.push_back({t.name, i});
       total += t.bytes;
     }
-  std::sort(places.begin(), places.end(), [](const place& a, const place& b) { return a.name < b.name; });
+  nbit::detail::sort(places.data(), places.size(), [](const place& a, const place& b) { return a.name < b.name; });
   json_value to = before.is(json_kind::object) ? before : json_value::object();
   if (to.find("metadata") == nullptr) to.set("metadata", json_value::object());
   to.find("metadata")->set("total_size", json_value::number(total));

@@ -8,7 +8,6 @@
 #ifndef NBIT_IO_SAFETENSORS_READER_HPP
 #define NBIT_IO_SAFETENSORS_READER_HPP
 
-#include <algorithm>  // sort
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,6 +18,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/io/byte_cursor.hpp>
 #include <nbit/io/json_reader.hpp>
 #include <nbit/io/json_value.hpp>
@@ -60,7 +60,7 @@ class reader;
 class file {
  public:
   /// All tensors in the header's order, which need not be the order of their bytes.
-  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return tensors_; }
+  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return {tensors_.data(), tensors_.size()}; }
   /// The header as it is, with "__metadata__" and members nobody here knows.
   [[nodiscard]] const json_value& header() const noexcept { return header_; }
   /// The strings of "__metadata__" as an object, or nullptr.
@@ -225,7 +225,7 @@ class reader {
     std::vector<const tensor_info*> order;
     order.reserve(made_.tensors_.size());
     for (const tensor_info& t : made_.tensors_) order.push_back(&t);
-    std::sort(order.begin(), order.end(), [](const tensor_info* a, const tensor_info* b) {
+    nbit::detail::sort(order.data(), order.size(), [](const tensor_info* a, const tensor_info* b) {
       return a->offset != b->offset ? a->offset < b->offset : a->bytes.size() < b->bytes.size();
     });
     std::uint64_t at = made_.data_offset_;
@@ -250,8 +250,8 @@ class reader {
     made_.sorted_.resize(made_.tensors_.size());
     for (std::size_t i = 0; i < made_.sorted_.size(); ++i) made_.sorted_[i] = i;
     const std::vector<tensor_info>& all = made_.tensors_;
-    std::sort(made_.sorted_.begin(), made_.sorted_.end(),
-              [&all](std::size_t a, std::size_t b) { return all[a].name < all[b].name; });
+    nbit::detail::sort(made_.sorted_.data(), made_.sorted_.size(),
+                       [&all](std::size_t a, std::size_t b) { return all[a].name < all[b].name; });
   }
 
   file made_;

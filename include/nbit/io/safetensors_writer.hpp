@@ -86,7 +86,7 @@ class writer {
   }
 
   /// All tensors declared so far.
-  [[nodiscard]] std::span<const declared_tensor> tensors() const noexcept { return tensors_; }
+  [[nodiscard]] std::span<const declared_tensor> tensors() const noexcept { return {tensors_.data(), tensors_.size()}; }
 
   /// Writes the header; the stream takes the rest.  Errors: duplicate, overflow (header), and those of the sink.
   template <byte_sink Sink>

@@ -3,7 +3,6 @@
 #ifndef NBIT_IO_TENSOR_STREAM_HPP
 #define NBIT_IO_TENSOR_STREAM_HPP
 
-#include <algorithm>  // sort
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -12,6 +11,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/io/byte_sink.hpp>
 
 namespace nbit {
@@ -23,7 +23,7 @@ template <class Tensor>
 result<void> check_names(std::span<const Tensor> tensors, const char* twice) {
   std::vector<std::string_view> names;
   for (const Tensor& t : tensors) names.push_back(t.name);
-  std::sort(names.begin(), names.end());
+  detail::sort(names.data(), names.size());
   for (std::size_t i = 1; i < names.size(); ++i)
     if (names[i] == names[i - 1]) return make_error(errc::duplicate, twice, "each name once").about(names[i]);
   return {};

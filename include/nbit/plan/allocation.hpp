@@ -11,7 +11,6 @@
 #ifndef NBIT_PLAN_ALLOCATION_HPP
 #define NBIT_PLAN_ALLOCATION_HPP
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -22,6 +21,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 
 namespace nbit {
 
@@ -77,8 +77,9 @@ inline allocation_hull hull_of(const allocation_item& item, double least_bits) {
     if (8.0 * static_cast<double>(item.choices[k].bytes) >= least_bits * static_cast<double>(item.weights) - 1e-9)
       h.allowed.push_back(k);
   const auto& c = item.choices;
-  std::stable_sort(h.allowed.begin(), h.allowed.end(), [&c](std::size_t a, std::size_t b) {
-    return c[a].bytes < c[b].bytes || (c[a].bytes == c[b].bytes && c[a].loss < c[b].loss);
+  sort(h.allowed.data(), h.allowed.size(), [&c](std::size_t a, std::size_t b) {
+    if (c[a].bytes != c[b].bytes) return c[a].bytes < c[b].bytes;
+    return c[a].loss < c[b].loss || (c[a].loss == c[b].loss && a < b);
   });
   std::vector<std::size_t> kept;
   for (const std::size_t k : h.allowed)
@@ -113,32 +114,39 @@ inline bool finish_exactly(std::span<const allocation_item> items, std::span<con
     double score = 1e300;
     for (const std::size_t k : hulls[i].allowed) {
       const allocation_choice& c = items[i].choices[k];
-      bytes = (std::min)(bytes, c.bytes);
-      score = (std::min)(score, c.loss + best.price * static_cast<double>(c.bytes));
+      bytes = c.bytes < bytes ? c.bytes : bytes;
+      const double priced = c.loss + best.price * static_cast<double>(c.bytes);
+      score = priced < score ? priced : score;
     }
     rest_bytes[i] = rest_bytes[i + 1] + bytes, rest_score[i] = rest_score[i + 1] + score;
   }
   std::vector<std::vector<state>> levels{{{0, 0.0, 0, 0}}};
   for (std::size_t i = 0; i < items.size(); ++i) {
-    std::vector<state> next;
-    for (std::size_t s = 0; s < levels.back().size(); ++s)
-      for (const std::size_t k : hulls[i].allowed) {
-        const state& at = levels.back()[s];
-        const allocation_choice& c = items[i].choices[k];
-        const std::uint64_t bytes = at.bytes + c.bytes;
-        if (bytes > budget || budget - bytes < rest_bytes[i + 1]) continue;
-        const double loss = at.loss + c.loss;
-        // Within the budget the rest loses at least its score less the price of the bytes it may take.
-        if (loss + rest_score[i + 1] - best.price * static_cast<double>(budget - bytes) > best.loss) continue;
-        next.push_back({bytes, loss, static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(k)});
-      }
-    std::sort(next.begin(), next.end(), [](const state& a, const state& b) {
-      return a.bytes < b.bytes || (a.bytes == b.bytes && a.loss < b.loss);
-    });
+    // Every choice moves the states before, which rise in bytes, by the same bytes: the lists are merged as they are.
+    const std::vector<state>& before = levels.back();
+    const std::vector<std::size_t>& allowed = hulls[i].allowed;
+    std::vector<std::size_t> at(allowed.size(), 0);
     std::vector<state> kept;
-    for (const state& s : next)
-      if (kept.empty() || s.loss < kept.back().loss) kept.push_back(s);
-    if (kept.size() > most_states) return false;
+    for (;;) {
+      std::size_t from = allowed.size();
+      state least{};
+      for (std::size_t k = 0; k < allowed.size(); ++k) {
+        if (at[k] == before.size()) continue;
+        const allocation_choice& c = items[i].choices[allowed[k]];
+        const state s{before[at[k]].bytes + c.bytes, before[at[k]].loss + c.loss, static_cast<std::uint32_t>(at[k]),
+                      static_cast<std::uint32_t>(allowed[k])};
+        if (from == allowed.size() || s.bytes < least.bytes || (s.bytes == least.bytes && s.loss < least.loss))
+          from = k, least = s;
+      }
+      // The rest takes at least its bytes.
+      if (from == allowed.size() || least.bytes > budget || budget - least.bytes < rest_bytes[i + 1]) break;
+      ++at[from];
+      // Within the budget the rest loses at least its score less the price of the bytes it may take.
+      if (least.loss + rest_score[i + 1] - best.price * static_cast<double>(budget - least.bytes) > best.loss) continue;
+      if (!kept.empty() && !(least.loss < kept.back().loss)) continue;
+      if (kept.size() == most_states) return false;
+      kept.push_back(least);
+    }
     if (kept.empty()) return true;  // nothing beats what is there
     levels.push_back(std::move(kept));
   }
@@ -200,10 +208,10 @@ inline void finish_by_exchange(std::span<const allocation_item> items, std::span
     const std::string_view name = item.tensors.empty() ? std::string_view(item.role) : item.tensors.front();
     double floor = 0;
     for (const allocation_floor& f : o.floors)
-      if (f.role == item.role) floor = (std::max)(floor, f.bits_per_weight);
+      if (f.role == item.role) floor = f.bits_per_weight > floor ? f.bits_per_weight : floor;
     std::uint64_t most = 0;
     for (const allocation_choice& c : item.choices) {
-      most = (std::max)(most, c.bytes);
+      most = c.bytes > most ? c.bytes : most;
       if (!(c.loss >= 0 && c.loss <= 1e300))
         return make_error(errc::invalid_option, "a measured loss is no finite number", "0 or more").about(name);
     }
@@ -244,9 +252,12 @@ inline void finish_by_exchange(std::span<const allocation_item> items, std::span
       steps.push_back({(from.loss - to.loss) / static_cast<double>(to.bytes - from.bytes), i, k});
     }
   }
-  std::stable_sort(steps.begin(), steps.end(), [](const step& x, const step& y) { return x.price > y.price; });
+  detail::sort(steps.data(), steps.size(), [](const step& x, const step& y) {
+    if (x.price != y.price) return x.price > y.price;
+    return x.item < y.item || (x.item == y.item && x.corner < y.corner);
+  });
   a.lower_bound = a.loss;
-  std::vector<bool> stopped(items.size(), false);
+  std::vector<unsigned char> stopped(items.size(), 0);
   bool bounded = false;
   for (const step& s : steps) {
     const auto& corners = hulls[s.item].corners;
@@ -258,8 +269,8 @@ inline void finish_by_exchange(std::span<const allocation_item> items, std::span
       bounded = true, a.price = s.price;
       a.lower_bound = a.loss - s.price * static_cast<double>(budget - a.bytes);
     }
-    if (stopped[s.item] || more > budget - a.bytes) {
-      stopped[s.item] = true;
+    if (stopped[s.item] != 0 || more > budget - a.bytes) {
+      stopped[s.item] = 1;
       continue;
     }
     a.bytes += more, a.loss -= from.loss - to.loss, a.choice[s.item] = corners[s.corner];

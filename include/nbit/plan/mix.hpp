@@ -7,7 +7,6 @@
 #ifndef NBIT_PLAN_MIX_HPP
 #define NBIT_PLAN_MIX_HPP
 
-#include <algorithm>  // sort
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +19,7 @@
 
 #include <nbit/base/config.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/io/ggml_type.hpp>
 #include <nbit/io/gguf_file.hpp>
 #include <nbit/plan/mix_name.hpp>
@@ -140,7 +140,7 @@ struct mix_options {
     v_tensors += detail::mix_decider::v_like(role, mix_rules::y2026) ? 1 : 0;
     tied = tied && role != tensor_role::output;
   }
-  std::sort(order.begin(), order.end(), [&](const place& a, const place& b) {
+  detail::sort(order.data(), order.size(), [&](const place& a, const place& b) {
     return a.layer != b.layer ? a.layer < b.layer : tensors[a.index].name < tensors[b.index].name;
   });
 

@@ -119,7 +119,7 @@ class name_pattern {
     [[nodiscard]] bool more() const noexcept { return at < text.size(); }
 
     static void append(name_pattern::code& to, const name_pattern::code& piece) {
-      to.insert(to.end(), piece.begin(), piece.end());
+      for (const step& s : piece) to.push_back(s);
     }
     static step to_steps(step::kind what, std::ptrdiff_t first, std::ptrdiff_t second) {
       step s;

@@ -9,7 +9,6 @@
 #ifndef NBIT_SOLVER_AWQ_HPP
 #define NBIT_SOLVER_AWQ_HPP
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -101,7 +100,7 @@ inline void scale_candidate(std::span<const float> x, std::span<const float> w, 
     out[c] = s;
     least = s < least ? s : least, most = s > most ? s : most;
   }
-  const float middle = std::sqrt(least * most);
+  const float middle = __builtin_sqrtf(least * most);
   for (std::size_t c = 0; c < x.size(); ++c) out[c] /= middle;
 }
 

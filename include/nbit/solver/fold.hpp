@@ -10,7 +10,6 @@
 #ifndef NBIT_SOLVER_FOLD_HPP
 #define NBIT_SOLVER_FOLD_HPP
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -21,6 +20,7 @@
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/numeric.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 
 #include <nbit/base/exact_begin.inl>
 
@@ -140,7 +140,7 @@ inline result<void> permute_columns(matrix_view<float> w, std::span<const std::u
 /// Needs: strength and order have the same length.
 inline void strongest_first(std::span<const float> strength, std::span<std::uint32_t> order) {
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
-  std::sort(order.begin(), order.end(), [strength](std::uint32_t a, std::uint32_t b) {
+  detail::sort(order.data(), order.size(), [strength](std::uint32_t a, std::uint32_t b) {
     const float x = is_finite(strength[a]) ? strength[a] : 0.0f, y = is_finite(strength[b]) ? strength[b] : 0.0f;
     return x > y || (x == y && a < b);
   });

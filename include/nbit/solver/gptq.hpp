@@ -8,7 +8,6 @@
 #ifndef NBIT_SOLVER_GPTQ_HPP
 #define NBIT_SOLVER_GPTQ_HPP
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -18,6 +17,7 @@
 #include <nbit/base/config.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/result.hpp>
+#include <nbit/base/sort.hpp>
 #include <nbit/format/concepts.hpp>
 #include <nbit/tensor/coded_matrix.hpp>
 #include <nbit/tensor/encode.hpp>
@@ -90,11 +90,11 @@ inline void solving_order(std::span<const float> diagonal, column_order order, s
     return unit_weight[a] > unit_weight[b] || (unit_weight[a] == unit_weight[b] && a < b);
   };
   if (order == column_order::activation) {
-    std::sort(units, units + count, larger_first);
+    sort(units, count, larger_first);
   } else if (order == column_order::group_aware) {
     const std::size_t per_group = group / step, whole = count / per_group;
     for (std::size_t first = 0; first < count; first += per_group)
-      std::sort(units + first, units + (count - first < per_group ? count : first + per_group), larger_first);
+      sort(units + first, count - first < per_group ? count - first : per_group, larger_first);
     // Whole groups by their first unit; a short last group stays last. Insertion by rank: groups are few.
     for (std::size_t g = 1; g < whole; ++g)
       for (std::size_t h = g; h > 0 && larger_first(units[h * per_group], units[(h - 1) * per_group]); --h)

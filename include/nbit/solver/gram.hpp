@@ -6,7 +6,6 @@
 #ifndef NBIT_SOLVER_GRAM_HPP
 #define NBIT_SOLVER_GRAM_HPP
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -216,7 +215,7 @@ inline void gram_from_mean(gram_sums& g, matrix_view<const float> mean, std::uin
 inline void gram_mean_abs(const gram_sums& g, std::span<float> out) {
   if (!g.magnitudes) {
     gram_mean_square(g, out);
-    for (float& v : out) v = std::sqrt(v);
+    for (float& v : out) v = __builtin_sqrtf(v);
     return;
   }
   const double scale = g.tokens == 0 ? 0.0 : 1.0 / static_cast<double>(g.tokens);

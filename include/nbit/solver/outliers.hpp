@@ -9,7 +9,7 @@
 #ifndef NBIT_SOLVER_OUTLIERS_HPP
 #define NBIT_SOLVER_OUTLIERS_HPP
 
-#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -77,18 +77,30 @@ inline void add_sparse(const sparse_rows& s, matrix_view<float> w) {
 
 namespace detail {
 
-/// Marks the count largest scores, the first of equals; scratch is as long as scores.
-inline void mark_largest(std::span<const float> scores, std::size_t count, float* scratch, unsigned char* marked) {
-  for (std::size_t i = 0; i < scores.size(); ++i) scratch[i] = scores[i], marked[i] = 0;
+/// Marks the count largest scores, the first of equals.  Needs: no score is negative, so that bits order as numbers do.
+inline void mark_largest(std::span<const float> scores, std::size_t count, unsigned char* marked) {
+  for (std::size_t i = 0; i < scores.size(); ++i) marked[i] = 0;
   if (count == 0) return;
-  float* const nth = scratch + (scores.size() - count);
-  std::nth_element(scratch, nth, scratch + scores.size());
-  const float least = *nth;
+  // The bits of the least marked score, eight at a time; left: how many scores with the bits known so far it marks.
+  std::uint32_t least = 0;
   std::size_t left = count;
-  for (std::size_t i = 0; i < scores.size(); ++i)
-    if (scores[i] > least) marked[i] = 1, --left;
-  for (std::size_t i = 0; i < scores.size() && left > 0; ++i)
-    if (scores[i] == least && marked[i] == 0) marked[i] = 1, --left;
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    std::size_t with[256] = {};
+    for (const float v : scores) {
+      const auto bits = std::bit_cast<std::uint32_t>(v);
+      if (std::uint64_t{bits ^ least} >> (shift + 8) == 0) ++with[bits >> shift & 255u];
+    }
+    std::uint32_t next = 255;
+    for (; with[next] < left; --next) left -= with[next];
+    least |= next << shift;
+  }
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(scores[i]);
+    if (bits > least)
+      marked[i] = 1;
+    else if (bits == least && left > 0)
+      marked[i] = 1, --left;
+  }
 }
 
 /// Sets each sparse number of a panel to the least loss, column by column; e: w - quantized - sparse, [column][row].
@@ -137,7 +149,7 @@ result<outlier_result<F>> outliers(matrix_view<const float> w, const hessian& h,
   auto column = buffer<std::uint32_t>::make(count);
   auto value = buffer<f16>::zeros(count);
   auto rest = buffer<float>::make(cells);
-  auto scratch = buffer<float>::make(2 * cells);
+  auto scratch = buffer<float>::make(cells);
   auto marked = buffer<unsigned char>::zeros(cells);
   if (!first) return first.error();
   if (!column) return column.error();
@@ -163,7 +175,7 @@ result<outlier_result<F>> outliers(matrix_view<const float> w, const hessian& h,
       const float score = hurt * hurt * m->d[c];
       scores(r, c) = is_finite(score) ? score : 3e38f;
     }
-  mark_largest({scratch->data(), cells}, count, scratch->data() + cells, marked->data());
+  mark_largest({scratch->data(), cells}, count, marked->data());
   std::size_t next = 0;
   for (std::size_t r = 0; r < rows; ++r) {
     s.first[r] = static_cast<std::uint32_t>(next);

@@ -8,7 +8,6 @@
 #ifndef NBIT_SOLVER_QAT_HPP
 #define NBIT_SOLVER_QAT_HPP
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -71,7 +70,7 @@ inline learned_step_slope fake_quantize_slope(const learned_step& q, std::span<c
     slope_in[i] = clipped ? 0.0f : g;
   }
   const double most = q.high > 0 ? static_cast<double>(q.high) : 1.0;
-  const double scale = x.empty() ? 0.0 : 1.0 / std::sqrt(static_cast<double>(x.size()) * most);
+  const double scale = x.empty() ? 0.0 : 1.0 / __builtin_sqrt(static_cast<double>(x.size()) * most);
   return {static_cast<float>(step * scale), static_cast<float>(zero * scale)};
 }
 
@@ -80,7 +79,7 @@ inline learned_step first_step(std::span<const float> x, int low, int high) {
   double sum = 0;
   for (const float v : x) sum += static_cast<double>(abs(v));
   const double mean = x.empty() ? 0.0 : sum / static_cast<double>(x.size());
-  const float step = static_cast<float>(2 * mean / std::sqrt(static_cast<double>(high > 0 ? high : 1)));
+  const float step = static_cast<float>(2 * mean / __builtin_sqrt(static_cast<double>(high > 0 ? high : 1)));
   return {step > 0.0f ? step : 1.0f, 0.0f, low, high};
 }
 
@@ -112,7 +111,8 @@ inline void straight_through(matrix_view<const float> w, matrix_view<const float
       const double e = static_cast<double>(w(r, c)) - static_cast<double>(value(r, c));
       square += e * e;
     }
-    const double most = static_cast<double>(reach) * std::sqrt(square / static_cast<double>(w.cols == 0 ? 1 : w.cols));
+    const double most =
+        static_cast<double>(reach) * __builtin_sqrt(square / static_cast<double>(w.cols == 0 ? 1 : w.cols));
     for (std::size_t c = 0; c < w.cols; ++c)
       if (static_cast<double>(abs(w(r, c) - value(r, c))) > most) slope(r, c) = 0.0f;
   }

@@ -11,7 +11,6 @@
 #define NBIT_SOLVER_ROTATE_HPP
 
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -44,7 +43,7 @@ inline void hadamard(float* v, std::size_t n) {
         const float a = v[i], b = v[i + half];
         v[i] = a + b, v[i + half] = a - b;
       }
-  const float scale = 1.0f / std::sqrt(static_cast<float>(n));
+  const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(n));
   for (std::size_t i = 0; i < n; ++i) v[i] *= scale;
 }
 
@@ -116,7 +115,7 @@ inline result<void> rotate_outputs(const rotation& q, matrix_view<float> w) {
         for (float& v : w.row(first + r)) v = -v;
   };
   const auto transform = [&](std::size_t first) {
-    const float scale = 1.0f / std::sqrt(static_cast<float>(block));
+    const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(block));
     for (std::size_t half = 1; half < block; half *= 2)
       for (std::size_t start = 0; start < block; start += 2 * half)
         for (std::size_t i = start; i < start + half; ++i) {

@@ -9,7 +9,6 @@
 #ifndef NBIT_SOLVER_SIGN_ROUND_HPP
 #define NBIT_SOLVER_SIGN_ROUND_HPP
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -118,7 +117,7 @@ inline result<void> sign_round_panel(const sign_job<F>& job, std::size_t task) {
       float square = 0.0f;
       const std::size_t last = (g + 1) * length < cols ? (g + 1) * length : cols;
       for (std::size_t c = g * length; c < last; ++c) square += e[c * panel_rows + r] * e[c * panel_rows + r];
-      reach[g * panel_rows + r] = std::sqrt(3.0f * square / static_cast<float>(last - g * length));
+      reach[g * panel_rows + r] = __builtin_sqrtf(3.0f * square / static_cast<float>(last - g * length));
     }
   const double rate = job.o->rate > 0 ? job.o->rate : 2.0 / static_cast<double>(job.o->steps);
   for (int step = 0; step < job.o->steps; ++step) {
