@@ -77,9 +77,15 @@ void check_streams(const char* name, std::size_t rows = 3) {
   }
 }
 
+// A number halfway between two levels of NF4, or a neighbour.
+float nf4_middle(std::size_t i, std::size_t side) {
+  const float middle = nbit::detail::order_levels(nbit::nf4::levels).middle[i];
+  return side == 0 ? middle : std::nextafter(middle, side == 1 ? 2.0f : -2.0f);
+}
+
 // Rows that rounding by products and ranges by vectors could get wrong.
 std::vector<float> awkward(std::size_t cols, nbit_test::random& numbers) {
-  constexpr int kinds = 13;
+  constexpr int kinds = 14;
   auto x = numbers.normals(std::size_t(kinds) * cols, 0.3f);
   for (std::size_t i = 0; i < x.size(); ++i) {
     float& v = x[i];
@@ -96,6 +102,7 @@ std::vector<float> awkward(std::size_t cols, nbit_test::random& numbers) {
       case 9: v *= 1e38f; break;
       case 10: v = 0.7f; break;
       case 11: v = 1000.0f + v; break;  // far from 0
+      case 12: v = i % cols % 16 == 0 ? 1.0f : nf4_middle(i % 15, i / 15 % 3); break;
       default: break;
     }
   }

@@ -287,6 +287,16 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     r = _mm512_mask_add_epi32(r, less(at(t, _mm512_add_epi32(r, one)), v), r, two);
     return _mm512_mask_add_epi32(r, less(at(t, r), v), r, one);
   }
+  /// The same for v from -1 to 1 where at most one of the numbers lies in each of 32 parts of that range: the rank of a
+  /// part's beginning, and the number inside it or infinity. Part: v * parts_slope + 16, cut.
+  static constexpr float parts_slope = 15.999f;
+  NBIT_INLINE static ints rank_by_parts(const std::int32_t* rank, const float* inside, type v) {
+    const type place = _mm512_fmadd_ps(v, _mm512_set1_ps(parts_slope), _mm512_set1_ps(16.0f));
+    const __m512i part = _mm512_maskz_cvttps_epi32(all, place);
+    const __m512i r = _mm512_permutex2var_epi32(_mm512_loadu_si512(rank), part, _mm512_loadu_si512(rank + 16));
+    const type found = _mm512_permutex2var_ps(_mm512_loadu_ps(inside), part, _mm512_loadu_ps(inside + 16));
+    return _mm512_mask_add_epi32(r, less(found, v), r, _mm512_set1_epi32(1));
+  }
   /// Whole numbers from 0 to 255 as bytes.
   NBIT_INLINE static __m128i bytes(ints v) { return bytes_of(v); }
   /// Lanes that hold whole numbers from 0 to 255 as sixteen bytes.

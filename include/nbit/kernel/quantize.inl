@@ -72,8 +72,13 @@ struct range_rounder<NBIT_ARCH, F> {
     NBIT_INLINE auto codes16(const float* x, typename lanes<NBIT_ARCH>::type& doubt) const {
       const auto w = m::load(x);
       if constexpr (detail::fast_codebook<F>) {
-        static constexpr auto table = rising(detail::order_levels(F::levels).middle);
-        return m::rank(table.of, m::div(w, scale));
+        const auto v = m::div(w, scale);
+#if NBIT_TARGET == 2
+        if constexpr (parts.apart)
+          return m::rank_by_parts(parts.rank, parts.inside, v);
+        else
+#endif
+          return m::rank(rising_middles.of, v);
       } else if constexpr (Divide) {
         return m::nearest(held(m::div(w, scale)), offset);
       } else {
@@ -119,6 +124,41 @@ struct range_rounder<NBIT_ARCH, F> {
     for (std::size_t i = 0; i < N; ++i) t.of[i] = code[i];
     return t;
   }
+  static constexpr auto rising_middles = [] {
+    if constexpr (mapped)
+      return rising(detail::order_levels(F::levels).middle);
+    else
+      return sixteen_of<float>{};
+  }();
+#if NBIT_TARGET == 2
+  // Middles by 32 parts of -1 to 1, for rank_by_parts: levels that are far enough apart, an f32 scale that is the
+  // largest magnitude itself. Where a part begins is rounded, so a middle may not be near to that.
+  struct range_parts {
+    alignas(64) std::int32_t rank[32];
+    alignas(64) float inside[32];
+    bool apart;
+  };
+  static constexpr range_parts parts = [] {
+    range_parts p{};
+    if constexpr (mapped) {
+      constexpr auto order = detail::order_levels(F::levels);
+      p.apart = order.top == 1.0f && std::is_same_v<decltype(params::scale), float>;
+      for (int i = 0; i < 32; ++i) {
+        p.inside[i] = __builtin_inff();
+        for (const float middle : order.middle) {
+          const float at = middle * m::parts_slope + 16.0f - static_cast<float>(i);
+          if (at < -0.001f) {
+            ++p.rank[i];
+          } else if (at < 1.001f) {
+            p.apart = p.apart && at > 0.001f && at < 0.999f && p.inside[i] > 1.0f;
+            p.inside[i] = middle;
+          }
+        }
+      }
+    }
+    return p;
+  }();
+#endif
   // The code of each rank.
   static constexpr auto code_of = [] {
     if constexpr (mapped)
