@@ -97,6 +97,11 @@ struct block_gemv<NBIT_ARCH, Weights> {
       for (std::size_t t = 0; t < Tokens; ++t)  // the last token stands in for those that are missing
         prepare_token(x, m + (t < tokens_left ? t : tokens_left - 1), c, n, t, s);
     }
+    // Not inline: two places want it, and it is some 300 bytes.
+    NBIT_NOINLINE static void arrange(const std::int8_t* codes, const std::int16_t* sums, std::int8_t* out,
+                                      std::int32_t* extra) {
+      dots::arrange(codes, sums, out, extra);
+    }
     template <int Group>
     static void prepare_token(const int8_activations<Group>& x, std::size_t m, std::size_t c, std::size_t n,
                               std::size_t t, side& s) {
@@ -112,8 +117,7 @@ struct block_gemv<NBIT_ARCH, Weights> {
           std::memcpy(last_sums, sums, (stored - at) / 16 * sizeof last_sums[0]);
           codes = last_codes, sums = last_sums;
         }
-        dots::arrange(codes, sums, s.codes + t * code_stride + b * dots::width,
-                      s.extra + t * extra_stride + b * dots::extra);
+        arrange(codes, sums, s.codes + t * code_stride + b * dots::width, s.extra + t * extra_stride + b * dots::extra);
       }
       for (std::size_t b = 0; b < s.blocks; ++b) {
         s.scale[t][b] = x.scale16(m, (c + b * Length) / 16);
@@ -176,7 +180,7 @@ struct block_gemv<NBIT_ARCH, Weights> {
           std::memcpy(rest, from, n * bytes);
           from = rest;
         }
-        take(from, s, 0, row);
+        read(from, s, row);
         multiply(s, row);
         for (std::size_t i = 0; i < n; ++i) {
           auto chain = quad::zero();
@@ -191,14 +195,14 @@ struct block_gemv<NBIT_ARCH, Weights> {
     // The activations of a step of short rows: the same ones for each.
     template <int Group>
     static void prepare_repeated(const int8_activations<Group>& x, std::size_t m, std::size_t cols, side& s) {
-      s.blocks = step, s.steps = 1;
+      s.blocks = step, s.steps = s.whole = 1;
       alignas(64) std::int8_t codes[columns * step];
       std::int16_t sums[columns * step / 16];
       for (std::size_t c = 0; c < columns * step; c += cols) {
         std::memcpy(codes + c, x.row_codes(m), cols);
         std::memcpy(sums + c / 16, x.row_sums(m), cols / 16 * sizeof sums[0]);
       }
-      dots::arrange(codes, sums, s.codes, s.extra);
+      arrange(codes, sums, s.codes, s.extra);
       for (std::size_t b = 0; b < step; ++b) {
         const std::size_t at = b * columns % cols / 16;
         s.scale[0][b] = x.scale16(m, at);
