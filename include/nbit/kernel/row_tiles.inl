@@ -111,7 +111,8 @@ struct gemv_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
     if constexpr (form.floats)
       gemm_kernel<NBIT_ARCH, weights>::block(w, first, count, x, matrix_view<float>(y, 1, w.rows));
     else
-      tile_block<NBIT_ARCH, form, int8_activations<Group>>::one(w.tile(first / form.rows), w.cols, count, x, y + first);
+      tile_block<NBIT_ARCH, form, int8_activations<Group>>::one(w.tile(first / form.rows), w.cols, count,
+                                                                first + count < w.rows, x, y + first);
   }
 
   /// Four tiles at a time: four chains that do not wait for one another.

@@ -191,8 +191,7 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
     for (std::size_t v = 0; v < V; ++v) head[v] = heads[v];
     for (std::size_t c = 0; c < n; c += chunk) {
       const std::size_t blocks = ((n - c < chunk ? n - c : chunk) + W.block - 1) / W.block;
-      if constexpr (T > 1)
-        for (std::size_t v = 0; v < V; ++v) reader::fetch_head(head[v] + next);
+      for (std::size_t v = 0; v < V; ++v) reader::fetch_head(head[v] + next);
       for (std::size_t w = 0; w < chunk / wide && w * wide < blocks * W.block; ++w)
         piece<T, V>(head, next, blocks, w, k, c, outer);
       for (std::size_t v = 0; v < V; ++v) head[v] += W.chunk_bytes();
@@ -310,7 +309,7 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
     NBIT_TILE_UNROLL
     for (std::size_t v = 0; v < V; ++v) {
       block[v] = head[v] + W.head_bytes() + b * W.block_bytes();
-      if constexpr (T > 1) reader::template fetch<First, Count>(block[v] + next);
+      reader::template fetch<First, Count>(block[v] + next);
     }
     typename code::partial part[T * V];
     NBIT_TILE_UNROLL

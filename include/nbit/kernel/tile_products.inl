@@ -22,14 +22,22 @@ struct tile_block<NBIT_ARCH, W, X> {
   static constexpr std::size_t groups = 3, span = unpacked ? dot::panel_span : 2048, tokens = most * groups,
                                least = most > 2 ? 2 : 1;  // of two tokens or more, pieces are no smaller
 
-  /// One token with `rows` rows of tiles, all columns.
-  static void one(const std::byte* tiles, std::size_t cols, std::size_t rows, const X& x, float* y) noexcept {
+  /// One token with `rows` rows of tiles, all columns; more: tiles follow that will be read next.
+  static void one(const std::byte* tiles, std::size_t cols, std::size_t rows, bool more, const X& x,
+                  float* y) noexcept {
+    constexpr std::size_t together = dot::chains * W.rows;
+    const std::size_t step = W.tile_bytes(cols), all = (rows + W.rows - 1) / W.rows * step;
     typename dot::template tokens<1, span> k;
     for (std::size_t c = 0; c < cols; c += span) {
       const std::size_t n = cols - c < span ? cols - c : span;
       k.set(x, 0, 1, c, n);
-      for (std::size_t r = 0; r < rows; r += dot::chains * W.rows)
-        piece<1, dot::chains>(tiles + W.tile_bytes(c), W.tile_bytes(cols), 0, r, rows, c, n, k, y, 0);
+      const std::size_t done = W.tile_bytes(c), after = c + n < cols ? W.tile_bytes(c + n) - done
+                                                        : more       ? all - done
+                                                                     : 0;
+      for (std::size_t r = 0; r < rows; r += together) {
+        const std::size_t next = r + together < rows ? dot::chains * step : after == 0 ? 0 : after - r / W.rows * step;
+        piece<1, dot::chains>(tiles + done, step, static_cast<std::ptrdiff_t>(next), r, rows, c, n, k, y, 0);
+      }
     }
   }
 
@@ -199,7 +207,7 @@ struct gemm_kernel<NBIT_ARCH, packed_view<F, row_tiles>> {
     if (w.cols == 0) return product_of_nothing(first, count, y);
     const std::byte* const tiles = w.tile(first / form.rows);
     using few = tile_block<NBIT_ARCH, form, X>;
-    if (x.rows == 1) return few::one(tiles, w.cols, count, x, &y(0, first));
+    if (x.rows == 1) return few::one(tiles, w.cols, count, first + count < w.rows, x, &y(0, first));
     if constexpr (few::dot::direct > 1) {
       if (x.rows <= few::dot::direct) {
         for (std::size_t c = 0; c < w.cols; c += few::span) {
