@@ -192,7 +192,7 @@ done
 expect 1 quantize "$work/q4.gguf" -o "$work/q4.gguf" --type Q8_0 --requantize; says "is the input"
 
 # A GPTQ checkpoint and back into the engine
-expect 0 quantize "$data" -o "$work/ckpt" --format gptq --bits 4 --calib "$data/calib_ids.safetensors" --calib-windows 2
+expect 0 quantize "$data" -o "$work/ckpt" --format gptq --bits 4 --passes 0 --calib "$ids" --calib-windows 2
 expect 0 eval "$work/ckpt" --ids "$data/dev_ids.safetensors" --windows 4 --reference "$data" --json
 json 'import json, sys; j = json.load(sys.stdin); assert 0 < j["kl"] < 0.02, j'
 cases=$((cases + 1)); python3 -c "
