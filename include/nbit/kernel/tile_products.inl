@@ -13,7 +13,8 @@ struct tile_block<NBIT_ARCH, W, X> {
   using io = register_tile<NBIT_ARCH>;
   static constexpr bool unpacked = W.bits == dot::panel_bits;  // no registers are needed besides the sums
 #if NBIT_TARGET == 2
-  static constexpr std::size_t vectors = 2, most = 6;
+  // sixteen dots of pairs side by side, as each waits six cycles; the sums over runs then leave the registers
+  static constexpr std::size_t vectors = 2, most = dot::panel_bits == 16 ? 8 : 6;
 #elif NBIT_TARGET == 1
   static constexpr std::size_t vectors = 1, most = dot::panel_bits == 32 ? 6 : 4;
 #else
