@@ -83,9 +83,17 @@ float nf4_middle(std::size_t i, std::size_t side) {
   return side == 0 ? middle : std::nextafter(middle, side == 1 ? 2.0f : -2.0f);
 }
 
+// The same for MXFP4, in halves of its unit, with either sign.
+float mxfp4_middle(std::size_t i) {
+  constexpr float middle[7] = {0.5f, 1.5f, 2.5f, 3.5f, 5.0f, 7.0f, 10.0f};
+  const std::size_t side = i / 7 % 3;
+  const float v = side == 0 ? middle[i % 7] : std::nextafter(middle[i % 7], side == 1 ? 20.0f : 0.0f);
+  return i / 21 % 2 == 0 ? v : -v;
+}
+
 // Rows that rounding by products and ranges by vectors could get wrong.
 std::vector<float> awkward(std::size_t cols, nbit_test::random& numbers) {
-  constexpr int kinds = 14;
+  constexpr int kinds = 16;
   auto x = numbers.normals(std::size_t(kinds) * cols, 0.3f);
   for (std::size_t i = 0; i < x.size(); ++i) {
     float& v = x[i];
@@ -103,6 +111,8 @@ std::vector<float> awkward(std::size_t cols, nbit_test::random& numbers) {
       case 10: v = 0.7f; break;
       case 11: v = 1000.0f + v; break;  // far from 0
       case 12: v = i % cols % 16 == 0 ? 1.0f : nf4_middle(i % 15, i / 15 % 3); break;
+      case 13: v = i % cols % 32 == 0 ? 15.9f : mxfp4_middle(i); break;
+      case 14: v = i % cols % 32 == 0 ? -8.0f : mxfp4_middle(i) * 0.999f; break;
       default: break;
     }
   }

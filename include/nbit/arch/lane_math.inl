@@ -287,9 +287,32 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     r = _mm512_mask_add_epi32(r, less(at(t, _mm512_add_epi32(r, one)), v), r, two);
     return _mm512_mask_add_epi32(r, less(at(t, r), v), r, one);
   }
-  /// The same for v from -1 to 1 where at most one of the numbers lies in each of 32 parts of that range: the rank of a
-  /// part's beginning, and the number inside it or infinity. Part: v * parts_slope + 16, cut.
+  /// 32 parts of -1 to 1 for rank_by_parts, from n rising numbers: the rank where a part begins, and the number inside
+  /// it or infinity. Part: v * parts_slope + 16, cut; that is rounded, so no number may be near to where a part begins.
   static constexpr float parts_slope = 15.999f;
+  struct range_parts {
+    alignas(64) std::int32_t rank[32];
+    alignas(64) float inside[32];
+    bool apart;  // at most one number in each part, and none near its ends
+  };
+  static constexpr range_parts parts_of(const float* rising, std::size_t n) {
+    range_parts p{};
+    p.apart = true;
+    for (int i = 0; i < 32; ++i) {
+      p.inside[i] = __builtin_inff();
+      for (std::size_t k = 0; k < n; ++k) {
+        const float at = rising[k] * parts_slope + 16.0f - static_cast<float>(i);
+        if (at < -0.0001f) {
+          ++p.rank[i];
+        } else if (at < 1.0001f) {
+          p.apart = p.apart && at > 0.0001f && at < 0.9999f && p.inside[i] > 1.0f;
+          p.inside[i] = rising[k];
+        }
+      }
+    }
+    return p;
+  }
+  /// rank for v from -1 to 1.
   NBIT_INLINE static ints rank_by_parts(const std::int32_t* rank, const float* inside, type v) {
     const type place = _mm512_fmadd_ps(v, _mm512_set1_ps(parts_slope), _mm512_set1_ps(16.0f));
     const __m512i part = _mm512_maskz_cvttps_epi32(all, place);

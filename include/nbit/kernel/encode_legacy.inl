@@ -127,7 +127,8 @@ struct group_encoder<NBIT_ARCH, F> {
     }
   }
 
-  /// MXFP4: 14 thresholds between the levels and their negatives; the smallest are code 0, whatever their sign.
+  /// MXFP4: 14 thresholds between the levels and their negatives, in sixteenths, so that weights lie between -1 and 1;
+  /// the smallest are code 0, whatever their sign.
   struct midpoints {
     alignas(64) float rising[16];
     alignas(16) std::uint8_t code[16];
@@ -136,14 +137,26 @@ struct group_encoder<NBIT_ARCH, F> {
     constexpr float middle[7] = {0.5f, 1.5f, 2.5f, 3.5f, 5.0f, 7.0f, 10.0f};
     midpoints t{};
     for (int i = 0; i < 7; ++i) {
-      t.rising[7 + i] = middle[i];
+      const float sixteenths = middle[i] / 16.0f;
+      t.rising[7 + i] = sixteenths;
       // a magnitude on a midpoint takes the lower one: the float below the negative midpoint
-      t.rising[6 - i] = std::bit_cast<float>((std::bit_cast<std::uint32_t>(middle[i]) + 1u) | 0x80000000u);
+      t.rising[6 - i] = std::bit_cast<float>((std::bit_cast<std::uint32_t>(sixteenths) + 1u) | 0x80000000u);
       t.code[8 + i] = static_cast<std::uint8_t>(i + 1), t.code[6 - i] = static_cast<std::uint8_t>(i + 9);
     }
     t.rising[14] = t.rising[15] = __builtin_inff();
     return t;
   }();
+#if NBIT_TARGET == 2
+  static constexpr typename m::range_parts parts = m::parts_of(mids.rising, 14);
+  static_assert(parts.apart);
+#endif
+  NBIT_INLINE static auto microscaled(type v) {
+#if NBIT_TARGET == 2
+    return sixteen::lookup(mids.code, m::bytes(m::rank_by_parts(parts.rank, parts.inside, v)));
+#else
+    return sixteen::lookup(mids.code, m::bytes(m::rank(mids.rising, v)));
+#endif
+  }
   static void encode_microscaled(const encode_batch& b) {
     float size[16];
     for (std::size_t g = 0; g < b.count; ++g) size[g] = block::load(b.x[g]).size();
@@ -157,9 +170,8 @@ struct group_encoder<NBIT_ARCH, F> {
       }
       // The scale is 2^(exponent - 130): half of what is stored, two less than the largest weight's.
       b.to[g][0] = static_cast<std::byte>(exponent - 2);
-      const type per_scale = m::broadcast(std::bit_cast<float>((257u - exponent) << 23));
-      const auto low = sixteen::lookup(mids.code, m::bytes(m::rank(mids.rising, m::mul(w.a, per_scale)))),
-                 high_half = sixteen::lookup(mids.code, m::bytes(m::rank(mids.rising, m::mul(w.b, per_scale))));
+      const type per_scale = m::broadcast(std::bit_cast<float>((253u - exponent) << 23));  // and a sixteenth of it
+      const auto low = microscaled(m::mul(w.a, per_scale)), high_half = microscaled(m::mul(w.b, per_scale));
       sixteen::store(reinterpret_cast<std::uint8_t*>(b.to[g] + 1), sixteen::nibbles(low, high_half));
     }
   }

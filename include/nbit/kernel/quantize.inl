@@ -131,30 +131,13 @@ struct range_rounder<NBIT_ARCH, F> {
       return sixteen_of<float>{};
   }();
 #if NBIT_TARGET == 2
-  // Middles by 32 parts of -1 to 1, for rank_by_parts: levels that are far enough apart, an f32 scale that is the
-  // largest magnitude itself. Where a part begins is rounded, so a middle may not be near to that.
-  struct range_parts {
-    alignas(64) std::int32_t rank[32];
-    alignas(64) float inside[32];
-    bool apart;
-  };
-  static constexpr range_parts parts = [] {
-    range_parts p{};
+  // Levels that are far enough apart, and an f32 scale that is the largest magnitude itself.
+  static constexpr typename m::range_parts parts = [] {
+    typename m::range_parts p{};
     if constexpr (mapped) {
       constexpr auto order = detail::order_levels(F::levels);
-      p.apart = order.top == 1.0f && std::is_same_v<decltype(params::scale), float>;
-      for (int i = 0; i < 32; ++i) {
-        p.inside[i] = __builtin_inff();
-        for (const float middle : order.middle) {
-          const float at = middle * m::parts_slope + 16.0f - static_cast<float>(i);
-          if (at < -0.001f) {
-            ++p.rank[i];
-          } else if (at < 1.001f) {
-            p.apart = p.apart && at > 0.001f && at < 0.999f && p.inside[i] > 1.0f;
-            p.inside[i] = middle;
-          }
-        }
-      }
+      p = m::parts_of(order.middle.data(), order.middle.size());
+      p.apart = p.apart && order.top == 1.0f && std::is_same_v<decltype(params::scale), float>;
     }
     return p;
   }();
