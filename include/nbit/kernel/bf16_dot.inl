@@ -57,7 +57,7 @@ struct tile_dot<NBIT_ARCH, W, matrix_view<const bf16>> {
     for (std::size_t v = 0; v < V; ++v) head[v] = heads[v];
     for (std::size_t c = 0; c < n; c += chunk) {
       const std::size_t left = ((n - c < chunk ? n - c : chunk) + W.block - 1) / W.block * W.block;
-      for (std::size_t v = 0; v < V; ++v) reader::fetch_head(head[v] + next);
+      for (std::size_t v = 0; v < V; ++v) reader::fetch_head(head[v], next);
       for (std::size_t g = 0; g * run < left; ++g) one_run<T, V>(head, next, left, g, k, c, outer);
       for (std::size_t v = 0; v < V; ++v) head[v] += W.chunk_bytes();
     }
@@ -121,7 +121,7 @@ struct tile_dot<NBIT_ARCH, W, matrix_view<const bf16>> {
     NBIT_UNROLL
     for (std::size_t v = 0; v < V; ++v) {
       block[v] = head[v] + W.head_bytes() + b * W.block_bytes();
-      reader::template fetch<First, Count>(block[v] + next);
+      reader::template fetch<First, Count>(block[v], next);
     }
     register_tile<NBIT_ARCH>::template each<std::size_t(Count)>([&](auto s) __attribute__((always_inline)) {
       constexpr int at = static_cast<int>(std::size_t(s));

@@ -32,6 +32,7 @@
 #include <nbit/base/float16.hpp>
 #include <nbit/base/matrix_view.hpp>
 #include <nbit/base/numeric.hpp>
+#include <nbit/base/prefetch.hpp>
 #include <nbit/tensor/row_tiles.hpp>
 #include <nbit/arch/code_lanes.hpp>
 #include <nbit/arch/level_lanes.hpp>

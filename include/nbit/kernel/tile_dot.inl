@@ -61,21 +61,25 @@ struct tile_reader<NBIT_ARCH, W> {
     else
       return codes<S>(block);
   }
-  /// Fetches steps First ... First + Count - 1 of a block, or the lines before a chunk's blocks, into a cache that is
-  /// not the nearest. A line at a time between the dots: a whole chunk at once makes them wait.
+  /// Fetches what lies `next` bytes from steps First ... First + Count - 1 of a block, or from the lines before a
+  /// chunk's blocks, into a cache that is not the nearest. A line at a time between the dots: a whole chunk at once
+  /// makes them wait.
   template <int First, int Count>
-  NBIT_INLINE static void fetch(const std::byte* block) {
-    fetch_lines<First * W.bits / 8, (First + Count) * W.bits / 8>(block);
+  NBIT_INLINE static void fetch(const std::byte* block, std::ptrdiff_t next) {
+    fetch_lines<First * W.bits / 8, (First + Count) * W.bits / 8>(block, next);
   }
-  NBIT_INLINE static void fetch_head(const std::byte* chunk) { fetch_lines<0, int(W.head_bytes() / 64)>(chunk); }
+  NBIT_INLINE static void fetch_head(const std::byte* chunk, std::ptrdiff_t next) {
+    fetch_lines<0, int(W.head_bytes() / 64)>(chunk, next);
+  }
 
  private:
   static constexpr std::array<std::uint8_t, 16> levels = W.table;  // clang 14 crashes on the address of W's own
   template <int First, int End>
-  NBIT_INLINE static void fetch_lines([[maybe_unused]] const std::byte* from) {
+  NBIT_INLINE static void fetch_lines([[maybe_unused]] const std::byte* from, [[maybe_unused]] std::ptrdiff_t next) {
 #if NBIT_TARGET == 2  // the others' panels are fetched before they are unpacked
+    const std::size_t ahead = static_cast<std::size_t>(next);
     NBIT_UNROLL
-    for (int i = First; i < End; ++i) __builtin_prefetch(from + 64 * i, 0, 2);
+    for (int i = First; i < End; ++i) detail::prefetch_ahead<2>(from, ahead + 64 * static_cast<std::size_t>(i));
 #endif
   }
   // the vectors of a plane stand behind as many as the bits before it
@@ -191,7 +195,7 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
     for (std::size_t v = 0; v < V; ++v) head[v] = heads[v];
     for (std::size_t c = 0; c < n; c += chunk) {
       const std::size_t blocks = ((n - c < chunk ? n - c : chunk) + W.block - 1) / W.block;
-      for (std::size_t v = 0; v < V; ++v) reader::fetch_head(head[v] + next);
+      for (std::size_t v = 0; v < V; ++v) reader::fetch_head(head[v], next);
       for (std::size_t w = 0; w < chunk / wide && w * wide < blocks * W.block; ++w)
         piece<T, V>(head, next, blocks, w, k, c, outer);
       for (std::size_t v = 0; v < V; ++v) head[v] += W.chunk_bytes();
@@ -309,7 +313,7 @@ struct tile_dot<NBIT_ARCH, W, int8_activations<Group>> {
     NBIT_TILE_UNROLL
     for (std::size_t v = 0; v < V; ++v) {
       block[v] = head[v] + W.head_bytes() + b * W.block_bytes();
-      reader::template fetch<First, Count>(block[v] + next);
+      reader::template fetch<First, Count>(block[v], next);
     }
     typename code::partial part[T * V];
     NBIT_TILE_UNROLL
