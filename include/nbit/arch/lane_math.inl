@@ -79,11 +79,20 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m256i more = _mm256_set1_epi32(offset);
     return {_mm256_add_epi32(_mm256_cvtps_epi32(v.lo), more), _mm256_add_epi32(_mm256_cvtps_epi32(v.hi), more)};
   }
-  /// How many of fifteen rising numbers are less: table[0 .. 14], table[15] is not read.
-  NBIT_INLINE static ints rank(const float* table, type v) {
+  /// At most fifteen rising numbers, for rank; small: lanes are only asked from -1 to 1.
+  struct rising_numbers {
+    float of[15];
+  };
+  static constexpr rising_numbers rising(const float* numbers, std::size_t n, bool) {
+    rising_numbers t{};
+    for (std::size_t i = 0; i < 15; ++i) t.of[i] = i < n ? numbers[i] : __builtin_inff();
+    return t;
+  }
+  /// How many of them are less.
+  NBIT_INLINE static ints rank(const rising_numbers& numbers, type v) {
     __m256i lo = _mm256_setzero_si256(), hi = lo;
     for (int i = 0; i < 15; ++i) {
-      const __m256 t = _mm256_broadcast_ss(table + i);
+      const __m256 t = _mm256_broadcast_ss(numbers.of + i);
       lo = _mm256_sub_epi32(lo, _mm256_castps_si256(_mm256_cmp_ps(t, v.lo, _CMP_LT_OQ)));
       hi = _mm256_sub_epi32(hi, _mm256_castps_si256(_mm256_cmp_ps(t, v.hi, _CMP_LT_OQ)));
     }
@@ -277,48 +286,53 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   NBIT_INLINE static ints nearest(type v, int offset) {
     return _mm512_add_epi32(_mm512_maskz_cvtps_epi32(all, v), _mm512_set1_epi32(offset));
   }
-  /// How many of fifteen rising numbers are less: table[0 .. 14], table[15] is not read.
-  NBIT_INLINE static ints rank(const float* table, type v) {
-    const __m512 t = _mm512_maskz_loadu_ps(0x7fff, table);
-    // a lane's rank so far is where it looks next
-    const __m512i one = _mm512_set1_epi32(1), two = _mm512_set1_epi32(2), three = _mm512_set1_epi32(3);
-    __m512i r = _mm512_maskz_set1_epi32(less(_mm512_set1_ps(table[7]), v), 8);
-    r = _mm512_mask_add_epi32(r, less(at(t, _mm512_add_epi32(r, three)), v), r, _mm512_set1_epi32(4));
-    r = _mm512_mask_add_epi32(r, less(at(t, _mm512_add_epi32(r, one)), v), r, two);
-    return _mm512_mask_add_epi32(r, less(at(t, r), v), r, one);
-  }
-  /// 32 parts of -1 to 1 for rank_by_parts, from n rising numbers: the rank where a part begins, and the number inside
-  /// it or infinity. Part: v * parts_slope + 16, cut; that is rounded, so no number may be near to where a part begins.
+  /// At most fifteen rising numbers, for rank; small: lanes are only asked from -1 to 1. That range has 32 parts: the
+  /// rank where one begins, and the number inside it or infinity. Part: v * parts_slope + 16, cut; that is rounded, so
+  /// no number may be near to where a part begins.
   static constexpr float parts_slope = 15.999f;
-  struct range_parts {
+  struct rising_numbers {
+    alignas(64) float of[16];
     alignas(64) std::int32_t rank[32];
     alignas(64) float inside[32];
-    bool apart;  // at most one number in each part, and none near its ends
+    bool by_parts;  // small, at most one number in each part, and none near its ends
   };
-  static constexpr range_parts parts_of(const float* rising, std::size_t n) {
-    range_parts p{};
-    p.apart = true;
+  static constexpr rising_numbers rising(const float* numbers, std::size_t n, bool small) {
+    rising_numbers t{};
+    for (std::size_t i = 0; i < 16; ++i) t.of[i] = i < n ? numbers[i] : __builtin_inff();
+    t.by_parts = small;
     for (int i = 0; i < 32; ++i) {
-      p.inside[i] = __builtin_inff();
+      t.inside[i] = __builtin_inff();
       for (std::size_t k = 0; k < n; ++k) {
-        const float at = rising[k] * parts_slope + 16.0f - static_cast<float>(i);
+        const float at = numbers[k] * parts_slope + 16.0f - static_cast<float>(i);
         if (at < -0.0001f) {
-          ++p.rank[i];
+          ++t.rank[i];
         } else if (at < 1.0001f) {
-          p.apart = p.apart && at > 0.0001f && at < 0.9999f && p.inside[i] > 1.0f;
-          p.inside[i] = rising[k];
+          t.by_parts = t.by_parts && at > 0.0001f && at < 0.9999f && t.inside[i] > 1.0f;
+          t.inside[i] = numbers[k];
         }
       }
     }
-    return p;
+    return t;
   }
-  /// rank for v from -1 to 1.
-  NBIT_INLINE static ints rank_by_parts(const std::int32_t* rank, const float* inside, type v) {
-    const type place = _mm512_fmadd_ps(v, _mm512_set1_ps(parts_slope), _mm512_set1_ps(16.0f));
-    const __m512i part = _mm512_maskz_cvttps_epi32(all, place);
-    const __m512i r = _mm512_permutex2var_epi32(_mm512_loadu_si512(rank), part, _mm512_loadu_si512(rank + 16));
-    const type found = _mm512_permutex2var_ps(_mm512_loadu_ps(inside), part, _mm512_loadu_ps(inside + 16));
-    return _mm512_mask_add_epi32(r, less(found, v), r, _mm512_set1_epi32(1));
+  /// How many of them are less.
+  NBIT_INLINE static ints rank(const rising_numbers& numbers, type v) {
+    const __m512i one = _mm512_set1_epi32(1);
+    if (numbers.by_parts) {
+      const type place = _mm512_fmadd_ps(v, _mm512_set1_ps(parts_slope), _mm512_set1_ps(16.0f));
+      const __m512i part = _mm512_maskz_cvttps_epi32(all, place);
+      const __m512i first = _mm512_load_si512(numbers.rank), last = _mm512_load_si512(numbers.rank + 16);
+      const type found =
+          _mm512_permutex2var_ps(_mm512_load_ps(numbers.inside), part, _mm512_load_ps(numbers.inside + 16));
+      const __m512i r = _mm512_permutex2var_epi32(first, part, last);
+      return _mm512_mask_add_epi32(r, less(found, v), r, one);
+    }
+    const __m512 t = _mm512_maskz_loadu_ps(0x7fff, numbers.of);
+    // a lane's rank so far is where it looks next
+    const __m512i two = _mm512_set1_epi32(2), three = _mm512_set1_epi32(3);
+    __m512i r = _mm512_maskz_set1_epi32(less(_mm512_set1_ps(numbers.of[7]), v), 8);
+    r = _mm512_mask_add_epi32(r, less(at(t, _mm512_add_epi32(r, three)), v), r, _mm512_set1_epi32(4));
+    r = _mm512_mask_add_epi32(r, less(at(t, _mm512_add_epi32(r, one)), v), r, two);
+    return _mm512_mask_add_epi32(r, less(at(t, r), v), r, one);
   }
   /// Whole numbers from 0 to 255 as bytes.
   NBIT_INLINE static __m128i bytes(ints v) { return bytes_of(v); }

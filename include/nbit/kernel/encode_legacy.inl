@@ -130,7 +130,7 @@ struct group_encoder<NBIT_ARCH, F> {
   /// MXFP4: 14 thresholds between the levels and their negatives, in sixteenths, so that weights lie between -1 and 1;
   /// the smallest are code 0, whatever their sign.
   struct midpoints {
-    alignas(64) float rising[16];
+    float rising[14];
     alignas(16) std::uint8_t code[16];
   };
   static constexpr midpoints mids = [] {
@@ -143,20 +143,10 @@ struct group_encoder<NBIT_ARCH, F> {
       t.rising[6 - i] = std::bit_cast<float>((std::bit_cast<std::uint32_t>(sixteenths) + 1u) | 0x80000000u);
       t.code[8 + i] = static_cast<std::uint8_t>(i + 1), t.code[6 - i] = static_cast<std::uint8_t>(i + 9);
     }
-    t.rising[14] = t.rising[15] = __builtin_inff();
     return t;
   }();
-#if NBIT_TARGET == 2
-  static constexpr typename m::range_parts parts = m::parts_of(mids.rising, 14);
-  static_assert(parts.apart);
-#endif
-  NBIT_INLINE static auto microscaled(type v) {
-#if NBIT_TARGET == 2
-    return sixteen::lookup(mids.code, m::bytes(m::rank_by_parts(parts.rank, parts.inside, v)));
-#else
-    return sixteen::lookup(mids.code, m::bytes(m::rank(mids.rising, v)));
-#endif
-  }
+  static constexpr typename m::rising_numbers middles = m::rising(mids.rising, 14, true);
+  NBIT_INLINE static auto microscaled(type v) { return sixteen::lookup(mids.code, m::bytes(m::rank(middles, v))); }
   static void encode_microscaled(const encode_batch& b) {
     float size[16];
     for (std::size_t g = 0; g < b.count; ++g) size[g] = block::load(b.x[g]).size();

@@ -72,13 +72,7 @@ struct range_rounder<NBIT_ARCH, F> {
     NBIT_INLINE auto codes16(const float* x, typename lanes<NBIT_ARCH>::type& doubt) const {
       const auto w = m::load(x);
       if constexpr (detail::fast_codebook<F>) {
-        const auto v = m::div(w, scale);
-#if NBIT_TARGET == 2
-        if constexpr (parts.apart)
-          return m::rank_by_parts(parts.rank, parts.inside, v);
-        else
-#endif
-          return m::rank(rising_middles.of, v);
+        return m::rank(middles, m::div(w, scale));
       } else if constexpr (Divide) {
         return m::nearest(held(m::div(w, scale)), offset);
       } else {
@@ -113,35 +107,21 @@ struct range_rounder<NBIT_ARCH, F> {
     alignas(64) T of[16];
   };
   template <std::size_t N>
-  static constexpr sixteen_of<float> rising(const std::array<float, N>& middle) {
-    sixteen_of<float> t{};
-    for (std::size_t i = 0; i < 16; ++i) t.of[i] = i < N ? middle[i] : __builtin_inff();
-    return t;
-  }
-  template <std::size_t N>
   static constexpr sixteen_of<std::uint8_t> codes_of(const std::array<std::uint8_t, N>& code) {
     sixteen_of<std::uint8_t> t{};
     for (std::size_t i = 0; i < N; ++i) t.of[i] = code[i];
     return t;
   }
-  static constexpr auto rising_middles = [] {
-    if constexpr (mapped)
-      return rising(detail::order_levels(F::levels).middle);
-    else
-      return sixteen_of<float>{};
-  }();
-#if NBIT_TARGET == 2
-  // Levels that are far enough apart, and an f32 scale that is the largest magnitude itself.
-  static constexpr typename m::range_parts parts = [] {
-    typename m::range_parts p{};
+  // An f32 scale that is the largest magnitude itself leaves quotients from -1 to 1.
+  static constexpr auto middles = [] {
     if constexpr (mapped) {
       constexpr auto order = detail::order_levels(F::levels);
-      p = m::parts_of(order.middle.data(), order.middle.size());
-      p.apart = p.apart && order.top == 1.0f && std::is_same_v<decltype(params::scale), float>;
+      return m::rising(order.middle.data(), order.middle.size(),
+                       order.top == 1.0f && std::is_same_v<decltype(params::scale), float>);
+    } else {
+      return typename m::rising_numbers{};
     }
-    return p;
   }();
-#endif
   // The code of each rank.
   static constexpr auto code_of = [] {
     if constexpr (mapped)
