@@ -79,7 +79,7 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
     const __m256i more = _mm256_set1_epi32(offset);
     return {_mm256_add_epi32(_mm256_cvtps_epi32(v.lo), more), _mm256_add_epi32(_mm256_cvtps_epi32(v.hi), more)};
   }
-  /// At most fifteen rising numbers, for rank; small: lanes are only asked from -1 to 1.
+  /// At most fifteen rising numbers, for rank; within_one: lanes are only asked from -1 to 1.
   struct rising_numbers {
     float of[15];
   };
@@ -286,20 +286,20 @@ struct lane_math<NBIT_ARCH> : lanes<NBIT_ARCH> {
   NBIT_INLINE static ints nearest(type v, int offset) {
     return _mm512_add_epi32(_mm512_maskz_cvtps_epi32(all, v), _mm512_set1_epi32(offset));
   }
-  /// At most fifteen rising numbers, for rank; small: lanes are only asked from -1 to 1. That range has 32 parts: the
-  /// rank where one begins, and the number inside it or infinity. Part: v * parts_slope + 16, cut; that is rounded, so
-  /// no number may be near to where a part begins.
+  /// At most fifteen rising numbers, for rank; within_one: lanes are only asked from -1 to 1. That range has 32 parts:
+  /// the rank where one begins, and the number inside it or infinity. Part: v * parts_slope + 16, cut; that is rounded,
+  /// so no number may be near to where a part begins.
   static constexpr float parts_slope = 15.999f;
   struct rising_numbers {
     alignas(64) float of[16];
     alignas(64) std::int32_t rank[32];
     alignas(64) float inside[32];
-    bool by_parts;  // small, at most one number in each part, and none near its ends
+    bool by_parts;  // within_one, at most one number in each part, and none near its ends
   };
-  static constexpr rising_numbers rising(const float* numbers, std::size_t n, bool small) {
+  static constexpr rising_numbers rising(const float* numbers, std::size_t n, bool within_one) {
     rising_numbers t{};
     for (std::size_t i = 0; i < 16; ++i) t.of[i] = i < n ? numbers[i] : __builtin_inff();
-    t.by_parts = small;
+    t.by_parts = within_one;
     for (int i = 0; i < 32; ++i) {
       t.inside[i] = __builtin_inff();
       for (std::size_t k = 0; k < n; ++k) {
